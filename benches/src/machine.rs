@@ -1,0 +1,134 @@
+//! Where figures were measured: without it they mean nothing.
+
+use std::fmt;
+use std::path::Path;
+use std::process::Command;
+
+use serde::{Deserialize, Serialize};
+
+/// What decides how fast things are, and which code was measured.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Machine {
+    /// The processor's name.
+    pub cpu: String,
+    /// Processors this process may use.
+    pub cores: usize,
+    /// The instruction set in use.
+    pub isa: String,
+    /// Operating system and architecture.
+    pub os: String,
+    /// The commit measured, `+` after it when files differ from it.
+    pub commit: String,
+}
+
+impl Machine {
+    /// This machine, and the repository at `root`; what cannot be found out is `unknown`.
+    #[must_use]
+    pub fn here(root: &Path) -> Machine {
+        Machine {
+            cpu: cpu_name().unwrap_or_else(unknown),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            isa: cortica_simd::Isa::best().to_string(),
+            os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            commit: commit(root).unwrap_or_else(unknown),
+        }
+    }
+
+    /// Whether ratios measured on both can be compared.
+    #[must_use]
+    pub fn is_like(&self, other: &Machine) -> bool {
+        (&self.cpu, self.cores, &self.isa) == (&other.cpu, other.cores, &other.isa)
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine {
+            cpu,
+            cores,
+            isa,
+            os,
+            commit,
+        } = self;
+        write!(f, "{cpu}, {cores} cores, {isa}, {os}, commit {commit}")
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+fn cpu_name() -> Option<String> {
+    if cfg!(target_os = "macos") {
+        return output(Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"]));
+    }
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    cpu_name_in(&text)
+}
+
+/// The name in the words of Linux, which differ between architectures. Vendors give many parts
+/// the same name, so family, model and stepping are added where there are any.
+fn cpu_name_in(cpuinfo: &str) -> Option<String> {
+    let field = |wanted: &str| {
+        let fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+        let mut found = fields.filter(|(name, _)| name.trim() == wanted);
+        found.next().map(|(_, value)| value.trim().to_owned())
+    };
+    if let Some(part) = field("CPU part") {
+        return Some(format!("Arm {} {part}", field("CPU implementer")?));
+    }
+    let name = field("model name")?;
+    match (field("cpu family"), field("model"), field("stepping")) {
+        (Some(family), Some(model), Some(stepping)) => {
+            Some(format!("{name} ({family}/{model}/{stepping})"))
+        }
+        _ => Some(name),
+    }
+}
+
+fn commit(root: &Path) -> Option<String> {
+    let git = |arguments: &[&str]| output(Command::new("git").current_dir(root).args(arguments));
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changed = git(&["status", "--porcelain"]).is_some();
+    Some(format!("{commit}{}", if changed { "+" } else { "" }))
+}
+
+/// What a command prints; nothing counts as none.
+fn output(command: &mut Command) -> Option<String> {
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_parts_apart() {
+        let intel = "cpu family\t: 6\nmodel\t\t: 143\nmodel name\t: Xeon\nstepping\t: 8\n";
+        assert_eq!(cpu_name_in(intel).as_deref(), Some("Xeon (6/143/8)"));
+        let arm = "CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n";
+        assert_eq!(cpu_name_in(arm).as_deref(), Some("Arm 0x41 0xd0c"));
+        assert_eq!(cpu_name_in("model name : Other"), Some("Other".to_owned()));
+        assert_eq!(cpu_name_in(""), None);
+    }
+
+    #[test]
+    fn the_commit_does_not_make_a_machine() {
+        let here = Machine::here(Path::new("."));
+        let mut later = here.clone();
+        later.commit = "another".to_owned();
+        assert!(here.is_like(&later));
+        later.cores += 1;
+        assert!(!here.is_like(&later));
+    }
+
+    #[test]
+    fn outside_a_repository_the_commit_is_unknown() {
+        assert_eq!(Machine::here(Path::new("/")).commit, "unknown");
+    }
+}

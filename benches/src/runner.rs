@@ -1,0 +1,371 @@
+//! Runs gates: takes samples in interleaved pairs until they tell something.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use cortica_env::Seed;
+
+use crate::gate::{Clock, Gate, Need};
+use crate::stats::{Estimate, median};
+use crate::stopwatch::Stopwatch;
+use crate::subject::{Pair, Run, Scaled, Setup, Subject, in_parallel};
+use crate::verdict::{Outcome, Verdict, WIDTH_MAX, judge_exact, judge_ratio};
+
+/// Pairs taken at first, and at most when the bounds stay wide.
+const PAIRS_MIN: usize = 15;
+const PAIRS_MAX: usize = 60;
+
+/// A machine on which plain arithmetic scales less than this share of perfectly is too busy or
+/// too small to tell how anything else scales: 1.8 on two threads.
+const LOOP_SHARE_MIN: f64 = 0.9;
+
+/// How long one sample lasts at least, in measured time.
+fn sample_min(setup: &Setup) -> Duration {
+    Duration::from_millis(if setup.quick { 80 } else { 250 })
+}
+
+/// What stands in the way of a gate, if anything.
+#[must_use]
+pub fn skip_reason(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Option<&'static str> {
+    match gate.needs {
+        Some(Need::Data) if setup.data.is_none() => Some("skipped: needs --data"),
+        Some(Need::Peers) if subject.is_none() => Some("skipped: needs the feature `peers`"),
+        _ => None,
+    }
+}
+
+/// Runs one gate. What goes wrong on the way is a failure of the gate.
+pub fn run(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Outcome {
+    if let Some(reason) = skip_reason(gate, subject, setup) {
+        return Outcome::without_figure(gate, Verdict::Skipped, reason);
+    }
+    let outcome = subject
+        .context("no subject is registered under this name")
+        .and_then(|subject| measure(gate, subject, setup, 1.0));
+    outcome
+        .unwrap_or_else(|error| Outcome::without_figure(gate, Verdict::Fail, format!("{error:#}")))
+}
+
+/// Measures a subject whose timed sections are held back by `brake`, and judges it.
+pub fn measure(gate: &Gate, subject: &Subject, setup: &Setup, brake: f64) -> Result<Outcome> {
+    ensure!(
+        subject.kind() == gate.kind,
+        "the subject registered under this name is of another kind"
+    );
+    let at_least = sample_min(setup);
+    match subject {
+        Subject::Answer(answer) | Subject::Count(answer) => {
+            let measured = answer(setup)?;
+            let verdict = judge_exact(&gate.required, measured);
+            let estimate = Estimate::exact(measured);
+            Ok(Outcome::with_figure(gate, estimate, verdict, String::new()))
+        }
+        Subject::Ratio(prepare) => {
+            let pair = prepare(setup).context("cannot set the subject up")?;
+            ratio(gate, pair, at_least, brake)
+        }
+        Subject::Scaling(prepare) => {
+            let scaled = prepare(setup).context("cannot set the subject up")?;
+            scaling(gate, scaled, at_least, brake)
+        }
+    }
+}
+
+fn ratio(gate: &Gate, mut pair: Pair, at_least: Duration, brake: f64) -> Result<Outcome> {
+    (pair.check)().context("the answer is wrong")?;
+    let mut subject = Side::warmed_up(pair.subject, gate.clock, brake, at_least)?;
+    let mut baseline = Side::warmed_up(pair.baseline, gate.clock, 1.0, at_least)?;
+    let mut times = (Vec::new(), Vec::new());
+    let (estimate, pairs) = converge(&gate.name, |subject_first| {
+        let (of_subject, of_baseline);
+        if subject_first {
+            of_subject = subject.sample()?;
+            of_baseline = baseline.sample()?;
+        } else {
+            of_baseline = baseline.sample()?;
+            of_subject = subject.sample()?;
+        }
+        times.0.push(of_subject);
+        times.1.push(of_baseline);
+        Ok(of_baseline / of_subject)
+    })?;
+    let verdict = judge_ratio(&gate.required, &estimate);
+    let milliseconds = |times: &[f64]| 1e3 * median(times).unwrap_or_default();
+    let note = format!(
+        "{pairs} pairs; {:.3} ms a run, baseline {:.3} ms",
+        milliseconds(&times.0),
+        milliseconds(&times.1)
+    );
+    Ok(Outcome::with_figure(gate, estimate, verdict, note))
+}
+
+/// One side of a pair, and how often it is run for one sample.
+struct Side {
+    run: Run,
+    clock: Clock,
+    brake: f64,
+    repeats: u32,
+}
+
+impl Side {
+    /// Runs it once for the caches and once to see how many runs a sample needs.
+    fn warmed_up(run: Run, clock: Clock, brake: f64, at_least: Duration) -> Result<Side> {
+        let mut side = Side {
+            run,
+            clock,
+            brake,
+            repeats: 1,
+        };
+        side.sample()?;
+        let once = side.sample()?;
+        side.repeats = repeats(at_least, once);
+        Ok(side)
+    }
+
+    /// Seconds per run.
+    fn sample(&mut self) -> Result<f64> {
+        let mut watch = Stopwatch::new(self.clock, self.brake);
+        for _ in 0..self.repeats {
+            (self.run)(&mut watch)?;
+        }
+        let seconds = watch.total().as_secs_f64();
+        ensure!(seconds > 0.0, "a sample took no time at all");
+        Ok(seconds / f64::from(self.repeats))
+    }
+}
+
+/// How often work that takes `once` seconds is repeated to fill `at_least`.
+fn repeats(at_least: Duration, once: f64) -> u32 {
+    (at_least.as_secs_f64() / once.max(1e-9)).ceil().max(1.0) as u32
+}
+
+/// Takes pairs until their bounds are close enough or there are [`PAIRS_MAX`] of them. The
+/// argument of `sample` says whether the subject goes first: A B, B A, A B, so that a machine
+/// which slows down during a pair favours neither side.
+fn converge(name: &str, mut sample: impl FnMut(bool) -> Result<f64>) -> Result<(Estimate, usize)> {
+    let seed = Seed(0).derive(name);
+    let mut samples = Vec::with_capacity(PAIRS_MAX);
+    loop {
+        for _ in 0..PAIRS_MIN {
+            samples.push(sample(samples.len() % 2 == 0)?);
+        }
+        let estimate = Estimate::of(&samples, seed).context("a sample is not a number")?;
+        if estimate.width() <= WIDTH_MAX || samples.len() >= PAIRS_MAX {
+            return Ok((estimate, samples.len()));
+        }
+    }
+}
+
+fn scaling(gate: &Gate, mut scaled: Scaled, at_least: Duration, brake: f64) -> Result<Outcome> {
+    (scaled.check)().context("the answer is wrong")?;
+    let threads = scaled.threads;
+    let subject = Share::warmed_up(&*scaled.work, at_least)?;
+    let plain_work = |thread| {
+        black_box(arithmetic(black_box(thread as u64)));
+        Ok(())
+    };
+    let arithmetic = Share::warmed_up(&plain_work, at_least)?;
+    let mut of_arithmetic = Vec::new();
+    let mut of_subject = Vec::new();
+    let (estimate, pairs) = converge(&gate.name, |subject_first| {
+        let (ours, plain);
+        if subject_first {
+            ours = subject.speed_up(threads, brake)?;
+            plain = arithmetic.speed_up(threads, 1.0)?;
+        } else {
+            plain = arithmetic.speed_up(threads, 1.0)?;
+            ours = subject.speed_up(threads, brake)?;
+        }
+        of_subject.push(ours);
+        of_arithmetic.push(plain);
+        Ok(threads as f64 * ours / plain)
+    })?;
+    let ours = median(&of_subject).unwrap_or_default();
+    let plain = median(&of_arithmetic).unwrap_or_default();
+    let verdict = if plain < LOOP_SHARE_MIN * threads as f64 {
+        Verdict::Unmeasurable
+    } else {
+        judge_ratio(&gate.required, &estimate)
+    };
+    let note = format!("{pairs} pairs; alone x{ours:.2}, arithmetic x{plain:.2}");
+    Ok(Outcome::with_figure(gate, estimate, verdict, note))
+}
+
+/// Work of which each thread does the same share.
+struct Share<'a> {
+    work: &'a (dyn Fn(usize) -> Result<()> + Sync),
+    repeats: u32,
+}
+
+impl<'a> Share<'a> {
+    fn warmed_up(
+        work: &'a (dyn Fn(usize) -> Result<()> + Sync),
+        at_least: Duration,
+    ) -> Result<Share<'a>> {
+        let mut share = Share { work, repeats: 1 };
+        share.elapsed(1, 1.0)?;
+        let once = share.elapsed(1, 1.0)?.as_secs_f64();
+        share.repeats = repeats(at_least, once);
+        Ok(share)
+    }
+
+    fn elapsed(&self, threads: usize, brake: f64) -> Result<Duration> {
+        in_parallel(threads, brake, |thread| {
+            (0..self.repeats).try_for_each(|_| (self.work)(thread))
+        })
+    }
+
+    /// How many times as much gets done per second by `threads` threads as by one. The brake
+    /// holds back only the many: it stands for a lock they would wait on.
+    fn speed_up(&self, threads: usize, brake: f64) -> Result<f64> {
+        let alone = self.elapsed(1, 1.0)?.as_secs_f64();
+        let together = self.elapsed(threads, brake)?.as_secs_f64();
+        ensure!(together > 0.0, "a sample took no time at all");
+        Ok(threads as f64 * alone / together)
+    }
+}
+
+/// A chain of multiplications in registers: nothing that threads could share or wait for.
+fn arithmetic(start: u64) -> u64 {
+    (0..1_000_000).fold(start, |x, _| {
+        x.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1) ^ (x >> 32)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Kind;
+    use std::path::PathBuf;
+
+    fn gate(kind: Kind, required: &str) -> Gate {
+        Gate {
+            name: "test".to_owned(),
+            kind,
+            baseline: "a wait".to_owned(),
+            required: required.parse().unwrap(),
+            clock: Clock::Wall,
+            needs: None,
+        }
+    }
+
+    fn setup() -> Setup {
+        Setup {
+            quick: true,
+            data: None,
+            scratch: PathBuf::new(),
+            corrupt: false,
+        }
+    }
+
+    /// A run that lasts so many milliseconds.
+    fn wait(milliseconds: u64) -> Run {
+        Box::new(move |watch| {
+            watch.time(|| std::thread::sleep(Duration::from_millis(milliseconds)));
+            Ok(())
+        })
+    }
+
+    fn twice_as_fast() -> Pair {
+        Pair {
+            check: Box::new(|| Ok(())),
+            subject: wait(2),
+            baseline: wait(4),
+        }
+    }
+
+    #[test]
+    fn pairs_alternate_and_stop_when_sure() {
+        let mut order = Vec::new();
+        let (estimate, pairs) = converge("test", |subject_first| {
+            order.push(subject_first);
+            Ok(2.0)
+        })
+        .unwrap();
+        assert_eq!((estimate.median, pairs), (2.0, PAIRS_MIN));
+        assert_eq!(order[..4], [true, false, true, false]);
+    }
+
+    #[test]
+    fn noise_takes_more_pairs_and_then_gives_up() {
+        let mut rng = Seed(3).rng();
+        let (estimate, pairs) = converge("test", |_| Ok(1.0 + 9.0 * rng.unit())).unwrap();
+        assert_eq!(pairs, PAIRS_MAX);
+        let bar = ">= 1".parse().unwrap();
+        assert_eq!(judge_ratio(&bar, &estimate), Verdict::Unmeasurable);
+    }
+
+    #[test]
+    fn a_ratio_is_baseline_over_subject() {
+        let gate = gate(Kind::Ratio, ">= 1.4");
+        let outcome = ratio(&gate, twice_as_fast(), Duration::ZERO, 1.0).unwrap();
+        let median = outcome.estimate.unwrap().median;
+        assert!((1.4..2.6).contains(&median), "{median}");
+        assert_ne!(outcome.verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn the_brake_brings_a_ratio_below_its_bar() {
+        let gate = gate(Kind::Ratio, ">= 1.4");
+        let outcome = ratio(&gate, twice_as_fast(), Duration::ZERO, 4.0).unwrap();
+        assert_eq!(outcome.verdict, Verdict::Fail, "{outcome:?}");
+    }
+
+    #[test]
+    fn a_wrong_answer_is_never_timed() {
+        let gate = gate(Kind::Ratio, ">= 1");
+        let subject = Subject::Ratio(|_| {
+            Ok(Pair {
+                check: Box::new(|| anyhow::bail!("4 is not 5")),
+                subject: Box::new(|_| anyhow::bail!("was run")),
+                baseline: Box::new(|_| anyhow::bail!("was run")),
+            })
+        });
+        let outcome = run(&gate, Some(&subject), &setup());
+        assert_eq!(outcome.verdict, Verdict::Fail);
+        assert_eq!(outcome.note, "the answer is wrong: 4 is not 5");
+    }
+
+    #[test]
+    fn counts_and_answers_are_compared() {
+        let subject = Subject::Count(|_| Ok(2.0));
+        let outcome = run(&gate(Kind::Count, "== 1"), Some(&subject), &setup());
+        assert_eq!(outcome.verdict, Verdict::Fail);
+        let outcome = run(&gate(Kind::Count, "== 2"), Some(&subject), &setup());
+        assert_eq!(outcome.verdict, Verdict::Pass);
+        assert_eq!(outcome.estimate, Some(Estimate::exact(2.0)));
+    }
+
+    #[test]
+    fn what_is_missing_is_skipped_and_what_is_wrong_fails() {
+        let mut gate = gate(Kind::Count, "== 1");
+        assert_eq!(run(&gate, None, &setup()).verdict, Verdict::Fail);
+        gate.needs = Some(Need::Peers);
+        assert_eq!(run(&gate, None, &setup()).verdict, Verdict::Skipped);
+        gate.needs = Some(Need::Data);
+        let outcome = run(&gate, Some(&Subject::Count(|_| Ok(1.0))), &setup());
+        assert_eq!(outcome.note, "skipped: needs --data");
+        gate.needs = None;
+        let other = Subject::Ratio(|_| anyhow::bail!("was run"));
+        assert_eq!(run(&gate, Some(&other), &setup()).verdict, Verdict::Fail);
+    }
+
+    /// Threads that wait for each other do not scale, whatever the machine.
+    #[test]
+    fn work_behind_one_lock_does_not_scale() {
+        let lock = std::sync::Mutex::new(());
+        let scaled = Scaled {
+            threads: 2,
+            check: Box::new(|| Ok(())),
+            work: Box::new(move |_| {
+                let _held = lock.lock();
+                std::thread::sleep(Duration::from_millis(2));
+                Ok(())
+            }),
+        };
+        let gate = gate(Kind::Scaling, ">= 1.6");
+        let outcome = scaling(&gate, scaled, Duration::from_millis(4), 1.0).unwrap();
+        assert_ne!(outcome.verdict, Verdict::Pass, "{outcome:?}");
+    }
+}

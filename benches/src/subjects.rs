@@ -1,0 +1,69 @@
+//! Every subject, registered once under the name of its gate.
+
+mod answers;
+mod counting_disk;
+mod counts;
+mod dot;
+mod fixture;
+mod read;
+mod recall;
+mod scan;
+mod storage;
+
+use crate::subject::Subject::{self, Answer, Count, Ratio, Scaling};
+
+/// The subjects of this build.
+pub const SUBJECTS: &[(&str, Subject)] = &[
+    ("answers.exact_recall", Answer(answers::exact_recall)),
+    (
+        "answers.exact_recall_data",
+        Answer(answers::exact_recall_data),
+    ),
+    (
+        "answers.batch_equals_single",
+        Answer(answers::batch_equals_single),
+    ),
+    ("count.syncs_per_batch", Count(counts::syncs_per_batch)),
+    ("count.writes_per_batch", Count(counts::writes_per_batch)),
+    ("simd.dot768", Ratio(dot::subject)),
+    ("index.exact_scan", Ratio(scan::subject)),
+    ("recall.batch16", Ratio(recall::batch_of_16)),
+    ("storage.buffered", Ratio(storage::buffered)),
+    ("storage.durable_batch", Ratio(storage::durable_batch)),
+    ("storage.durable_single", Ratio(storage::durable_single)),
+    ("recall.two_threads", Scaling(recall::two_threads)),
+];
+
+/// The subject registered under `name`.
+pub fn find(name: &str) -> Option<&'static Subject> {
+    let mut named = SUBJECTS
+        .iter()
+        .filter(|(registered, _)| *registered == name);
+    named.next().map(|(_, subject)| subject)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::{Need, read_gates};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_gate_has_a_subject_of_its_kind() {
+        for gate in read_gates().unwrap() {
+            match find(&gate.name) {
+                Some(subject) => assert_eq!(subject.kind(), gate.kind, "{}", gate.name),
+                None => assert_eq!(gate.needs, Some(Need::Peers), "{}", gate.name),
+            }
+        }
+    }
+
+    #[test]
+    fn every_subject_has_a_gate_and_one_name() {
+        let gates = read_gates().unwrap();
+        let gates: BTreeSet<&str> = gates.iter().map(|gate| gate.name.as_str()).collect();
+        let names: BTreeSet<&str> = SUBJECTS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), SUBJECTS.len());
+        assert!(names.is_subset(&gates), "{names:?} in {gates:?}");
+    }
+}

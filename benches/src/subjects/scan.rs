@@ -1,0 +1,59 @@
+//! The exact scan of vectors far beyond the caches of one core, against a plain read.
+
+use anyhow::{Context, Result, ensure};
+use cortica_index::{ExactIndex, Metric, VectorIndex};
+use cortica_simd::Isa;
+use cortica_testkit::{Measure, recall_at, scores};
+
+use super::fixture;
+use super::read::Read;
+use crate::subject::{Pair, Setup};
+
+/// Bytes of vectors, at least.
+const BYTES: usize = 128 << 20;
+
+const NEIGHBOURS: usize = 10;
+
+/// Bytes in one allocation of the read: the index keeps its rows in segments of this size.
+const SEGMENT_BYTES: usize = 4 << 20;
+
+pub(super) fn subject(setup: &Setup) -> Result<Pair> {
+    let data = fixture::largest(setup)?;
+    let dimension = data.dimension;
+    let count = (BYTES / (4 * dimension)).max(data.len());
+    let rows = fixture::tiled(&data, count);
+    let index = ExactIndex::new(dimension, Metric::Cosine, Isa::best())?;
+    for row in rows.chunks_exact(dimension) {
+        index.insert(row)?;
+    }
+    let query = data.query(0).to_vec();
+    let segments: Vec<Vec<f32>> = rows
+        .chunks(SEGMENT_BYTES / 4)
+        .map(<[f32]>::to_vec)
+        .collect();
+    let read = Read::fastest(&segments);
+
+    let index = std::sync::Arc::new(index);
+    let checked = (index.clone(), query.clone());
+    let check = move || {
+        let (index, query) = &checked;
+        let found = index.search(query, NEIGHBOURS)?;
+        let found: Vec<u32> = found.iter().map(|neighbour| neighbour.row.get()).collect();
+        let exact = scores(Measure::Cosine, &rows, dimension, query);
+        let recall = recall_at(NEIGHBOURS, &found, &exact);
+        ensure!(recall == 1.0, "recall {recall}");
+        Ok(())
+    };
+    Ok(Pair {
+        check: Box::new(check),
+        subject: Box::new(move |watch| {
+            let found = watch.time(|| index.search(&query, NEIGHBOURS))?;
+            ensure!(found.len() >= NEIGHBOURS, "{} found", found.len());
+            Ok(())
+        }),
+        baseline: Box::new(move |watch| {
+            let sum = watch.time(|| read.sum(&segments));
+            sum.is_finite().then_some(()).context("not a number")
+        }),
+    })
+}

@@ -1,0 +1,92 @@
+//! Errors in words, with what to do next.
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Error;
+use cortica::{CommitError, LogOpenError, OpenError};
+use cortica_formats::NpyError;
+
+/// The command line is well formed but does not make sense; exit code 2.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Writes the error, its causes and the next step to standard error.
+pub(crate) fn report(error: &Error) -> ExitCode {
+    let mut text = format!("error: {error}\n");
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Many errors repeat their cause in their own words.
+        if !said.contains(&cause) {
+            text.extend(["  because: ", &cause, "\n"]);
+        }
+        said = cause;
+    }
+    if let Some(next) = next_step(error) {
+        text.extend(["  next: ", next, "\n"]);
+    }
+    // Nobody is left to tell when standard error itself is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+/// The first cause that says what helps.
+fn next_step(error: &Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| {
+        if let Some(error) = cause.downcast_ref::<OpenError>() {
+            after_open(error)
+        } else if let Some(error) = cause.downcast_ref::<NpyError>() {
+            after_npy(error)
+        } else if cause.is::<CommitError>() {
+            Some("see that the disk has space and can be written, then run the same command again")
+        } else {
+            None
+        }
+    })
+}
+
+fn after_open(error: &OpenError) -> Option<&'static str> {
+    Some(match error {
+        OpenError::Log(LogOpenError::Missing { .. }) => {
+            "check the spelling, or make the store with `cortica ingest`"
+        }
+        OpenError::Log(LogOpenError::NotAStore { .. }) => {
+            "choose an empty folder, or one that does not exist yet; this one was left as it is"
+        }
+        OpenError::Log(LogOpenError::Locked { .. }) => "wait until it is done with it, or stop it",
+        OpenError::Log(LogOpenError::NewerFormat { .. }) => {
+            "use the release that wrote it, or a newer one; the store was left as it is"
+        }
+        OpenError::Log(LogOpenError::Corrupt { .. }) => {
+            "copy the folder, then list all damage with `cortica check --store DIR`"
+        }
+        OpenError::SpaceMismatch { .. } => {
+            "nothing was stored; give --store another folder, or vectors that belong to this one"
+        }
+        _ => return None,
+    })
+}
+
+fn after_npy(error: &NpyError) -> Option<&'static str> {
+    Some(match error {
+        NpyError::Missing { .. } => "check the spelling",
+        NpyError::Truncated { .. } | NpyError::Trailing { .. } => {
+            "write or copy the file again; nothing of it was used"
+        }
+        NpyError::Dtype { .. } | NpyError::BigEndian { .. } => {
+            "save it with numpy.save(FILE, array.astype('<f4'))"
+        }
+        NpyError::NotNpy => "save it with numpy.save(FILE, array)",
+        _ => return None,
+    })
+}

@@ -1,0 +1,225 @@
+//! The command line: what can be asked, and what `--help` says about it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all of it worked
+  1  it failed, some items failed, or damage was found; the output says what
+  2  the command line was wrong";
+
+/// A durable memory for agents and robots: store episodes, recall them by similarity.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cortica",
+    version,
+    after_help = format!("Start with:\n  cortica demo\n\n{EXIT_CODES}"),
+    disable_help_subcommand = true,
+    propagate_version = true
+)]
+pub(crate) struct Cli {
+    /// Write JSON to standard output and nothing else; words and progress go to standard error.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Store the bundled concepts durably, reopen them from disk and recall them.
+    #[command(after_help = EXIT_CODES)]
+    Demo(DemoArgs),
+    /// Store the rows of a file of vectors, or episodes written as JSON Lines.
+    #[command(after_help = format!("{INGEST_HELP}\n\n{EXIT_CODES}"))]
+    Ingest(IngestArgs),
+    /// Find the stored episodes nearest to vectors, or to an episode.
+    #[command(after_help = EXIT_CODES)]
+    Recall(RecallArgs),
+    /// Say what a store holds and how large it is.
+    #[command(after_help = EXIT_CODES)]
+    Stats(StoreArgs),
+    /// Verify every checksum of a store without changing it.
+    #[command(after_help = EXIT_CODES)]
+    Check(StoreArgs),
+    /// Measure storing and recalling on a data folder, and check the answers.
+    #[command(after_help = format!("{BENCH_HELP}\n\n{EXIT_CODES}"))]
+    Bench(BenchArgs),
+    /// Write a completion script for a shell to standard output.
+    #[command(after_help = EXIT_CODES)]
+    Completions {
+        /// The shell to write for.
+        shell: Shell,
+    },
+}
+
+const INGEST_HELP: &str = "\
+A line of JSON Lines is an object with the fields
+  id, what              texts (id: 1 to 256 bytes)
+  when                  microseconds since 1970, or a text such as \"2024-05-01T12:30:00Z\"
+  place, stream         texts
+  who                   list of texts
+  embedding             list of numbers
+  encoding_confidence   number from 0 to 1
+  metadata              object of texts, numbers, true and false
+Only id and what are needed. An unknown field is an error, so that a misspelt one is not lost.
+
+With --json there is one line per batch, written after the batch was acknowledged:
+  {\"batch\":0,\"rows_from\":0,\"rows_to\":1000,\"acked\":1000,\"stored\":1000,\"already_there\":0,
+   \"failed\":0,\"durability\":\"durable\",\"failures\":[]}
+rows_to is the first row after the batch. A summary line comes last.
+
+After an interruption run the same command again: what is there already stays as it is.";
+
+const BENCH_HELP: &str = "\
+The data folder holds
+  X.npy        n x d, f32 or f16: the rows to store (or i8 with scales in X_scales.npy)
+  q.npy        queries x d, likewise
+  gt100.u32    optional: for each query its exact nearest rows by cosine, best first
+  queries.tsv  optional: row, kind, source row, text
+  edges.u32    optional: source row, destination row, type
+Without gt100.u32 the exact neighbours of up to 200 queries are computed here, in f64.
+
+A result counts towards recall when its exact score is at least that of the k-th neighbour
+minus 1e-6. Rates named cpu are per second of processor time, all threads counted.";
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// The folder for the demo's store; kept afterwards.
+    #[arg(long, value_name = "DIR", default_value = "./cortica-demo")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IngestArgs {
+    /// FILE.npy (rows x dimension, f32 or f16), FILE.jsonl, or - for JSON Lines from standard
+    /// input.
+    pub(crate) file: PathBuf,
+    /// The folder of the store; created if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// For FILE.npy: `row<TAB>id[<TAB>text]` for every row. Without it a row's number is its id.
+    #[arg(long, value_name = "FILE.tsv")]
+    pub(crate) ids: Option<PathBuf>,
+    /// Relations to store after the rows: little-endian u32 triples of source row, destination
+    /// row and type, rows counted in this file from 0.
+    #[arg(long, value_name = "FILE.u32")]
+    pub(crate) edges: Option<PathBuf>,
+    /// Rows per batch: one log write and one sync each.
+    #[arg(long, value_name = "N", default_value_t = 1_000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch: u32,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value_t = Durability::Durable)]
+    pub(crate) durability: Durability,
+    /// How a new store compares vectors; an existing store keeps its own [default: cosine].
+    #[arg(long, value_enum)]
+    pub(crate) metric: Option<Metric>,
+    /// The name of the model that made the vectors; kept with a new store, compared with an
+    /// existing one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecallArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    #[command(flatten)]
+    pub(crate) cue: CueArgs,
+    /// How many results to give for each query.
+    #[arg(short, value_name = "K", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) k: u32,
+    /// Leave out results that score below this.
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub(crate) threshold: Option<f32>,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct CueArgs {
+    /// One query per row (queries x dimension, f32 or f16).
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) vectors: Option<PathBuf>,
+    /// The episode to look around; it comes first itself.
+    #[arg(long, value_name = "ID")]
+    pub(crate) like: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// The folder with the data.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// An empty or new folder for the store, kept afterwards. Without it a folder under the
+    /// system's temporary folder is used and removed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
+    /// What an acknowledgement promises while the rows are stored.
+    #[arg(long, value_enum, default_value_t = Durability::Buffered)]
+    pub(crate) durability: Durability,
+}
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Durability {
+    /// Nothing: the batch may still be in this process.
+    None,
+    /// The batch reached the operating system: it survives this process.
+    Buffered,
+    /// The batch reached the disk: it survives a power cut.
+    Durable,
+}
+
+impl From<Durability> for cortica::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::None => Self::None,
+            Durability::Buffered => Self::Buffered,
+            Durability::Durable => Self::Durable,
+        }
+    }
+}
+
+/// How vectors are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Metric {
+    /// The cosine of the angle; lengths do not matter.
+    Cosine,
+    /// The inner product.
+    Dot,
+    /// The Euclidean distance.
+    L2,
+}
+
+impl From<Metric> for cortica::Metric {
+    fn from(metric: Metric) -> Self {
+        match metric {
+            Metric::Cosine => Self::Cosine,
+            Metric::Dot => Self::Dot,
+            Metric::L2 => Self::L2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

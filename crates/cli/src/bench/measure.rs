@@ -1,0 +1,264 @@
+//! The measurements, each held against the right answer before it counts.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use cortica::{Cortica, Cue, Durability, Episode, Metric, Recalled};
+
+use crate::bench::data::{BLOCK_ROWS, Data};
+use crate::bench::judge::judge;
+use crate::bench::report::{Batch, Exact, Report, Skipped, Store};
+use crate::figures::{per_second, percentile};
+use crate::folder;
+use crate::machine::{Machine, cpu_time};
+use crate::output::Out;
+
+/// How many results are timed.
+pub(crate) const K: usize = 10;
+/// Queries handed over at once.
+pub(crate) const BATCHES: [usize; 2] = [16, 256];
+
+/// Passes over the queries go on until they have taken this long ...
+const MEASURE_FOR: Duration = Duration::from_secs(2);
+/// ... or there were this many.
+const PASSES_MAX: usize = 50;
+
+/// Measures all that this build can do; what it cannot is listed with the reason.
+pub(crate) fn run(
+    mut data: Data,
+    folder: &Path,
+    durability: Durability,
+    out: &Out,
+) -> anyhow::Result<Report> {
+    let mut skipped = not_built_yet();
+    let space = Cortica::builder()
+        .dimension(data.dimension())
+        .metric(Metric::Cosine)
+        .durability(durability);
+    let open = || space.clone().open(folder);
+    let memory = open()?;
+    let stored = store(&memory, &mut data, out, &mut skipped)?;
+    memory.close()?;
+    let bytes = folder::bytes(folder)?;
+    let memory = open()?; // What is recalled has been read back from disk.
+
+    let timed = time(&memory, &data, out)?;
+    let exact = judge(&memory, &mut data, &timed.answers, out, &mut skipped)?;
+    let machine = Machine::here(memory.stats().isa);
+    memory.close()?;
+    Ok(Report {
+        n: data.count(),
+        d: data.dimension(),
+        machine,
+        store: Store {
+            burst_rows_s: stored,
+            sustained_rows_s: None,
+            bytes,
+            durability: durability.to_string(),
+            batch_rows: BLOCK_ROWS,
+        },
+        exact: Exact {
+            qps_cpu: timed.qps_cpu,
+            p50_us: timed.p50_us,
+            p99_us: timed.p99_us,
+            ..exact
+        },
+        approximate: [],
+        batch: timed.batches,
+        spreading: None,
+        allocation: None,
+        skipped,
+    })
+}
+
+fn not_built_yet() -> Vec<Skipped> {
+    let skip = |part, why: &str| Skipped {
+        part,
+        why: why.to_owned(),
+    };
+    vec![
+        skip(
+            "store.sustained_rows_s",
+            "no background index yet: a stored row is recallable at once, so burst is sustained",
+        ),
+        skip(
+            "approximate",
+            "no approximate index yet: every recall is exact",
+        ),
+        skip(
+            "spreading",
+            "no spreading over associations yet: edges.u32 is not read",
+        ),
+        skip("allocation", "no allocation of concepts to columns yet"),
+    ]
+}
+
+/// Stores every row and gives the rate of the storing alone, reading the file not counted.
+fn store(
+    memory: &Cortica,
+    data: &mut Data,
+    out: &Out,
+    skipped: &mut Vec<Skipped>,
+) -> anyhow::Result<Option<f64>> {
+    let n = data.count();
+    let progress = out.progress(Some(n as u64), "storing");
+    let (mut stored, mut taken) = (0, Duration::ZERO);
+    let mut refused = Vec::new();
+    for from in (0..n).step_by(BLOCK_ROWS) {
+        let rows = data.read(from, BLOCK_ROWS)?;
+        let count = rows.len();
+        let episode = |(row, embedding): (usize, Vec<f32>)| {
+            Episode::new(row.to_string(), String::new()).with_embedding(embedding)
+        };
+        let episodes: Vec<Episode> = (from..).zip(rows).map(episode).collect();
+        let started = Instant::now();
+        let answers = memory.store_many(episodes);
+        taken += started.elapsed();
+        for (row, answer) in (from..).zip(answers) {
+            match answer {
+                Ok(_) => stored += 1,
+                Err(error) => refused.push((row, error)),
+            }
+        }
+        progress.advance(count as u64);
+    }
+    let rows_refused = refused.len();
+    if let Some((row, error)) = refused.into_iter().next() {
+        if stored == 0 {
+            return Err(anyhow::Error::new(error).context("no row was stored"));
+        }
+        let why =
+            format!("{rows_refused} of {n} rows were refused, the first is row {row}: {error}");
+        skipped.push(Skipped { part: "rows", why });
+    }
+    Ok(per_second(stored, taken))
+}
+
+struct Timed {
+    /// What single recalls answered, query by query.
+    answers: Vec<Vec<Recalled>>,
+    qps_cpu: Option<f64>,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    batches: Vec<(usize, Batch)>,
+}
+
+/// Processor time spent on a number of queries.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    queries: u64,
+    cpu: Duration,
+}
+
+impl Spent {
+    fn on<T>(&mut self, queries: usize, work: impl FnOnce() -> T) -> T {
+        let started = cpu_time();
+        let result = work();
+        self.cpu += cpu_time().saturating_sub(started);
+        self.queries += queries as u64;
+        result
+    }
+
+    fn rate(self) -> Option<f64> {
+        per_second(self.queries, self.cpu)
+    }
+}
+
+/// Single recalls and batches take turns, so that a machine that slows down slows both.
+fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
+    let cues: Vec<Cue> = data.queries.iter().map(|query| cue(query, K)).collect();
+    // A batch larger than the number of queries is filled by going round.
+    let round = |size: usize| -> Vec<Cue> {
+        cues.iter()
+            .cycle()
+            .take(cues.len().next_multiple_of(size))
+            .cloned()
+            .collect()
+    };
+    let filled = BATCHES.map(|size| (size, round(size)));
+
+    let answers = ask_singly(memory, &cues, &mut Vec::new())?; // Also warms the caches.
+    for (size, cues) in &filled {
+        for (i, cues) in cues.chunks(*size).enumerate() {
+            check_batch(memory, cues, &answers, i * size)?;
+        }
+    }
+
+    let progress = out.progress(None, "recalling");
+    let (mut latencies, mut single) = (Vec::new(), Spent::default());
+    let mut batched = [Spent::default(); BATCHES.len()];
+    let started = Instant::now();
+    for pass in 0..PASSES_MAX {
+        if pass > 0 && started.elapsed() > MEASURE_FOR {
+            break;
+        }
+        single.on(cues.len(), || ask_singly(memory, &cues, &mut latencies))?;
+        for ((size, cues), spent) in filled.iter().zip(&mut batched) {
+            for cues in cues.chunks(*size) {
+                spent.on(cues.len(), || memory.recall_many(cues));
+            }
+        }
+        progress.advance(1);
+    }
+    latencies.sort_by(f64::total_cmp);
+    let batches = BATCHES.into_iter().zip(batched).map(|(size, spent)| {
+        let ratio = spent
+            .rate()
+            .zip(single.rate())
+            .map(|(batch, single)| batch / single);
+        (
+            size,
+            Batch {
+                qps_cpu: spent.rate(),
+                ratio,
+            },
+        )
+    });
+    Ok(Timed {
+        answers,
+        qps_cpu: single.rate(),
+        p50_us: percentile(&latencies, 0.50),
+        p99_us: percentile(&latencies, 0.99),
+        batches: batches.collect(),
+    })
+}
+
+pub(crate) fn cue(query: &[f32], k: usize) -> Cue {
+    Cue::embedding(query.to_vec()).max_results(k)
+}
+
+fn ask_singly(
+    memory: &Cortica,
+    cues: &[Cue],
+    latencies_us: &mut Vec<f64>,
+) -> anyhow::Result<Vec<Vec<Recalled>>> {
+    let mut answers = Vec::with_capacity(cues.len());
+    for (query, cue) in cues.iter().enumerate() {
+        let started = Instant::now();
+        let answer = memory.recall(cue);
+        latencies_us.push(started.elapsed().as_secs_f64() * 1e6);
+        answers.push(answer.with_context(|| format!("q.npy: query {query}"))?);
+    }
+    Ok(answers)
+}
+
+/// A batch must answer what single recalls answered, to the last bit of every score.
+fn check_batch(
+    memory: &Cortica,
+    cues: &[Cue],
+    singly: &[Vec<Recalled>],
+    from: usize,
+) -> anyhow::Result<()> {
+    for (i, answer) in memory.recall_many(cues).into_iter().enumerate() {
+        let query = (from + i) % singly.len();
+        let key = |r: &Recalled| (r.memory.seq, r.score.to_bits());
+        let answer = answer.with_context(|| format!("q.npy: query {query}"))?;
+        ensure!(
+            answer.iter().map(key).eq(singly[query].iter().map(key)),
+            "query {query} was answered differently in a batch of {} than alone",
+            cues.len()
+        );
+    }
+    Ok(())
+}

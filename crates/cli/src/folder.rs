@@ -1,0 +1,60 @@
+//! Folders that stores live in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+
+/// Whether something is in the folder; false when there is no such folder.
+pub(crate) fn is_occupied(folder: &Path) -> anyhow::Result<bool> {
+    if !folder.exists() {
+        return Ok(false);
+    }
+    let mut entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    Ok(entries.next().is_some())
+}
+
+/// The length of all files below the folder.
+pub(crate) fn bytes(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        bytes += if about.is_dir() {
+            self::bytes(&entry.path())?
+        } else {
+            about.len()
+        };
+    }
+    Ok(bytes)
+}
+
+/// A new folder in the system's temporary folder, removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Temporary(PathBuf);
+
+impl Temporary {
+    pub(crate) fn new(what: &str) -> anyhow::Result<Self> {
+        // The clock keeps apart what a recycled process id would not. `create_dir` refuses a
+        // folder that is there, so nobody else's folder is ever taken over, or removed.
+        let nanos = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_nanos());
+        let name = format!("cortica-{what}-{}-{nanos}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Left behind at worst; a temporary folder is where such things may lie.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

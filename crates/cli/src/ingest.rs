@@ -1,0 +1,158 @@
+//! `cortica ingest`: a file into a store, batch after batch.
+//!
+//! Memory holds one batch of rows, the ids and the relations, whatever the length of the file.
+
+mod batch;
+mod edges;
+mod ids;
+mod line;
+mod source;
+mod summary;
+mod target;
+
+use std::time::Instant;
+
+use cortica::Cortica;
+use serde::Serialize;
+
+use crate::args::IngestArgs;
+use crate::figures::{count, per_second, plain};
+use crate::folder;
+use crate::ingest::batch::{Answered, Failure};
+use crate::ingest::source::Source;
+use crate::ingest::summary::Summary;
+use crate::ingest::target::Target;
+use crate::output::{Out, Outcome, Progress};
+
+/// Failures written out in words for one batch; `--json` lists every one.
+const SHOWN_MAX: usize = 20;
+
+/// The line for one acknowledged batch.
+#[derive(Serialize)]
+struct Acknowledged<'a> {
+    batch: u64,
+    rows_from: u64,
+    rows_to: u64,
+    acked: u64,
+    stored: u64,
+    already_there: u64,
+    failed: u64,
+    durability: &'a str,
+    failures: &'a [Failure],
+}
+
+pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    let (mut source, remark) = Source::open(args)?;
+    let edges = args.edges.as_deref().map(edges::read).transpose()?;
+    if let (Some(path), Some(edges), Some((rows, _))) = (&args.edges, &edges, source.shape()) {
+        edges::check_rows(path, edges, rows as u64)?;
+    }
+    let mut target = Target::open(args)?;
+    if let Some((_, dimension)) = source.shape() {
+        target = target.with_dimension(dimension)?;
+    }
+    out.outlive_reader();
+    out.line(format!("{} -> {}", source.describe(), args.store.display()))?;
+    if let Some(remark) = remark {
+        out.note(remark);
+    }
+
+    let started = Instant::now();
+    let mut summary;
+    (target, summary) = store_rows(&mut source, target, args, out)?;
+    let time = started.elapsed();
+    summary.seconds = time.as_secs_f64();
+    summary.rows_s = per_second(summary.stored, time).filter(|rate| *rate > 0.0);
+    if let (Some(path), Some(edges)) = (&args.edges, &edges) {
+        edges::check_rows(path, edges, summary.rows)?;
+        let batch = args.batch as usize;
+        summary.edges = Some(edges::store(&target.memory, &source, edges, batch, out)?);
+    }
+    let stats = target.memory.stats();
+    summary.durability = stats.durability.to_string();
+    summary.episodes = stats.episodes;
+    target.memory.close()?;
+    summary.bytes = folder::bytes(&args.store)?;
+
+    out.object(&serde_json::json!({ "summary": summary }))?;
+    out.line(&summary)?;
+    out.line(format!("next: cortica stats --store {}", args.store.display()))?;
+    Ok(if summary.all_there() { Outcome::Done } else { Outcome::Failed })
+}
+
+fn store_rows<'a>(
+    source: &mut Source,
+    mut target: Target<'a>,
+    args: &IngestArgs,
+    out: &mut Out,
+) -> anyhow::Result<(Target<'a>, Summary)> {
+    let progress = out.progress(source.shape().map(|(rows, _)| rows as u64), "storing");
+    let mut totals = Summary::default();
+    for batch in 0.. {
+        let items = source.next_batch(args.batch as usize)?;
+        if items.is_empty() {
+            break;
+        }
+        target = target.with_space_for(&items)?;
+        let read = items.len() as u64;
+        let answered = batch::store(&target.memory, items);
+        let from = totals.rows;
+        totals.rows += read;
+        totals.stored += answered.stored;
+        totals.already_there += answered.already_there;
+        totals.failed += answered.failures.len() as u64;
+        progress.advance(read);
+        show_failures(&answered.failures, &progress, out);
+        acknowledge(batch, from, &totals, &answered, &target.memory, out)?;
+        if let Some(error) = answered.log_refused {
+            return Err(anyhow::Error::new(error).context(format!(
+                "stopped after {} of the rows were acknowledged",
+                count(totals.stored + totals.already_there)
+            )));
+        }
+    }
+    Ok((target, totals))
+}
+
+fn acknowledge(
+    batch: u64,
+    rows_from: u64,
+    totals: &Summary,
+    answered: &Answered,
+    memory: &Cortica,
+    out: &mut Out,
+) -> anyhow::Result<()> {
+    let durability = answered.durability.unwrap_or(memory.stats().durability);
+    out.object(&Acknowledged {
+        batch,
+        rows_from,
+        rows_to: totals.rows,
+        acked: totals.stored + totals.already_there,
+        stored: answered.stored,
+        already_there: answered.already_there,
+        failed: answered.failures.len() as u64,
+        durability: &durability.to_string(),
+        failures: &answered.failures,
+    })
+}
+
+fn show_failures(failures: &[Failure], progress: &Progress, out: &Out) {
+    if failures.is_empty() {
+        return;
+    }
+    progress.above(|| {
+        for Failure { row, id, reason } in failures.iter().take(SHOWN_MAX) {
+            let id = id
+                .as_ref()
+                .map(|id| format!(" ({})", plain(id)))
+                .unwrap_or_default();
+            out.note(format!("row {row}{id}: {}", plain(reason)));
+        }
+        if failures.len() > SHOWN_MAX {
+            out.note(format!(
+                "... and {} more; --json lists them all",
+                failures.len() - SHOWN_MAX
+            ));
+        }
+    });
+}

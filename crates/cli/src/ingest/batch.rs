@@ -1,0 +1,171 @@
+//! One batch: offered, stored, and every item answered.
+
+use std::collections::HashSet;
+
+use cortica::{Cortica, Durability, Episode, Metric, StoreError, VectorError};
+use serde::Serialize;
+
+/// An item of the file, or why it could not be read.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// Counted from 0 over the whole file.
+    pub(crate) row: u64,
+    pub(crate) offered: Result<Episode, String>,
+}
+
+/// An item that was not stored.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    pub(crate) row: u64,
+    /// None when the item was too damaged to tell.
+    pub(crate) id: Option<String>,
+    pub(crate) reason: String,
+}
+
+/// How the items of a batch were answered; their number is the number of items.
+#[derive(Debug, Default)]
+pub(crate) struct Answered {
+    pub(crate) stored: u64,
+    pub(crate) already_there: u64,
+    pub(crate) failures: Vec<Failure>,
+    /// The least that was promised for an item of this batch.
+    pub(crate) durability: Option<Durability>,
+    /// Set when the log took nothing: no later batch can succeed either.
+    pub(crate) log_refused: Option<StoreError>,
+}
+
+/// Stores the items. An id that is taken by the same content is already there, which makes
+/// running again after an interruption harmless; taken by other content it is a failure.
+pub(crate) fn store(memory: &Cortica, items: Vec<Item>) -> Answered {
+    let mut answered = Answered::default();
+    let mut waiting = items;
+    // An id that comes twice in a batch waits for a round of its own, so that the second one
+    // is compared with what became of the first.
+    while !waiting.is_empty() {
+        waiting = round(memory, waiting, &mut answered);
+    }
+    answered.failures.sort_by_key(|failure| failure.row);
+    answered
+}
+
+fn round(memory: &Cortica, items: Vec<Item>, answered: &mut Answered) -> Vec<Item> {
+    let mut in_round = HashSet::new();
+    let mut later = Vec::new();
+    let mut fresh = Vec::with_capacity(items.len());
+    let mut offered = Vec::with_capacity(items.len());
+    for Item { row, offered: item } in items {
+        match item {
+            Err(reason) => answered.failures.push(Failure {
+                row,
+                id: None,
+                reason,
+            }),
+            Ok(episode) => match what_is_there(memory, &episode) {
+                There::TheSame => answered.already_there += 1,
+                There::Another(reason) => {
+                    answered.failures.push(Failure {
+                        row,
+                        id: Some(episode.id),
+                        reason,
+                    });
+                }
+                There::Nothing if in_round.insert(episode.id.clone()) => {
+                    offered.push((row, episode.id.clone()));
+                    fresh.push(episode);
+                }
+                There::Nothing => later.push(Item {
+                    row,
+                    offered: Ok(episode),
+                }),
+            },
+        }
+    }
+    if fresh.is_empty() {
+        return later;
+    }
+    for ((row, id), answer) in offered.into_iter().zip(memory.store_many(fresh)) {
+        match answer {
+            Ok(stored) => {
+                answered.stored += 1;
+                answered.durability = Some(stored.durability);
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                answered.failures.push(Failure {
+                    row,
+                    id: Some(id),
+                    reason,
+                });
+                if matches!(error, StoreError::Log(_)) {
+                    answered.log_refused = Some(error);
+                }
+            }
+        }
+    }
+    later
+}
+
+/// What the store has under the id of an episode.
+enum There {
+    Nothing,
+    TheSame,
+    /// Something else; in words.
+    Another(String),
+}
+
+fn what_is_there(memory: &Cortica, offered: &Episode) -> There {
+    let Some(there) = memory.get(&offered.id) else {
+        return There::Nothing;
+    };
+    let stored = memory.embedding(&offered.id);
+    let embedding = offered.embedding.as_deref();
+    let field = if !same(stored.as_deref(), embedding) {
+        if let Some(fault) = embedding.and_then(|embedding| fault(memory, embedding)) {
+            return There::Another(format!("embedding: {fault}"));
+        }
+        "embedding"
+    } else if there.what != offered.what {
+        "what"
+    } else {
+        return There::TheSame;
+    };
+    There::Another(format!(
+        "id: `{}` is taken by an episode with another `{field}` (seq {}); give this one another id",
+        offered.id, there.seq
+    ))
+}
+
+/// Whether what is stored is what is offered. Equal bits, but for the one rounding that the store
+/// does, of extremely long or short vectors, which is far below this bound.
+fn same(stored: Option<&[f32]>, offered: Option<&[f32]>) -> bool {
+    let (Some(stored), Some(offered)) = (stored, offered) else {
+        return stored.is_none() && offered.is_none();
+    };
+    let largest = offered
+        .iter()
+        .fold(0.0_f64, |largest, x| largest.max(f64::from(x.abs())));
+    // An infinite value offered would make every bound hold.
+    let bound = if largest.is_finite() {
+        largest * 2.0_f64.powi(-120)
+    } else {
+        0.0
+    };
+    let near = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).abs() <= bound;
+    stored.len() == offered.len() && stored.iter().zip(offered).all(near)
+}
+
+/// Why the store would refuse an embedding. The store looks at the id first, so for a taken id it
+/// would not come to this; a person wants to hear of the broken vector, not of the id.
+fn fault(memory: &Cortica, embedding: &[f32]) -> Option<VectorError> {
+    let space = memory.stats().space?;
+    let (got, expected) = (embedding.len(), space.dimension);
+    if got != expected {
+        return Some(VectorError::Dimension { got, expected });
+    }
+    if let Some(index) = embedding.iter().position(|value| !value.is_finite()) {
+        let value = embedding[index];
+        return Some(VectorError::NotFinite { index, value });
+    }
+    let zero = embedding.iter().all(|value| *value == 0.0);
+    (zero && space.metric == Metric::Cosine).then_some(VectorError::ZeroVector)
+}

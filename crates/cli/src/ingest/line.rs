@@ -1,0 +1,187 @@
+//! One episode as a line of JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use cortica::{Confidence, Episode, Timestamp, Value};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::when;
+
+const FIELDS: &[&str] = &[
+    "id",
+    "what",
+    "when",
+    "place",
+    "who",
+    "embedding",
+    "encoding_confidence",
+    "metadata",
+    "stream",
+];
+
+/// An [`Episode`] read from JSON; every complaint names the field it is about.
+#[derive(Debug)]
+pub(crate) struct EpisodeLine(pub(crate) Episode);
+
+impl<'de> Deserialize<'de> for EpisodeLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EpisodeVisitor)
+    }
+}
+
+// By hand, because serde's derived code says what was wrong with a value but not in which field.
+struct EpisodeVisitor;
+
+impl<'de> Visitor<'de> for EpisodeVisitor {
+    type Value = EpisodeLine;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the fields of an episode")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<EpisodeLine, M::Error> {
+        let mut id: Option<String> = None;
+        let mut what: Option<String> = None;
+        let mut when: Option<Option<Moment>> = None;
+        let mut place: Option<Option<String>> = None;
+        let mut who: Option<Vec<String>> = None;
+        let mut embedding: Option<Option<Vec<f32>>> = None;
+        let mut confidence: Option<f32> = None;
+        let mut metadata: Option<BTreeMap<String, Value>> = None;
+        let mut stream: Option<Option<String>> = None;
+        while let Some(field) = map.next_key::<String>()? {
+            match FIELDS.iter().find(|known| **known == field).copied() {
+                Some(field @ "id") => read(&mut id, field, &mut map)?,
+                Some(field @ "what") => read(&mut what, field, &mut map)?,
+                Some(field @ "when") => read(&mut when, field, &mut map)?,
+                Some(field @ "place") => read(&mut place, field, &mut map)?,
+                Some(field @ "who") => read(&mut who, field, &mut map)?,
+                Some(field @ "embedding") => read(&mut embedding, field, &mut map)?,
+                Some(field @ "encoding_confidence") => read(&mut confidence, field, &mut map)?,
+                Some(field @ "metadata") => read(&mut metadata, field, &mut map)?,
+                Some(field @ "stream") => read(&mut stream, field, &mut map)?,
+                _ => return Err(Error::unknown_field(&field, FIELDS)),
+            }
+        }
+        let id = id.ok_or_else(|| Error::missing_field("id"))?;
+        let what = what.ok_or_else(|| Error::missing_field("what"))?;
+        let mut episode = Episode::new(id, what);
+        episode.when = when
+            .flatten()
+            .map(|Moment(micros)| Timestamp::from_micros(micros));
+        episode.place = place.flatten();
+        episode.who = who.unwrap_or_default();
+        episode.embedding = embedding.flatten();
+        episode.metadata = metadata.unwrap_or_default();
+        episode.stream = stream.flatten();
+        if let Some(confidence) = confidence {
+            episode.encoding_confidence = Confidence::new(confidence).map_err(|error| {
+                Error::custom(format_args!("field `encoding_confidence`: {error}"))
+            })?;
+        }
+        Ok(EpisodeLine(episode))
+    }
+}
+
+fn read<'de, T: Deserialize<'de>, M: MapAccess<'de>>(
+    slot: &mut Option<T>,
+    field: &'static str,
+    map: &mut M,
+) -> Result<(), M::Error> {
+    if slot.is_some() {
+        return Err(Error::duplicate_field(field));
+    }
+    let value = map.next_value();
+    *slot = Some(value.map_err(|error| Error::custom(format_args!("field `{field}`: {error}")))?);
+    Ok(())
+}
+
+/// Microseconds since 1970, given as an integer or as RFC 3339.
+struct Moment(i64);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MomentVisitor)
+    }
+}
+
+struct MomentVisitor;
+
+impl Visitor<'_> for MomentVisitor {
+    type Value = Moment;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "microseconds since 1970 as an integer, or a text such as `2024-05-01T12:30:00Z`",
+        )
+    }
+
+    fn visit_i64<E: Error>(self, micros: i64) -> Result<Moment, E> {
+        Ok(Moment(micros))
+    }
+
+    fn visit_u64<E: Error>(self, micros: u64) -> Result<Moment, E> {
+        i64::try_from(micros).map(Moment).map_err(Error::custom)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Moment, E> {
+        when::parse(text).map(Moment).map_err(Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(line: &str, naming: &str) {
+        let error = serde_json::from_str::<EpisodeLine>(line)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(naming), "`{error}` should say `{naming}`");
+    }
+
+    #[test]
+    fn a_full_line_reads() {
+        let line = r#"{"id":"a","what":"tea","when":"1970-01-01T00:00:01Z","place":"Kyoto",
+            "who":["Mari"],"embedding":[1,-0.5],"encoding_confidence":0.5,
+            "metadata":{"cups":2,"hot":true,"grams":1.5,"kind":"sencha"},"stream":null}"#;
+        let EpisodeLine(episode) = serde_json::from_str(line).unwrap();
+        assert_eq!(episode.id, "a");
+        assert_eq!(episode.when, Some(Timestamp::from_micros(1_000_000)));
+        assert_eq!(episode.embedding, Some(vec![1.0, -0.5]));
+        assert_eq!(episode.metadata.get("cups"), Some(&Value::Int(2)));
+        assert_eq!(episode.metadata.get("hot"), Some(&Value::Bool(true)));
+        assert_eq!(episode.metadata.get("grams"), Some(&Value::Float(1.5)));
+        assert_eq!(episode.stream, None);
+    }
+
+    #[test]
+    fn every_complaint_names_the_field() {
+        refused(r#"{"id":"a"}"#, "missing field `what`");
+        refused(r#"{"id":"a","id":"b","what":""}"#, "duplicate field `id`");
+        refused(
+            r#"{"id":"a","what":"","colour":"red"}"#,
+            "unknown field `colour`",
+        );
+        refused(r#"{"id":7,"what":""}"#, "field `id`: invalid type");
+        refused(
+            r#"{"id":"a","what":"","embedding":[1,null]}"#,
+            "field `embedding`: invalid type",
+        );
+        refused(
+            r#"{"id":"a","what":"","when":"soon"}"#,
+            "field `when`: `soon` is not a moment",
+        );
+        refused(
+            r#"{"id":"a","what":"","encoding_confidence":1.5}"#,
+            "field `encoding_confidence`",
+        );
+        refused(
+            r#"{"id":"a","what":"","metadata":{"x":[1]}}"#,
+            "field `metadata`",
+        );
+        refused("[1]", "an object with the fields of an episode");
+    }
+}

@@ -1,0 +1,58 @@
+//! What an ingest came to, as the last line of JSON and for people.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::figures::{bytes, count, rounded};
+use crate::ingest::edges::EdgeTotals;
+
+/// All rows of the file and how they were answered.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) rows: u64,
+    pub(crate) stored: u64,
+    pub(crate) already_there: u64,
+    pub(crate) failed: u64,
+    pub(crate) durability: String,
+    /// From the first row to the last, reading the file included.
+    pub(crate) seconds: f64,
+    /// Rows stored per second; null when none was.
+    pub(crate) rows_s: Option<f64>,
+    /// Null without `--edges`.
+    pub(crate) edges: Option<EdgeTotals>,
+    /// In the store, with those of other files.
+    pub(crate) episodes: u64,
+    /// On disk, the store closed.
+    pub(crate) bytes: u64,
+}
+
+impl Summary {
+    /// Whether every row and every relation is in the store.
+    pub(crate) fn all_there(&self) -> bool {
+        self.failed == 0 && self.edges.as_ref().is_none_or(|edges| edges.failed == 0)
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stored {} of {} rows", count(self.stored), count(self.rows))?;
+        if let Some(rate) = self.rows_s {
+            let (seconds, durability) = (self.seconds, &self.durability);
+            write!(f, " in {seconds:.2} s ({} rows/s, {durability})", rounded(rate))?;
+        }
+        if self.already_there > 0 {
+            let there = count(self.already_there);
+            write!(f, "\n{there} were there already with the same content and stay as they are")?;
+        }
+        if self.failed > 0 {
+            write!(f, "\n{} failed, as named above; the others are stored", count(self.failed))?;
+        }
+        if let Some(EdgeTotals { stored, already_there, failed, .. }) = &self.edges {
+            let [stored, there, failed] = [stored, already_there, failed].map(|n| count(*n));
+            write!(f, "\nrelations: {stored} stored, {there} there already, {failed} failed")?;
+        }
+        let (episodes, on_disk) = (count(self.episodes), bytes(self.bytes));
+        write!(f, "\nthe store holds {episodes} episodes, {on_disk} on disk")
+    }
+}

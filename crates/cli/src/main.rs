@@ -1,0 +1,60 @@
+//! The command `cortica`: the memory engine from a shell.
+//!
+//! Every command writes for people; with `--json` standard output carries JSON and nothing
+//! else, and words and progress go to standard error. No command does engine work of its own:
+//! they read files, call the library of the same name and say what it answered.
+
+#![forbid(unsafe_code)]
+
+mod advice;
+mod args;
+mod bench;
+mod bundle;
+mod check;
+mod demo;
+mod figures;
+mod folder;
+mod ingest;
+mod machine;
+mod output;
+mod recall;
+mod recalled;
+mod stats;
+mod truth;
+mod vectors;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command};
+use crate::output::{Hangup, Out, Outcome};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = Out::new(cli.json);
+    match run(&cli.command, &mut out) {
+        Ok(outcome) => outcome.into(),
+        // The reader of our output went away (`| head`): it has all it wanted.
+        Err(error) if error.is::<Hangup>() => Outcome::Done.into(),
+        Err(error) => advice::report(&error),
+    }
+}
+
+fn run(command: &Command, out: &mut Out) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Demo(args) => demo::run(args, out),
+        Command::Ingest(args) => ingest::run(args, out),
+        Command::Recall(args) => recall::run(args, out),
+        Command::Stats(args) => stats::run(args, out),
+        Command::Check(args) => check::run(args, out),
+        Command::Bench(args) => bench::run(args, out),
+        Command::Completions { shell } => {
+            let mut script = Vec::new(); // `generate` panics when a write fails; memory does not.
+            clap_complete::generate(*shell, &mut Cli::command(), "cortica", &mut script);
+            out.raw(&script)?;
+            Ok(Outcome::Done)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `cortica stats`: what a store holds and how large it is.
+
+use cortica::{Cortica, Stats};
+use serde_json::{Value, json};
+
+use crate::args::StoreArgs;
+use crate::figures::{aligned, bytes, count};
+use crate::output::{Out, Outcome};
+
+pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    let memory = Cortica::builder().must_exist(true).open(&args.store)?;
+    let stats = memory.stats();
+    memory.close()?;
+    out.object(&object(&stats))?;
+    out.line(format!(
+        "{}\n{}",
+        args.store.display(),
+        aligned(&rows(&stats))
+    ))?;
+    Ok(Outcome::Done)
+}
+
+/// The snapshot as JSON; `space` is null as long as no embedding fixed it.
+fn object(stats: &Stats) -> Value {
+    json!({
+        "episodes": stats.episodes,
+        "embedded": stats.embedded,
+        "associations": stats.associations,
+        "log_bytes": stats.log_bytes,
+        "file_bytes": stats.file_bytes,
+        "vector_bytes": stats.vector_bytes,
+        "next_seq": stats.next_seq,
+        "space": stats.space.as_ref().map(|space| json!({
+            "dimension": space.dimension,
+            "metric": space.metric.to_string(),
+            "model": space.model,
+        })),
+        "isa": stats.isa.to_string(),
+        "recovery": {
+            "records": stats.recovery.records,
+            "dropped_tail_bytes": stats.recovery.dropped_tail_bytes,
+        },
+    })
+}
+
+fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
+    let space = stats.space.as_ref().map_or_else(
+        || "none yet; the first embedding fixes it".to_owned(),
+        |space| {
+            let model = if space.model.is_empty() {
+                "not named"
+            } else {
+                &space.model
+            };
+            format!(
+                "{} numbers, {}, model {model}",
+                space.dimension, space.metric
+            )
+        },
+    );
+    let recovery = match stats.recovery.dropped_tail_bytes {
+        0 => format!("{} records, nothing dropped", count(stats.recovery.records)),
+        dropped => format!(
+            "{} records; an unfinished write of {} at the end was dropped",
+            count(stats.recovery.records),
+            bytes(dropped)
+        ),
+    };
+    vec![
+        (
+            "episodes",
+            format!(
+                "{} ({} with an embedding)",
+                count(stats.episodes),
+                count(stats.embedded)
+            ),
+        ),
+        ("associations", count(stats.associations)),
+        ("vector space", space),
+        (
+            "log",
+            format!(
+                "{} ({} on disk)",
+                bytes(stats.log_bytes),
+                bytes(stats.file_bytes)
+            ),
+        ),
+        ("vectors in memory", bytes(stats.vector_bytes)),
+        ("next seq", stats.next_seq.to_string()),
+        ("read at opening", recovery),
+        ("kernels", stats.isa.to_string()),
+    ]
+}

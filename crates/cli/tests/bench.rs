@@ -1,0 +1,159 @@
+//! `bench` on folders of several shapes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a panic is how a test reports"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Folder, cortica};
+use cortica_testkit::clustered;
+use serde_json::Value;
+
+#[track_caller]
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value
+        .as_object()
+        .expect("an object")
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+fn skipped<'a>(report: &'a Value, part: &str) -> Option<&'a str> {
+    let entry = report["skipped"]
+        .as_array()?
+        .iter()
+        .find(|entry| entry["part"] == part)?;
+    entry["why"].as_str()
+}
+
+#[test]
+fn the_bundled_folder_is_recalled_exactly() {
+    let data = cortica_testkit::bundle_dir();
+    let data = data.to_str().unwrap();
+    let report = cortica(&["bench", "--data", data, "--json"])
+        .ok()
+        .json()
+        .remove(0);
+    let wanted = [
+        "n",
+        "d",
+        "machine",
+        "store",
+        "exact",
+        "approximate",
+        "batch",
+        "spreading",
+        "allocation",
+        "skipped",
+    ];
+    assert_eq!(keys(&report), wanted.into());
+    assert_eq!(
+        (report["n"].as_u64(), report["d"].as_u64()),
+        (Some(4_096), Some(768))
+    );
+    let exact = &report["exact"];
+    let wanted = [
+        "recall_at_10",
+        "recall_at_100",
+        "hit_at_10",
+        "qps_cpu",
+        "p50_us",
+        "p99_us",
+    ];
+    assert_eq!(keys(exact), wanted.into());
+    assert_eq!(exact["recall_at_10"], 1.0);
+    assert_eq!(exact["recall_at_100"], 1.0);
+    let hit = exact["hit_at_10"].as_f64().unwrap();
+    assert!((0.5..1.0).contains(&hit), "{hit}");
+    assert!(exact["qps_cpu"].as_f64().unwrap() > 0.0);
+    assert!(exact["p50_us"].as_f64() <= exact["p99_us"].as_f64());
+    assert_eq!(keys(&report["batch"]), ["16", "256"].into());
+    assert!(report["batch"]["16"]["ratio"].as_f64().unwrap() > 0.0);
+    assert!(report["store"]["burst_rows_s"].as_f64().unwrap() > 0.0);
+    assert!(report["store"]["bytes"].as_u64().unwrap() > 4_096 * 768 * 4);
+    assert!(report["store"]["sustained_rows_s"].is_null());
+    assert_eq!(report["approximate"].as_array().unwrap().len(), 0);
+    for part in [
+        "store.sustained_rows_s",
+        "approximate",
+        "spreading",
+        "allocation",
+    ] {
+        assert!(
+            skipped(&report, part).is_some_and(|why| !why.is_empty()),
+            "{part}"
+        );
+    }
+}
+
+#[test]
+fn fewer_rows_than_results_and_no_truth_given() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("data")).unwrap();
+    folder.npy("data/X.npy", 5, &clustered(7, 5, 1));
+    folder.npy("data/q.npy", 5, &clustered(3, 5, 2));
+    let (data, store) = (folder.path("data"), folder.path("store"));
+    let report = cortica(&["bench", "--data", &data, "--store", &store, "--json"])
+        .ok()
+        .json()
+        .remove(0);
+    assert_eq!(report["exact"]["recall_at_10"], 1.0);
+    assert_eq!(report["exact"]["recall_at_100"], 1.0);
+    assert!(report["exact"]["hit_at_10"].is_null());
+    assert!(
+        skipped(&report, "exact.hit_at_10")
+            .unwrap()
+            .contains("queries.tsv")
+    );
+    assert!(
+        report["skipped"]
+            .to_string()
+            .contains("first 3 of 3 queries")
+    );
+    // The store was asked for, so it stays; and it is not measured into twice.
+    assert_eq!(common::stats(&store)["episodes"], 7);
+    cortica(&["bench", "--data", &data, "--store", &store]).failed(1, &["not empty"]);
+    cortica(&["bench", "--data", &data])
+        .ok()
+        .says(&["recall@10", "1.0000", "P99", "skipped"]);
+}
+
+#[test]
+fn a_wrong_truth_is_seen() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("data")).unwrap();
+    let rows = clustered(200, 8, 1);
+    folder.npy("data/X.npy", 8, &rows);
+    folder.npy("data/q.npy", 8, &rows[..16]);
+    // Claims that the nearest neighbour, the row itself, is the hundredth: nothing else comes up
+    // to it.
+    let truth: Vec<u32> = [[0; 100], [1; 100]].concat();
+    folder.u32s("data/gt100.u32", &truth);
+    folder.write(
+        "data/queries.tsv",
+        "0\tlemma\t0\tfirst\n1\tlemma\t1\tsecond\n",
+    );
+    let data = folder.path("data");
+    let report = cortica(&["bench", "--data", &data, "--json"])
+        .ok()
+        .json()
+        .remove(0);
+    assert_eq!(report["exact"]["recall_at_10"], 0.1);
+    assert_eq!(report["exact"]["recall_at_100"], 0.01);
+    assert_eq!(report["exact"]["hit_at_10"], 1.0);
+
+    folder.u32s("data/gt100.u32", &[200; 200]);
+    cortica(&["bench", "--data", &data]).failed(1, &["gt100.u32", "row 200"]);
+    folder.u32s("data/gt100.u32", &[0; 199]);
+    cortica(&["bench", "--data", &data]).failed(1, &["gt100.u32", "2 queries"]);
+    folder.npy("data/q.npy", 4, &rows[..16]);
+    cortica(&["bench", "--data", &data]).failed(1, &["q.npy", "dimension"]);
+}

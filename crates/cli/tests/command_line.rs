@@ -1,0 +1,105 @@
+//! Help, exit codes, completions, and readers that leave.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a panic is how a test reports"
+)]
+
+mod common;
+
+use std::io::Read;
+use std::process::Stdio;
+
+use common::{Folder, command, cortica, stats};
+
+#[test]
+fn every_help_names_the_exit_codes() {
+    cortica(&["--help"]).ok().says(&[
+        "demo",
+        "ingest",
+        "recall",
+        "stats",
+        "check",
+        "bench",
+        "Exit codes",
+    ]);
+    for name in [
+        "demo",
+        "ingest",
+        "recall",
+        "stats",
+        "check",
+        "bench",
+        "completions",
+    ] {
+        cortica(&[name, "--help"])
+            .ok()
+            .says(&["Usage: cortica", "Exit codes:", "--json"]);
+    }
+    cortica(&["--version"]).ok().says(&["cortica "]);
+    cortica(&[]).failed(2, &["Usage"]);
+    cortica(&["ingest", "x.npy"]).failed(2, &["--store"]);
+    cortica(&["ingest", "x.npy", "--store", "s", "--batch", "0"]).failed(2, &["--batch"]);
+    cortica(&["ingest", "x.npy", "--store", "s", "--durability", "maybe"]).failed(2, &["buffered"]);
+}
+
+#[test]
+fn completions_are_written_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        cortica(&["completions", shell])
+            .ok()
+            .says(&["cortica", "ingest"]);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_an_answer_quietly() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    // Far more than a pipe holds.
+    let queries = folder.npy("queries.npy", 4, &cortica_testkit::clustered(3_000, 4, 5));
+    for json in [&["--json"][..], &[]] {
+        let args = [&["recall", "--store", &store, "--vectors", &queries], json].concat();
+        let mut child = command(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut start = [0; 100];
+        child.stdout.take().unwrap().read_exact(&mut start).unwrap(); // And then it is closed.
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_does_not_stop_an_ingest() {
+    let folder = Folder::new();
+    let store = folder.path("store");
+    let rows = folder.npy("rows.npy", 4, &cortica_testkit::clustered(3_000, 4, 5));
+    let args = [
+        "ingest",
+        &rows,
+        "--store",
+        &store,
+        "--batch",
+        "1",
+        "--durability",
+        "buffered",
+        "--json",
+    ];
+    let mut child = command(&args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(stats(&store)["episodes"], 3_000);
+}

@@ -1,0 +1,327 @@
+//! `kill -9` in the middle of an ingest: what was acknowledged is there, and nothing else is.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a panic is how a test reports"
+)]
+
+mod common;
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{Folder, command, cortica};
+use cortica::{Cortica, Durability};
+use cortica_testkit::Rng;
+use serde_json::Value;
+
+/// As many kills as fit into [`LONG_ENOUGH`], but at least so many and at most so many.
+const KILLS_MIN: usize = 50;
+const KILLS_MAX: usize = 200;
+const LONG_ENOUGH: Duration = Duration::from_secs(30);
+const SEED: u64 = 0x5eed;
+const ROWS: usize = 3_000;
+const DIMENSION: usize = 16;
+const EDGES: usize = 2_000;
+const BATCH: usize = 32;
+
+/// The file that is ingested, as it is known outside the engine.
+struct World {
+    folder: Folder,
+    rows: Vec<f32>,
+    edges: Vec<[u32; 3]>,
+    npy: String,
+    ids: String,
+    edges_file: String,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let rows = cortica_testkit::clustered(ROWS, DIMENSION, SEED);
+        let npy = folder.npy("rows.npy", DIMENSION, &rows);
+        let tsv: Vec<String> = (0..ROWS)
+            .map(|row| format!("{row}\t{}\t{}", id(row), text(row)))
+            .collect();
+        let ids = folder.write("ids.tsv", tsv.join("\n"));
+        // Each is another one: the distance differs, or the source does.
+        let edges: Vec<[u32; 3]> = (0..EDGES as u32)
+            .map(|edge| {
+                [
+                    edge % 1_000,
+                    (edge + 1 + edge / 1_000) % ROWS as u32,
+                    edge % 7,
+                ]
+            })
+            .collect();
+        let edges_file = folder.u32s("edges.u32", edges.as_flattened());
+        Self {
+            folder,
+            rows,
+            edges,
+            npy,
+            ids,
+            edges_file,
+        }
+    }
+
+    fn start(&self, store: &str, durability: &str) -> Child {
+        let batch = BATCH.to_string();
+        let args = [
+            "ingest",
+            &self.npy,
+            "--ids",
+            &self.ids,
+            "--edges",
+            &self.edges_file,
+            "--store",
+            store,
+            "--batch",
+            &batch,
+            "--durability",
+            durability,
+            "--json",
+        ];
+        command(&args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary runs")
+    }
+}
+
+fn id(row: usize) -> String {
+    format!("concept-{row}")
+}
+
+fn text(row: usize) -> String {
+    // Of many lengths, so that records end at all places of a page.
+    format!("row {row}: {}", "word ".repeat(row % 60))
+}
+
+/// The most that was acknowledged for a store so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Acked {
+    rows: usize,
+    edges: usize,
+}
+
+impl Acked {
+    fn hear(&mut self, line: &str) {
+        let line: Value = serde_json::from_str(line).expect("a whole line of JSON");
+        let number = |field: &str| line[field].as_u64().map(|n| n as usize);
+        assert_eq!(number("failed").unwrap_or(0), 0, "{line}");
+        self.rows = self.rows.max(number("rows_to").unwrap_or(0));
+        self.edges = self.edges.max(number("edges_to").unwrap_or(0));
+    }
+}
+
+/// Lets the ingest run until `lines` acknowledgements and `pause` have gone by, then kills it.
+/// True if it had come to its end by itself.
+fn run_and_kill(mut child: Child, lines: usize, pause: Duration, acked: &mut Acked) -> bool {
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    let mut heard = 0;
+    while heard < lines && stdout.read_line(&mut line).expect("a readable pipe") > 0 {
+        acked.hear(&line);
+        line.clear();
+        heard += 1;
+    }
+    sleep(pause);
+    child.kill().expect("a kill"); // SIGKILL: no handler, no flush, no goodbye.
+    // What had entered the pipe was acknowledged too, but for a line cut off by the kill.
+    while stdout.read_line(&mut line).expect("a readable pipe") > 0 {
+        if line.ends_with('\n') {
+            acked.hear(&line);
+        }
+        line.clear();
+    }
+    child.wait().expect("an end").success()
+}
+
+/// Reads the store back; gives what it holds, and what of the acknowledged it has lost.
+fn verify(world: &World, store: &str, acked: Acked) -> (Acked, usize) {
+    // A kill before the store was finished must leave something that opens all the same.
+    let memory = Cortica::builder()
+        .durability(Durability::Durable)
+        .open(store)
+        .expect("it opens");
+    let stats = memory.stats();
+    let held = stats.episodes as usize;
+
+    // A batch is written in the order of its rows, so what is there is the beginning of the file:
+    // no holes, and since the counts agree nothing invented.
+    for row in 0..held {
+        let there = memory
+            .get(&id(row))
+            .unwrap_or_else(|| panic!("row {row} of {held} is a hole"));
+        assert_eq!(there.what, text(row));
+        let embedding = memory.embedding(&id(row)).expect("an embedding");
+        let offered = &world.rows[row * DIMENSION..][..DIMENSION];
+        let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&embedding), bits(offered), "row {row}");
+    }
+    assert_eq!(stats.embedded as usize, held);
+
+    let mut edges = HashSet::new();
+    for row in 0..held {
+        for association in memory.associations(&id(row)) {
+            assert_eq!(association.weight, 1.0);
+            edges.insert((association.from, association.to, association.relation));
+        }
+    }
+    assert_eq!(edges.len() as u64, stats.associations);
+    let offered = world
+        .edges
+        .iter()
+        .map(|[from, to, relation]| (id(*from as usize), id(*to as usize), *relation));
+    let kept = offered.take_while(|edge| edges.contains(edge)).count();
+    assert_eq!(
+        kept,
+        edges.len(),
+        "the relations are not the beginning of the file"
+    );
+
+    memory.close().expect("a close");
+    let lost = acked.rows.saturating_sub(held) + acked.edges.saturating_sub(kept);
+    (
+        Acked {
+            rows: held,
+            edges: kept,
+        },
+        lost,
+    )
+}
+
+/// What a number of kills came to.
+#[derive(Debug, Default)]
+struct Tally {
+    kills: usize,
+    stores: usize,
+    /// Kills after which there was something to lose.
+    at_work: usize,
+    acked: Acked,
+    lost: usize,
+    /// Rows that were there although nobody had heard of them yet.
+    beyond: usize,
+    /// The store of the last kill.
+    store: String,
+}
+
+/// Kills ingests until `enough`, some soon after their start, most after an acknowledgement.
+fn kill_many(world: &World, durability: &str, enough: impl Fn(&Tally) -> bool) -> Tally {
+    let mut rng = Rng::new(SEED);
+    let mut tally = Tally::default();
+    let (mut acked, mut ended) = (Acked::default(), true);
+    while !enough(&tally) {
+        // Every third time or so another folder, otherwise the one that was hit goes on.
+        if ended || rng.below(3) == 0 {
+            tally.stores += 1;
+            let name = format!("{durability}-{}", tally.stores);
+            tally.store = world.folder.path(&name);
+            acked = Acked::default();
+        }
+        let before = acked;
+        let heard_before = acked.rows.div_ceil(BATCH) + acked.edges.div_ceil(BATCH);
+        let (lines, pause_us) = match rng.below(6) {
+            0 => (0, rng.below(12_000)),
+            _ => (heard_before + 1 + rng.below(70), rng.below(2_500)),
+        };
+        let child = world.start(&tally.store, durability);
+        let pause = Duration::from_micros(pause_us as u64);
+        ended = run_and_kill(child, lines, pause, &mut acked);
+        if ended {
+            continue; // It was faster than the kill, which therefore does not count.
+        }
+        tally.kills += 1;
+        tally.at_work += usize::from(acked.rows > 0);
+        tally.acked.rows += acked.rows - before.rows;
+        tally.acked.edges += acked.edges - before.edges;
+        let (held, lost) = verify(world, &tally.store, acked);
+        tally.lost += lost;
+        tally.beyond += held.rows.saturating_sub(acked.rows);
+        acked = held; // What a reopened store has shown may not go away either.
+        if tally.kills.is_multiple_of(10) {
+            cortica(&["check", "--store", &tally.store]).ok();
+        }
+    }
+    tally
+}
+
+/// To standard error itself: the test runner hides what `println!` says.
+fn tell(durability: &str, tally: &Tally) {
+    let Tally {
+        kills,
+        stores,
+        acked: Acked { rows, edges },
+        lost,
+        beyond,
+        ..
+    } = tally;
+    let line = format!(
+        "kill -9 during ingest --durability {durability}: {kills} kills on {stores} stores, {rows} \
+         rows and {edges} relations acknowledged, {lost} lost, none invented ({beyond} rows held \
+         beyond the acknowledged)\n"
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+#[test]
+fn what_was_acknowledged_survives_every_kill() {
+    let world = World::new();
+    let started = Instant::now();
+    let tally = kill_many(&world, "durable", |tally| {
+        let long_enough = tally.kills >= KILLS_MIN && started.elapsed() > LONG_ENOUGH;
+        long_enough || tally.kills >= KILLS_MAX || tally.lost > 0
+    });
+    tell("durable", &tally);
+    assert_eq!(tally.lost, 0, "after {} kills", tally.kills);
+    assert!(tally.at_work > tally.kills / 2, "{tally:?}");
+    assert!(
+        tally.acked.edges > 0,
+        "no kill came while relations were stored"
+    );
+
+    // The last store, run to its end, is the whole file.
+    let output = world
+        .start(&tally.store, "durable")
+        .wait_with_output()
+        .expect("an end");
+    let mut whole = Acked::default();
+    for line in String::from_utf8(output.stdout).expect("UTF-8").lines() {
+        whole.hear(line);
+    }
+    assert_eq!((whole.rows, whole.edges), (ROWS, EDGES));
+    assert_eq!(verify(&world, &tally.store, whole), (whole, 0));
+}
+
+#[test]
+fn buffered_survives_the_end_of_the_process_too() {
+    let world = World::new();
+    let tally = kill_many(&world, "buffered", |tally| {
+        tally.kills >= 25 || tally.lost > 0
+    });
+    tell("buffered", &tally);
+    assert_eq!(tally.lost, 0, "after {} kills", tally.kills);
+}
+
+/// The control: `none` promises nothing, and these same kills must be seen to take it away.
+#[test]
+fn without_durability_the_same_kills_lose() {
+    let world = World::new();
+    let tally = kill_many(&world, "none", |tally| {
+        tally.kills >= KILLS_MIN || tally.lost > 0
+    });
+    tell("none", &tally);
+    assert!(
+        tally.lost > 0,
+        "{} kills took nothing: would they see a loss?",
+        tally.kills
+    );
+}

@@ -1,0 +1,108 @@
+//! Joins the parts.
+
+use crate::engine::Cortica;
+use cortica_env::{Clock, Disk};
+use cortica_index::Metric;
+use cortica_memory::{MemoryStore, OpenError, SpaceSpec, StoreOptions};
+use cortica_simd::Isa;
+use cortica_storage::{Durability, OpenMode};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Says how a [`Cortica`] is opened. What is not said is taken from the store, or from the
+/// defaults: a real disk and clock, the best instruction set, durable writes.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until it opens"]
+pub struct Builder {
+    dimension: Option<usize>,
+    metric: Option<Metric>,
+    model: Option<String>,
+    options: StoreOptions,
+}
+
+impl Builder {
+    /// The number of values in each embedding, 1 to [`DIMENSION_MAX`](crate::DIMENSION_MAX). A new
+    /// store gets a vector space of this dimension; another one must have it.
+    pub fn dimension(mut self, dimension: usize) -> Self {
+        self.dimension = Some(dimension);
+        self
+    }
+
+    /// How embeddings are compared; cosine when a new store is not told. Needs a dimension.
+    pub fn metric(mut self, metric: Metric) -> Self {
+        self.metric = Some(metric);
+        self
+    }
+
+    /// The name of the model that makes the embeddings, so that two are never mixed. Needs a
+    /// dimension.
+    pub fn model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// What every write reaches before it is acknowledged.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.options.durability = durability;
+        self
+    }
+
+    /// Whether to refuse a folder without a store instead of making one.
+    pub fn must_exist(mut self, must_exist: bool) -> Self {
+        self.options.mode = if must_exist {
+            OpenMode::MustExist
+        } else {
+            OpenMode::CreateIfMissing
+        };
+        self
+    }
+
+    /// The instruction set of the kernels.
+    pub fn isa(mut self, isa: Isa) -> Self {
+        self.options.isa = isa;
+        self
+    }
+
+    /// Where "now" comes from.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.options.clock = clock;
+        self
+    }
+
+    /// Where files lie.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.options.disk = disk;
+        self
+    }
+
+    /// Opens the store in the folder `path`, or makes one in an absent or empty folder.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Cortica, OpenError> {
+        MemoryStore::open(path.as_ref(), self.into_options()?).map(Cortica::over)
+    }
+
+    /// A store that is gone when it is dropped. Its writes answer `none`.
+    pub fn in_memory(self) -> Result<Cortica, OpenError> {
+        MemoryStore::in_memory(self.into_options()?).map(Cortica::over)
+    }
+
+    fn into_options(self) -> Result<StoreOptions, OpenError> {
+        let Self {
+            dimension,
+            metric,
+            model,
+            mut options,
+        } = self;
+        let Some(dimension) = dimension else {
+            return if metric.is_some() || model.is_some() {
+                Err(OpenError::NoDimension)
+            } else {
+                Ok(options)
+            };
+        };
+        let mut space = SpaceSpec::new(dimension);
+        space.metric = metric;
+        space.model = model;
+        options.space = Some(space);
+        Ok(options)
+    }
+}

@@ -1,0 +1,90 @@
+//! The engine as its users hold it.
+
+use crate::builder::Builder;
+use cortica_memory::{
+    AssociateError, Associated, Association, Cue, Episode, Memory, MemoryStore, OpenError,
+    RecallError, Recalled, Stats, StoreError, Stored,
+};
+use cortica_storage::CommitError;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A memory: episodes stored durably and recalled by cue.
+#[derive(Debug)]
+pub struct Cortica {
+    memory: MemoryStore,
+}
+
+impl Cortica {
+    pub(crate) fn over(memory: MemoryStore) -> Self {
+        Self { memory }
+    }
+
+    /// Opens the store in the folder `path` as it is, or makes one without a vector space; use
+    /// [`builder`](Self::builder) to give a new store its dimension.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().open(path)
+    }
+
+    /// Says how to open a store.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Stores one episode.
+    pub fn store(&self, episode: Episode) -> Result<Stored, StoreError> {
+        self.memory.store(episode)
+    }
+
+    /// Stores episodes in order, in one write and one sync; answer i is for episode i. Gives what
+    /// storing them one by one gives.
+    pub fn store_many(&self, episodes: Vec<Episode>) -> Vec<Result<Stored, StoreError>> {
+        self.memory.store_many(episodes)
+    }
+
+    /// Finds the memories that match a cue best, by score descending, then seq ascending.
+    pub fn recall(&self, cue: &Cue) -> Result<Vec<Recalled>, RecallError> {
+        self.memory.recall(cue)
+    }
+
+    /// Recalls for many cues in one pass over the vectors; answer i is for cue i, and bit for bit
+    /// what [`recall`](Self::recall) gives.
+    pub fn recall_many(&self, cues: &[Cue]) -> Vec<Result<Vec<Recalled>, RecallError>> {
+        self.memory.recall_many(cues)
+    }
+
+    /// Links episodes to each other, in one write and one sync; answer i is for association i.
+    pub fn associate_many(
+        &self,
+        associations: &[Association],
+    ) -> Vec<Result<Associated, AssociateError>> {
+        self.memory.associate_many(associations)
+    }
+
+    /// The associations that start at an episode, by relation, then by the target's seq.
+    pub fn associations(&self, id: &str) -> Vec<Association> {
+        self.memory.associations(id)
+    }
+
+    /// The memory with this id.
+    pub fn get(&self, id: &str) -> Option<Arc<Memory>> {
+        self.memory.get(id)
+    }
+
+    /// The embedding of the memory with this id, as it was stored; see
+    /// [`MemoryStore::embedding`] for the one rounding there is.
+    pub fn embedding(&self, id: &str) -> Option<Vec<f32>> {
+        self.memory.embedding(id)
+    }
+
+    /// What the store holds.
+    pub fn stats(&self) -> Stats {
+        self.memory.stats()
+    }
+
+    /// Makes everything acknowledged durable, returns reserved disk space, and releases the
+    /// folder. Dropping does the same but for the sync.
+    pub fn close(self) -> Result<(), CommitError> {
+        self.memory.close()
+    }
+}

@@ -1,0 +1,55 @@
+//! An embeddable, durable cognitive memory engine.
+//!
+//! Open a [`Cortica`], store [`Episode`]s, recall them by [`Cue`]. Every write is checksummed in a
+//! log before it can be seen, and says how durable it is; everything else is rebuilt from the log.
+//!
+//! ```
+//! use cortica::{Cortica, Cue, Episode};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let memory = Cortica::builder().dimension(3).open(folder.path().join("store"))?;
+//! memory.store(Episode::new("tea", "had tea with Ada").with_embedding(vec![0.9, 0.1, 0.0]))?;
+//! memory.store(Episode::new("rain", "it rained").with_embedding(vec![0.0, 0.2, 1.0]))?;
+//! let recalled = memory.recall(&Cue::embedding(vec![0.1, 0.0, 0.9]).max_results(1))?;
+//! assert_eq!(recalled[0].memory.what, "it rained");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A `Cortica` is shared by reference or in an [`Arc`](std::sync::Arc); all its methods take
+//! `&self`. Bad input is refused by a typed error before any state changes, and one bad item of a
+//! batch fails alone.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod engine;
+
+pub use crate::builder::Builder;
+pub use crate::engine::Cortica;
+pub use cortica_env::{
+    Clock, Disk, DiskFile, DiskLock, LockError, ManualClock, Open, RealDisk, SystemClock, Timestamp,
+};
+pub use cortica_index::{DIMENSION_MAX, Metric, ParseMetricError, VectorError};
+pub use cortica_memory::{
+    Activation, AssociateError, Associated, Association, CheckReport, Confidence, Cue, Episode,
+    ID_BYTES_MAX, MAX_RESULTS, Memory, OpenError, RangeError, RecallError, Recalled, SpaceInfo,
+    Stats, StoreError, Stored, TEXT_BYTES_MAX, Value,
+};
+pub use cortica_simd::{Isa, ParseIsaError};
+pub use cortica_storage::{
+    AppendError, CommitError, Damage, Durability, OpenError as LogOpenError, ParseDurabilityError,
+    Recovery,
+};
+
+/// Verifies every checksum and the meaning of every record of the store in the folder `path`.
+/// Changes nothing; the store must not be open.
+pub fn check(path: impl AsRef<std::path::Path>) -> Result<CheckReport, OpenError> {
+    cortica_memory::check(&RealDisk, path.as_ref())
+}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ProjectReadmeDoctests;

@@ -1,0 +1,111 @@
+//! What the engine asks of a disk, and no more.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// It exists; reading only.
+    Read,
+    /// It exists; reading and writing.
+    Write,
+    /// It must not exist yet; reading and writing.
+    CreateNew,
+}
+
+/// A file system, or something that behaves like one.
+///
+/// Durability follows POSIX to the letter: bytes survive a power cut after [`DiskFile::sync`], a
+/// file's *name* survives after [`Disk::sync_dir`] on the folder that holds it.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Makes a folder and the folders above it, where they are missing.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// The names in a folder, sorted.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+
+    /// Opens a file.
+    fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in `dir` durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Takes a lock that ends with the returned value or with the process, whichever is first.
+    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
+}
+
+/// An open file. Positions and lengths are in bytes.
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// The file's length.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the file holds no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Reads up to `buffer.len()` bytes; fewer only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all of `bytes`, growing the file when it must.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Grows the file with zeros to `len` bytes and reserves the space, so that a later
+    /// [`sync`](DiskFile::sync) has no new length to write. Never shrinks.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// Cuts the file to `len` bytes, or grows it with zeros.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Returns when everything written so far would survive a power cut.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A held lock; dropping it releases it.
+pub trait DiskLock: Send + Sync + fmt::Debug {}
+
+/// Why a lock was not granted.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LockError {
+    /// Another holder has it; close that one first.
+    Held {
+        /// The lock file.
+        path: PathBuf,
+        /// The holder's process id, where it could be read.
+        holder: Option<u32>,
+    },
+    /// The lock file could not be opened or locked.
+    Io(io::Error),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held {
+                path,
+                holder: Some(pid),
+            } => {
+                write!(f, "{} is held by process {pid}", path.display())
+            }
+            Self::Held { path, holder: None } => {
+                write!(f, "{} is held by another process", path.display())
+            }
+            Self::Io(_) => write!(f, "cannot take the lock"),
+        }
+    }
+}
+
+impl std::error::Error for LockError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Held { .. } => None,
+            Self::Io(error) => Some(error),
+        }
+    }
+}

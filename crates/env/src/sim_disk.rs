@@ -1,0 +1,492 @@
+//! A file system in memory that keeps no more than POSIX promises.
+
+use crate::disk::{Disk, DiskFile, DiskLock, LockError, Open};
+use crate::seed::{Rng, Seed};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The unit a drive writes whole; a power cut may tear a write between two of them.
+const SECTOR: u64 = 512;
+
+/// Which of the changes that were never synced reach the disk when the power goes.
+///
+/// Changes are counted in the order they were made; [`SimDisk::unsynced`] tells how many there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// None of them.
+    Nothing,
+    /// All of them.
+    Everything,
+    /// The first n.
+    Prefix(usize),
+    /// All but the first n: later writes arrived, earlier ones did not.
+    Suffix(usize),
+    /// The nth alone, counted from 0.
+    Only(usize),
+    /// About half of them, and of some writes only some 512-byte sectors.
+    Seeded(Seed),
+}
+
+/// A file system in memory for tests. Clones share it.
+///
+/// Bytes become durable with [`DiskFile::sync`], names with [`Disk::sync_dir`], nothing else does.
+/// A sync that was made to fail loses what it should have written, as Linux does: a later sync
+/// does not bring it back.
+#[derive(Clone, Debug, Default)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    live: Image,
+    durable: Image,
+    pending: Vec<Change>,
+    locks: BTreeSet<PathBuf>,
+    next_file: u64,
+    operations: u64,
+    fault: Fault,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Image {
+    names: BTreeMap<PathBuf, Node>,
+    bytes: BTreeMap<u64, Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    Folder,
+    File(u64),
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Name {
+        path: PathBuf,
+        node: Option<Node>,
+    },
+    Write {
+        file: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
+    Len {
+        file: u64,
+        len: u64,
+    },
+}
+
+/// Operations are numbered from 1.
+#[derive(Clone, Copy, Debug, Default)]
+enum Fault {
+    #[default]
+    None,
+    Once(u64),
+    From(u64),
+}
+
+impl SimDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations that change the disk (create, write, grow, cut, sync, remove) were
+    /// tried so far.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Makes the `n`th operation from now fail, once, with no effect (n = 1: the next).
+    pub fn fail_operation(&self, n: u64) {
+        let mut state = self.state();
+        state.fault = Fault::Once(state.operations + n);
+    }
+
+    /// Lets `n` more operations through, then fails every one: the power is off.
+    pub fn power_off_after(&self, n: u64) {
+        let mut state = self.state();
+        state.fault = Fault::From(state.operations + n + 1);
+    }
+
+    /// How many changes a power cut could still undo.
+    pub fn unsynced(&self) -> usize {
+        self.state().pending.len()
+    }
+
+    /// The disk as it is found after a power cut now. This one goes on as if nothing happened, so
+    /// that many cuts can be tried at one point.
+    #[must_use]
+    pub fn power_cut(&self, keep: Keep) -> SimDisk {
+        let state = self.state();
+        let mut image = state.durable.clone();
+        let mut rng = match keep {
+            Keep::Seeded(seed) => seed.rng(),
+            _ => Seed(0).rng(),
+        };
+        for (at, change) in state.pending.iter().enumerate() {
+            let kept = match keep {
+                Keep::Nothing => false,
+                Keep::Everything => true,
+                Keep::Prefix(n) => at < n,
+                Keep::Suffix(n) => at >= n,
+                Keep::Only(n) => at == n,
+                Keep::Seeded(_) => rng.below(2) == 0,
+            };
+            match change {
+                Change::Write {
+                    file,
+                    offset,
+                    bytes,
+                } if kept && matches!(keep, Keep::Seeded(_)) && rng.below(3) == 0 => {
+                    image.write_torn(*file, *offset, bytes, &mut rng);
+                }
+                change if kept => image.apply(change),
+                _ => {}
+            }
+        }
+        image.drop_unreachable();
+        let next_file = state.next_file;
+        let after = State {
+            live: image.clone(),
+            durable: image,
+            next_file,
+            ..State::default()
+        };
+        SimDisk {
+            state: Arc::new(Mutex::new(after)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A test that panicked with the lock held left a state that is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Counts an operation and says whether it may go through.
+    fn operate(&mut self) -> io::Result<()> {
+        self.operations += 1;
+        match self.fault {
+            Fault::Once(n) if self.operations == n => Err(io::Error::other("injected disk fault")),
+            Fault::From(n) if self.operations >= n => Err(io::Error::other("the power is off")),
+            _ => Ok(()),
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        self.live.apply(&change);
+        self.pending.push(change);
+    }
+
+    /// Moves the pending changes that `chosen` picks out of the list, and returns them.
+    fn take_pending(&mut self, chosen: impl Fn(&Change) -> bool) -> Vec<Change> {
+        let (taken, kept) = std::mem::take(&mut self.pending)
+            .into_iter()
+            .partition(chosen);
+        self.pending = kept;
+        taken
+    }
+
+    fn make_durable(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            self.durable.apply(&change);
+        }
+    }
+}
+
+impl Image {
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Name {
+                path,
+                node: Some(node),
+            } => {
+                self.names.insert(path.clone(), *node);
+                if let Node::File(file) = node {
+                    self.bytes.entry(*file).or_default();
+                }
+            }
+            Change::Name { path, node: None } => {
+                self.names.remove(path);
+            }
+            Change::Write {
+                file,
+                offset,
+                bytes,
+            } => {
+                let content = self.bytes.entry(*file).or_default();
+                let end = *offset as usize + bytes.len();
+                if content.len() < end {
+                    content.resize(end, 0);
+                }
+                content[*offset as usize..end].copy_from_slice(bytes);
+            }
+            Change::Len { file, len } => {
+                self.bytes
+                    .entry(*file)
+                    .or_default()
+                    .resize(*len as usize, 0);
+            }
+        }
+    }
+
+    /// Writes some of the sectors that `bytes` covers.
+    fn write_torn(&mut self, file: u64, offset: u64, bytes: &[u8], rng: &mut Rng) {
+        let end = offset + bytes.len() as u64;
+        let mut from = offset;
+        while from < end {
+            let to = ((from / SECTOR + 1) * SECTOR).min(end);
+            if rng.below(2) == 0 {
+                let part = bytes[(from - offset) as usize..(to - offset) as usize].to_vec();
+                self.apply(&Change::Write {
+                    file,
+                    offset: from,
+                    bytes: part,
+                });
+            }
+            from = to;
+        }
+    }
+
+    /// A name lives only while every folder above it does.
+    fn drop_unreachable(&mut self) {
+        let names = self.names.clone();
+        self.names.retain(|path, _| {
+            path.ancestors()
+                .skip(1)
+                .all(|above| is_root(above) || names.contains_key(above))
+        });
+    }
+
+    fn has_folder(&self, dir: &Path) -> bool {
+        is_root(dir) || self.names.get(dir) == Some(&Node::Folder)
+    }
+}
+
+fn is_root(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.parent().is_none()
+}
+
+fn not_found(path: &Path) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("{} does not exist", path.display()),
+    )
+}
+
+impl Disk for SimDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let mut missing: Vec<_> = dir
+            .ancestors()
+            .take_while(|above| !state.live.has_folder(above))
+            .collect();
+        missing.reverse();
+        for path in missing {
+            state.operate()?;
+            if state.live.names.contains_key(path) {
+                return Err(io::Error::new(
+                    io::ErrorKind::NotADirectory,
+                    "a file is in the way",
+                ));
+            }
+            state.change(Change::Name {
+                path: path.to_owned(),
+                node: Some(Node::Folder),
+            });
+        }
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.state();
+        if !state.live.has_folder(dir) {
+            return Err(not_found(dir));
+        }
+        let inside = state
+            .live
+            .names
+            .keys()
+            .filter(|path| path.parent() == Some(dir));
+        Ok(inside
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect())
+    }
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.state();
+        let file = match (state.live.names.get(path).copied(), how) {
+            (Some(Node::Folder), _) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::IsADirectory,
+                    "a folder, not a file",
+                ));
+            }
+            (Some(Node::File(_)), Open::CreateNew) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "the file exists",
+                ));
+            }
+            (Some(Node::File(file)), _) => file,
+            (None, Open::CreateNew) => {
+                state.operate()?;
+                if !path.parent().is_none_or(|dir| state.live.has_folder(dir)) {
+                    return Err(not_found(path));
+                }
+                let file = state.next_file;
+                state.next_file += 1;
+                state.change(Change::Name {
+                    path: path.to_owned(),
+                    node: Some(Node::File(file)),
+                });
+                file
+            }
+            (None, _) => return Err(not_found(path)),
+        };
+        Ok(Box::new(SimFile {
+            disk: self.clone(),
+            file,
+            writable: how != Open::Read,
+        }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.operate()?;
+        match state.live.names.get(path) {
+            Some(Node::File(_)) => {
+                state.change(Change::Name {
+                    path: path.to_owned(),
+                    node: None,
+                });
+                Ok(())
+            }
+            _ => Err(not_found(path)),
+        }
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let allowed = state.operate();
+        let names = state.take_pending(
+            |change| matches!(change, Change::Name { path, .. } if path.parent() == Some(dir)),
+        );
+        allowed?;
+        state.make_durable(names);
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+        if self.state().locks.insert(path.to_owned()) {
+            Ok(Box::new(SimLock {
+                disk: self.clone(),
+                path: path.to_owned(),
+            }))
+        } else {
+            Err(LockError::Held {
+                path: path.to_owned(),
+                holder: Some(std::process::id()),
+            })
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+}
+
+impl DiskLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        self.disk.state().locks.remove(&self.path);
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    file: u64,
+    writable: bool,
+}
+
+impl SimFile {
+    fn change(&self, change: impl FnOnce(u64) -> Change) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "opened for reading",
+            ));
+        }
+        let mut state = self.disk.state();
+        state.operate()?;
+        state.change(change(self.file));
+        Ok(())
+    }
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self
+            .disk
+            .state()
+            .live
+            .bytes
+            .get(&self.file)
+            .map_or(0, |bytes| bytes.len() as u64))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let state = self.disk.state();
+        let bytes = state
+            .live
+            .bytes
+            .get(&self.file)
+            .map_or(&[][..], Vec::as_slice);
+        let rest = bytes.get(offset as usize..).unwrap_or_default();
+        let read = rest.len().min(buffer.len());
+        buffer[..read].copy_from_slice(&rest[..read]);
+        Ok(read)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.change(|file| Change::Write {
+            file,
+            offset,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.len()? >= len {
+            Ok(())
+        } else {
+            self.set_len(len)
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.change(|file| Change::Len { file, len })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let allowed = state.operate();
+        let content = state.take_pending(|change| match change {
+            Change::Write { file, .. } | Change::Len { file, .. } => *file == self.file,
+            Change::Name { .. } => false,
+        });
+        allowed?;
+        state.make_durable(content);
+        Ok(())
+    }
+}

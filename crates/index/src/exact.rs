@@ -1,0 +1,396 @@
+//! The exact scan: every vector is compared.
+
+use crate::metric::Metric;
+use crate::packed::PackedRows;
+use crate::select::Collector;
+use crate::vector_index::{
+    DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
+};
+use cortica_simd::{self as simd, Isa, Rows};
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::iter::zip;
+
+/// Rows scored before their scores are looked at: small enough for the scores and the rows of a
+/// block to stay in the second-level cache.
+const BLOCK_ROWS: usize = 128;
+
+/// Queries that share one pass over the rows.
+const BLOCK_QUERIES: usize = 16;
+
+/// Under dot and L2, longer vectors are refused: beyond this, squares leave the range of f32.
+const NORM_MAX: f64 = (1_u64 << 60) as f64;
+
+/// Under cosine, vectors shorter or longer than this are kept scaled by a power of two, which the
+/// metric ignores.
+const SCALE_FREE: std::ops::RangeInclusive<f64> = 1.0 / NORM_SAFE..=NORM_SAFE;
+const NORM_SAFE: f64 = (1_u64 << 50) as f64;
+
+/// Compares a query with every vector. Recall is 1 by construction.
+///
+/// A search costs O(n d) and reads each vector once; a batch shares that reading among its
+/// queries. Searches run at the same time as each other; an insert waits for them.
+#[derive(Debug)]
+pub struct ExactIndex {
+    isa: Isa,
+    metric: Metric,
+    dimension: usize,
+    vectors: RwLock<Vectors>,
+}
+
+#[derive(Debug)]
+struct Vectors {
+    rows: PackedRows,
+    /// `1 / |row|`, for cosine only.
+    inverse_norms: Vec<f32>,
+    /// The longest vector's length, for dot only.
+    norm_max: f64,
+    /// Rows that are kept as `vector * 2^-exponent`.
+    exponents: HashMap<u32, i32>,
+}
+
+impl ExactIndex {
+    /// An empty index of vectors of `dimension` values, 1 to [`DIMENSION_MAX`].
+    pub fn new(dimension: usize, metric: Metric, isa: Isa) -> Result<Self, VectorError> {
+        if dimension == 0 || dimension > DIMENSION_MAX {
+            return Err(VectorError::DimensionRange { got: dimension });
+        }
+        let vectors = Vectors {
+            rows: PackedRows::new(dimension),
+            inverse_norms: Vec::new(),
+            norm_max: 0.0,
+            exponents: HashMap::new(),
+        };
+        Ok(Self {
+            isa,
+            metric,
+            dimension,
+            vectors: RwLock::new(vectors),
+        })
+    }
+
+    /// The vector's length, if it may enter.
+    fn admit(&self, vector: &[f32]) -> Result<f64, VectorError> {
+        if vector.len() != self.dimension {
+            return Err(VectorError::Dimension {
+                got: vector.len(),
+                expected: self.dimension,
+            });
+        }
+        // In f64 no square of an f32 overflows, so a sum that is not finite has one culprit.
+        let squares = sum_of_squares(vector);
+        if !squares.is_finite()
+            && let Some(index) = vector.iter().position(|value| !value.is_finite())
+        {
+            return Err(VectorError::NotFinite {
+                index,
+                value: vector[index],
+            });
+        }
+        let norm = squares.sqrt();
+        match self.metric {
+            Metric::Cosine if norm == 0.0 => Err(VectorError::ZeroVector),
+            Metric::Dot | Metric::L2 if norm > NORM_MAX => Err(VectorError::TooLong {
+                norm,
+                max: NORM_MAX,
+                metric: self.metric,
+            }),
+            _ => Ok(norm),
+        }
+    }
+
+    /// By which power of two a vector of this length is kept smaller.
+    fn exponent(&self, norm: f64) -> i32 {
+        if self.metric != Metric::Cosine || SCALE_FREE.contains(&norm) {
+            0
+        } else {
+            norm.log2().floor() as i32
+        }
+    }
+
+    /// Searches for up to [`BLOCK_QUERIES`] queries that were admitted.
+    fn search_block(&self, vectors: &Vectors, queries: &[Admitted<'_>]) -> Vec<Vec<Neighbor>> {
+        let slices: Vec<&[f32]> = queries.iter().map(|query| query.vector.as_ref()).collect();
+        let mut collectors: Vec<_> = queries
+            .iter()
+            .map(|query| Collector::new(query.k))
+            .collect();
+        let limits: Vec<_> = queries
+            .iter()
+            .map(|query| self.limit(vectors, query))
+            .collect();
+        let mut keys = vec![0.0; queries.len() * BLOCK_ROWS];
+        for (first, run) in vectors.rows.runs() {
+            for from in (0..run.len()).step_by(BLOCK_ROWS) {
+                let rows = run.range(from, from + BLOCK_ROWS);
+                let first_row = first + from;
+                let keys = &mut keys[..queries.len() * rows.len()];
+                self.keys(vectors, &slices, first_row, rows, keys);
+                let by_query = keys.chunks_exact(rows.len());
+                for ((collector, limit), keys) in zip(zip(&mut collectors, &limits), by_query) {
+                    collector.offer(first_row, keys, |kth| limit.below(kth));
+                }
+            }
+        }
+        let chosen = zip(collectors, &limits)
+            .map(|(collector, limit)| collector.finish(|kth| limit.below(kth)));
+        zip(queries, chosen)
+            .map(|(query, rows)| self.rank(vectors, query, rows))
+            .collect()
+    }
+
+    /// Selection keys, more is nearer: `keys[q * rows.len() + r]` for query q and row r.
+    fn keys(
+        &self,
+        vectors: &Vectors,
+        queries: &[&[f32]],
+        first: usize,
+        rows: Rows<'_>,
+        keys: &mut [f32],
+    ) {
+        match (self.metric, queries) {
+            (Metric::L2, [query]) => simd::squared_distance_rows(self.isa, query, rows, keys),
+            (Metric::L2, _) => simd::squared_distance_tile(self.isa, queries, rows, keys),
+            (_, [query]) => simd::dot_rows(self.isa, query, rows, keys),
+            _ => simd::dot_tile(self.isa, queries, rows, keys),
+        }
+        match self.metric {
+            Metric::Dot => {}
+            Metric::L2 => keys.iter_mut().for_each(|key| *key = -*key),
+            Metric::Cosine => {
+                let inverse_norms = &vectors.inverse_norms[first..first + rows.len()];
+                for keys in keys.chunks_exact_mut(rows.len()) {
+                    for (key, inverse_norm) in zip(keys, inverse_norms) {
+                        *key *= inverse_norm;
+                    }
+                }
+            }
+        }
+    }
+
+    /// How far below the k-th best key a row can lie and still reach, or tie with, the k-th best
+    /// score. Both a key and a score are within one error bound of the exact value; the margin is
+    /// what two of each can add up to, plus the roundings on the way from sum to score.
+    fn limit(&self, vectors: &Vectors, query: &Admitted<'_>) -> Limit {
+        let bound = f64::from(simd::error_bound(self.isa, self.dimension));
+        let rounding = f64::from(f32::EPSILON);
+        match self.metric {
+            // Keys are scores times the query's length.
+            Metric::Cosine => Limit::Margin((4.0 * bound + 8.0 * rounding) * query.norm),
+            Metric::Dot => {
+                // The last term: below it, products vanish instead of being rounded.
+                let vanishing = f64::from(f32::MIN_POSITIVE) * self.dimension as f64;
+                Limit::Margin(4.0 * bound * query.norm * vectors.norm_max + vanishing)
+            }
+            Metric::L2 => Limit::Distance {
+                bound: 4.0 * bound + 8.0 * rounding,
+            },
+        }
+    }
+
+    /// Scores the chosen rows canonically and keeps the k best, with all that tie with the last.
+    fn rank(
+        &self,
+        vectors: &Vectors,
+        query: &Admitted<'_>,
+        rows: impl Iterator<Item = u32>,
+    ) -> Vec<Neighbor> {
+        let mut found: Vec<_> = rows
+            .filter_map(|row| {
+                let vector = vectors.rows.row(row as usize)?;
+                let score = match self.metric {
+                    Metric::Dot => simd::dot(self.isa, &query.vector, vector),
+                    Metric::Cosine => {
+                        let inverse_norm = vectors.inverse_norms.get(row as usize)?;
+                        let dot = simd::dot(self.isa, &query.vector, vector);
+                        (dot * (inverse_norm * query.inverse_norm())).clamp(-1.0, 1.0)
+                    }
+                    Metric::L2 => {
+                        let squared = simd::squared_distance(self.isa, &query.vector, vector);
+                        1.0 / (1.0 + squared.sqrt())
+                    }
+                };
+                // Adding zero turns -0 into 0, so that equal scores also compare equal.
+                Some(Neighbor {
+                    row: Row::new(row),
+                    score: score + 0.0,
+                })
+            })
+            .collect();
+        found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)));
+        if let Some(&Neighbor { score: kth, .. }) = found.get(query.k - 1) {
+            let ties = found[query.k..].partition_point(|neighbor| neighbor.score >= kth);
+            found.truncate(query.k + ties);
+        }
+        found
+    }
+}
+
+/// A query that passed the door.
+struct Admitted<'a> {
+    vector: std::borrow::Cow<'a, [f32]>,
+    norm: f64,
+    k: usize,
+}
+
+impl Admitted<'_> {
+    fn inverse_norm(&self) -> f32 {
+        (1.0 / self.norm) as f32
+    }
+}
+
+/// See [`ExactIndex::limit`].
+enum Limit {
+    /// A fixed distance in units of the key.
+    Margin(f64),
+    /// The key is the negated squared distance, the score `1 / (1 + d)`.
+    Distance { bound: f64 },
+}
+
+impl Limit {
+    fn below(&self, kth: f32) -> f32 {
+        let kth = f64::from(kth);
+        let limit = match *self {
+            Limit::Margin(margin) => kth - margin,
+            Limit::Distance { bound } => {
+                // Far scores are coarse in d and near ones coarse around 1, so the margin is taken
+                // in the score, and the limit carried back to a squared distance.
+                let squared = -kth * (1.0 + bound);
+                let score = 1.0 / (1.0 + squared.sqrt());
+                let worst = score * (1.0 - bound) - bound * score * score;
+                let distance = (1.0 / worst.max(f64::MIN_POSITIVE)) - 1.0;
+                -(distance * distance) * (1.0 + bound)
+            }
+        };
+        // Towards minus infinity: a limit that is a little too low only admits a candidate more.
+        (limit as f32).next_down()
+    }
+}
+
+impl VectorIndex for ExactIndex {
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn len(&self) -> usize {
+        self.vectors.read().rows.len()
+    }
+
+    fn check(&self, vector: &[f32]) -> Result<(), VectorError> {
+        self.admit(vector).map(drop)
+    }
+
+    fn insert(&self, vector: &[f32]) -> Result<Row, VectorError> {
+        let norm = self.admit(vector)?;
+        let exponent = self.exponent(norm);
+        let mut vectors = self.vectors.write();
+        let row = u32::try_from(vectors.rows.len())
+            .ok()
+            .filter(|&row| row < u32::MAX);
+        let row = row.ok_or(VectorError::Full { max: u32::MAX })?;
+        match self.metric {
+            Metric::Cosine => {
+                let inverse = 1.0 / (norm * 2.0_f64.powi(-exponent));
+                vectors.inverse_norms.push(inverse as f32);
+            }
+            Metric::Dot => vectors.norm_max = vectors.norm_max.max(norm),
+            Metric::L2 => {}
+        }
+        if exponent == 0 {
+            vectors.rows.push(vector);
+        } else {
+            vectors.rows.push(&scaled(vector, -exponent));
+            vectors.exponents.insert(row, exponent);
+        }
+        Ok(Row::new(row))
+    }
+
+    fn vector(&self, row: Row) -> Option<Vec<f32>> {
+        let vectors = self.vectors.read();
+        let kept = vectors.rows.row(row.get() as usize)?;
+        Some(match vectors.exponents.get(&row.get()) {
+            Some(&exponent) => scaled(kept, exponent),
+            None => kept.to_vec(),
+        })
+    }
+
+    fn search(&self, query: &[f32], k: usize) -> Result<Vec<Neighbor>, VectorError> {
+        let one = self.search_many(&[Query { vector: query, k }]).pop();
+        one.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    fn search_many(&self, queries: &[Query<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>> {
+        let admitted = queries.iter().map(|query| {
+            let norm = self.admit(query.vector)?;
+            if query.k == 0 {
+                return Err(VectorError::ZeroK);
+            }
+            // Under cosine a query out of range is scaled like a row.
+            let exponent = self.exponent(norm);
+            let vector = match exponent {
+                0 => query.vector.into(),
+                _ => scaled(query.vector, -exponent).into(),
+            };
+            Ok(Admitted {
+                vector,
+                norm: norm * 2.0_f64.powi(-exponent),
+                k: query.k,
+            })
+        });
+        let mut answers = Vec::with_capacity(queries.len());
+        let mut good = Vec::with_capacity(queries.len());
+        for admitted in admitted {
+            answers.push(admitted.map(|query| {
+                good.push(query);
+                Vec::new()
+            }));
+        }
+        let vectors = self.vectors.read();
+        let found = good
+            .chunks(BLOCK_QUERIES)
+            .flat_map(|block| self.search_block(&vectors, block));
+        for (answer, found) in zip(answers.iter_mut().filter(|answer| answer.is_ok()), found) {
+            *answer = Ok(found);
+        }
+        answers
+    }
+
+    fn stats(&self) -> IndexStats {
+        let vectors = self.vectors.read();
+        let norms = vectors.inverse_norms.capacity() * size_of::<f32>();
+        let exponents = vectors.exponents.capacity() * size_of::<(u32, i32)>();
+        IndexStats {
+            vectors: vectors.rows.len() as u64,
+            bytes: (vectors.rows.bytes() + norms + exponents) as u64,
+        }
+    }
+}
+
+/// The exact value but for the last bits: eight sums, so that they run side by side.
+fn sum_of_squares(vector: &[f32]) -> f64 {
+    let (chunks, tail) = vector.as_chunks::<8>();
+    let mut sums = [0.0_f64; 8];
+    for chunk in chunks {
+        for (sum, &value) in zip(&mut sums, chunk) {
+            *sum += f64::from(value) * f64::from(value);
+        }
+    }
+    let tail: f64 = tail
+        .iter()
+        .map(|&value| f64::from(value) * f64::from(value))
+        .sum();
+    sums.iter().sum::<f64>() + tail
+}
+
+/// `vector * 2^exponent`, in f64 on the way because the factor may leave the range of f32.
+fn scaled(vector: &[f32], exponent: i32) -> Vec<f32> {
+    let factor = 2.0_f64.powi(exponent);
+    vector
+        .iter()
+        .map(|&value| (f64::from(value) * factor) as f32)
+        .collect()
+}

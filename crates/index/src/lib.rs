@@ -1,0 +1,36 @@
+//! Nearest-neighbour search over packed vectors, behind one trait.
+//!
+//! [`ExactIndex`] compares a query with every vector and is right by construction. Its answers are
+//! the same bit for bit whether queries come one by one or together.
+//!
+//! ```
+//! use cortica_index::{ExactIndex, Metric, VectorIndex};
+//! use cortica_simd::Isa;
+//!
+//! let index = ExactIndex::new(2, Metric::Cosine, Isa::best())?;
+//! let east = index.insert(&[1.0, 0.0])?;
+//! let north = index.insert(&[0.0, 5.0])?;
+//!
+//! let found = index.search(&[2.0, 0.1], 1)?;
+//! assert_eq!(found[0].row, east);
+//! assert!(found[0].score > 0.99);
+//! assert_eq!(index.search(&[-1.0, 9.0], 1)?[0].row, north);
+//! # Ok::<(), cortica_index::VectorError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod exact;
+mod metric;
+mod packed;
+mod select;
+mod vector_index;
+
+pub use crate::exact::ExactIndex;
+pub use crate::metric::{Metric, ParseMetricError};
+pub use crate::vector_index::{
+    DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
+};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,0 +1,139 @@
+//! What every index can do.
+
+use crate::metric::Metric;
+use std::fmt;
+
+/// The most values a vector may have.
+pub const DIMENSION_MAX: usize = 8_192;
+
+/// Where a vector lies in its index. Not an identity: replacing a vector gives it another row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Row(u32);
+
+impl Row {
+    /// The row with this number, counted from 0 in the order of insertion.
+    #[must_use]
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The row's number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A vector that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbor {
+    /// Where it lies.
+    pub row: Row,
+    /// How near it is, by the index's [`Metric`]; more is nearer.
+    pub score: f32,
+}
+
+/// Why a vector was refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VectorError {
+    /// Use vectors of the index's dimension.
+    #[error("dimension: got {got} values, expected {expected}")]
+    Dimension {
+        /// Values in the vector that was offered.
+        got: usize,
+        /// Values in each vector of the index.
+        expected: usize,
+    },
+    /// Every value must be a finite number.
+    #[error("value {index} is {value}, expected a finite number")]
+    NotFinite {
+        /// Which value, counted from 0.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// A zero vector has no direction, so cosine cannot place it.
+    #[error("all values are zero, expected a direction (metric cosine)")]
+    ZeroVector,
+    /// Scale the vectors down: the squares would leave the range of f32.
+    #[error("the length is {norm:e}, expected at most {max:e} (metric {metric})")]
+    TooLong {
+        /// The vector's Euclidean length.
+        norm: f64,
+        /// The longest allowed.
+        max: f64,
+        /// The index's metric.
+        metric: Metric,
+    },
+    /// A dimension is 1 to [`DIMENSION_MAX`].
+    #[error("dimension: got {got}, expected 1 to {DIMENSION_MAX}")]
+    DimensionRange {
+        /// The dimension asked for.
+        got: usize,
+    },
+    /// At least one neighbour must be asked for.
+    #[error("k: got 0, expected at least 1")]
+    ZeroK,
+    /// The index holds as many vectors as a row number can count.
+    #[error("the index is full at {max} vectors")]
+    Full {
+        /// How many it holds.
+        max: u32,
+    },
+}
+
+/// What an index holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IndexStats {
+    /// Vectors held.
+    pub vectors: u64,
+    /// Bytes of memory taken by the vectors and what belongs to them.
+    pub bytes: u64,
+}
+
+/// Finds the vectors nearest to a query. Shared freely between threads.
+pub trait VectorIndex: Send + Sync + fmt::Debug {
+    /// Values in each vector.
+    fn dimension(&self) -> usize;
+
+    /// How vectors are compared.
+    fn metric(&self) -> Metric;
+
+    /// How many vectors it holds.
+    fn len(&self) -> usize;
+
+    /// Whether it holds none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Says whether [`insert`](VectorIndex::insert) and [`search`](VectorIndex::search) would take
+    /// this vector. O(d).
+    fn check(&self, vector: &[f32]) -> Result<(), VectorError>;
+
+    /// Adds a vector and returns its row. It can be found as soon as this returns.
+    fn insert(&self, vector: &[f32]) -> Result<Row, VectorError>;
+
+    /// The vector in a row, as it was inserted; `None` for a row that was never given out.
+    fn vector(&self, row: Row) -> Option<Vec<f32>>;
+
+    /// The `k` nearest vectors **and every other one that ties with the k-th**, by score
+    /// descending, then row ascending. Fewer when the index holds fewer.
+    fn search(&self, query: &[f32], k: usize) -> Result<Vec<Neighbor>, VectorError>;
+
+    /// What [`search`](VectorIndex::search) gives for each query, bit for bit, in one pass. Answer
+    /// i is for query i; one bad query fails alone.
+    fn search_many(&self, queries: &[Query<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>>;
+
+    /// What it holds.
+    fn stats(&self) -> IndexStats;
+}
+
+/// One query of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// What to look for.
+    pub vector: &'a [f32],
+    /// How many neighbours to return.
+    pub k: usize,
+}

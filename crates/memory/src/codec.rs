@@ -1,0 +1,317 @@
+//! What the log's records mean to a memory store.
+//!
+//! ```text
+//! kind 1, space:        postcard {metric, model}; d is in the record header
+//! kind 2, episode:      the embedding as d little-endian f32, then postcard {id, what, ...}
+//! kind 3, associations: 24 bytes each: from seq u64, to seq u64, relation u32, weight f32
+//! ```
+
+use crate::episode::{Episode, ID_BYTES_MAX, Memory, Value};
+use crate::level::{Activation, Confidence};
+use crate::options::SpaceInfo;
+use cortica_env::Timestamp;
+use cortica_index::Metric;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+pub(crate) const KIND_SPACE: u16 = 1;
+pub(crate) const KIND_EPISODE: u16 = 2;
+pub(crate) const KIND_ASSOCIATIONS: u16 = 3;
+
+const LINK_LEN: usize = 24;
+
+/// An association between episodes that exist.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Link {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) relation: u32,
+    pub(crate) weight: f32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SpaceFields<'a> {
+    metric: u8,
+    #[serde(borrow)]
+    model: Cow<'a, str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EpisodeFields<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    stored_at: i64,
+    when: Option<i64>,
+    #[serde(borrow)]
+    what: Cow<'a, str>,
+    place: Option<Cow<'a, str>>,
+    who: Vec<Cow<'a, str>>,
+    confidence: f32,
+    metadata: Vec<(Cow<'a, str>, StoredValue<'a>)>,
+    stream: Option<Cow<'a, str>>,
+}
+
+/// [`Value`] with its type written down, as a format without field names needs it.
+#[derive(Serialize, Deserialize)]
+enum StoredValue<'a> {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Cow<'a, str>),
+}
+
+pub(crate) fn encode_space(space: &SpaceInfo, out: &mut Vec<u8>) {
+    let metric = match space.metric {
+        Metric::Dot => 1,
+        Metric::L2 => 2,
+        _ => 0,
+    };
+    write_postcard(
+        &SpaceFields {
+            metric,
+            model: Cow::Borrowed(&space.model),
+        },
+        out,
+    );
+}
+
+pub(crate) fn decode_space(dimension: u32, payload: &[u8]) -> Result<SpaceInfo, String> {
+    let fields: SpaceFields<'_> = read_postcard("space", payload)?;
+    let metric = match fields.metric {
+        0 => Metric::Cosine,
+        1 => Metric::Dot,
+        2 => Metric::L2,
+        other => return Err(format!("the space has the unknown metric {other}")),
+    };
+    Ok(SpaceInfo {
+        dimension: dimension as usize,
+        metric,
+        model: fields.model.into_owned(),
+    })
+}
+
+pub(crate) fn encode_episode(episode: &Episode, stored_at: Timestamp, out: &mut Vec<u8>) {
+    let embedding = episode.embedding.as_deref().unwrap_or_default();
+    out.reserve(size_of_val(embedding) + episode.what.len() + 64);
+    let (chunks, rest) = embedding.as_chunks::<16>();
+    for chunk in chunks {
+        // Sixteen at a time: one length check of the buffer for each cache line.
+        let mut bytes = [0; 64];
+        for (place, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(chunk) {
+            *place = value.to_le_bytes();
+        }
+        out.extend_from_slice(&bytes);
+    }
+    for value in rest {
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+    let fields = EpisodeFields {
+        id: Cow::Borrowed(&episode.id),
+        stored_at: stored_at.as_micros(),
+        when: episode.when.map(Timestamp::as_micros),
+        what: Cow::Borrowed(&episode.what),
+        place: episode.place.as_deref().map(Cow::Borrowed),
+        who: episode
+            .who
+            .iter()
+            .map(|person| Cow::Borrowed(person.as_str()))
+            .collect(),
+        confidence: episode.encoding_confidence.get(),
+        metadata: episode
+            .metadata
+            .iter()
+            .map(|(key, value)| (Cow::Borrowed(key.as_str()), StoredValue::of(value)))
+            .collect(),
+        stream: episode.stream.as_deref().map(Cow::Borrowed),
+    };
+    write_postcard(&fields, out);
+}
+
+pub(crate) fn decode_episode(
+    seq: u64,
+    dimension: u32,
+    payload: &[u8],
+) -> Result<(Memory, Option<Vec<f32>>), String> {
+    let embedding_len = dimension as usize * size_of::<f32>();
+    let (embedding, fields) = payload
+        .split_at_checked(embedding_len)
+        .ok_or_else(|| "the episode is shorter than its embedding".to_owned())?;
+    let fields: EpisodeFields<'_> = read_postcard("episode", fields)?;
+    if !(1..=ID_BYTES_MAX).contains(&fields.id.len()) {
+        return Err(format!("the episode's id has {} bytes", fields.id.len()));
+    }
+    let encoding_confidence =
+        Confidence::new(fields.confidence).map_err(|error| error.to_string())?;
+    let memory = Memory {
+        seq,
+        stored_at: Timestamp::from_micros(fields.stored_at),
+        activation: Activation::at_encoding(encoding_confidence),
+        id: fields.id.into(),
+        what: fields.what.into_owned(),
+        when: fields.when.map(Timestamp::from_micros),
+        place: fields.place.map(Cow::into_owned),
+        who: fields.who.into_iter().map(Cow::into_owned).collect(),
+        encoding_confidence,
+        metadata: fields
+            .metadata
+            .into_iter()
+            .map(|(key, value)| (key.into_owned(), value.into_value()))
+            .collect(),
+        stream: fields.stream.map(Cow::into_owned),
+    };
+    let values = embedding
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes));
+    Ok((memory, (dimension > 0).then(|| values.collect())))
+}
+
+pub(crate) fn encode_links(links: &[Link], out: &mut Vec<u8>) {
+    for link in links {
+        out.extend_from_slice(&link.from.to_le_bytes());
+        out.extend_from_slice(&link.to.to_le_bytes());
+        out.extend_from_slice(&link.relation.to_le_bytes());
+        out.extend_from_slice(&link.weight.to_le_bytes());
+    }
+}
+
+pub(crate) fn decode_links(payload: &[u8]) -> Result<impl Iterator<Item = Link> + '_, String> {
+    let (links, rest) = payload.as_chunks::<LINK_LEN>();
+    if !rest.is_empty() {
+        return Err("the associations end inside one".to_owned());
+    }
+    Ok(links.iter().map(|link| Link {
+        from: u64::from_le_bytes(part(link, 0)),
+        to: u64::from_le_bytes(part(link, 8)),
+        relation: u32::from_le_bytes(part(link, 16)),
+        weight: f32::from_le_bytes(part(link, 20)),
+    }))
+}
+
+impl<'a> StoredValue<'a> {
+    fn of(value: &'a Value) -> Self {
+        match value {
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Int(value) => Self::Int(*value),
+            Value::Float(value) => Self::Float(*value),
+            Value::Text(value) => Self::Text(Cow::Borrowed(value)),
+        }
+    }
+
+    fn into_value(self) -> Value {
+        match self {
+            Self::Bool(value) => Value::Bool(value),
+            Self::Int(value) => Value::Int(value),
+            Self::Float(value) => Value::Float(value),
+            Self::Text(value) => Value::Text(value.into_owned()),
+        }
+    }
+}
+
+fn write_postcard(fields: &impl Serialize, out: &mut Vec<u8>) {
+    // Writing to memory fails only for types without a length, and these have one; a record that
+    // came out short would be refused when it is read.
+    let _ = postcard::to_io(fields, out);
+}
+
+fn read_postcard<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((fields, [])) => Ok(fields),
+        Ok((_, rest)) => Err(format!("the {what} has {} bytes too many", rest.len())),
+        Err(error) => Err(format!("the {what} cannot be read: {error}")),
+    }
+}
+
+fn part<const N: usize>(link: &[u8; LINK_LEN], at: usize) -> [u8; N] {
+    std::array::from_fn(|i| link[at + i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn episode() -> Episode {
+        Episode::new("id", "what happened")
+            .with_when(Timestamp::from_micros(-5))
+            .with_place("here")
+            .with_who("Ada")
+            .with_who("Bob")
+            .with_embedding((0_u8..37).map(f32::from).collect())
+            .with_metadata("sure", Value::Bool(true))
+            .with_metadata("count", Value::Int(-3))
+            .with_metadata("ratio", Value::Float(0.1))
+            .with_metadata("note", Value::Text("ä".into()))
+            .with_stream("day")
+    }
+
+    fn encoded() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode_episode(&episode(), Timestamp::from_micros(9), &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn episodes_round_trip() {
+        let decoded = decode_episode(4, 37, &encoded()).unwrap();
+        assert_eq!(decoded, Memory::of(episode(), 4, Timestamp::from_micros(9)));
+        let mut bytes = Vec::new();
+        encode_episode(&Episode::new("a", ""), Timestamp::default(), &mut bytes);
+        let (memory, embedding) = decode_episode(1, 0, &bytes).unwrap();
+        assert_eq!((&*memory.id, embedding), ("a", None));
+    }
+
+    #[test]
+    fn episodes_that_are_cut_or_grown_are_refused() {
+        let bytes = encoded();
+        for len in 0..bytes.len() {
+            assert!(
+                decode_episode(4, 37, &bytes[..len]).is_err(),
+                "cut at {len}"
+            );
+        }
+        assert!(decode_episode(4, 37, &[&bytes[..], &[0]].concat()).is_err());
+        assert!(decode_episode(4, u32::MAX, &bytes).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic() {
+        let bytes = encoded();
+        for at in 0..bytes.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut bad = bytes.clone();
+                bad[at] = value;
+                let _ = decode_episode(4, 37, &bad);
+                let _ = decode_space(37, &bad);
+            }
+        }
+    }
+
+    #[test]
+    fn spaces_and_links_round_trip() {
+        for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+            let space = SpaceInfo {
+                dimension: 768,
+                metric,
+                model: "mpnet".into(),
+            };
+            let mut bytes = Vec::new();
+            encode_space(&space, &mut bytes);
+            assert_eq!(decode_space(768, &bytes), Ok(space));
+        }
+        assert!(decode_space(768, &[9, 0]).is_err(), "an unknown metric");
+        let link = Link {
+            from: 1,
+            to: u64::MAX,
+            relation: 7,
+            weight: 0.5,
+        };
+        let mut bytes = Vec::new();
+        encode_links(&[link, link], &mut bytes);
+        assert_eq!(
+            decode_links(&bytes).unwrap().collect::<Vec<_>>(),
+            [link, link]
+        );
+        assert!(decode_links(&bytes[1..]).is_err());
+    }
+}

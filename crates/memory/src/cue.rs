@@ -1,0 +1,77 @@
+//! What to look for, and what was found.
+
+use crate::episode::Memory;
+use crate::error::RecallError;
+use std::sync::Arc;
+
+/// The most results a recall may ask for.
+pub const MAX_RESULTS: usize = 1_000;
+
+/// What to look for: a vector of the store's space, how many results, and how good they must be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cue {
+    embedding: Vec<f32>,
+    max_results: usize,
+    result_threshold: Option<f32>,
+}
+
+impl Cue {
+    /// Looks for the 10 memories whose embeddings are nearest to this one.
+    #[must_use]
+    pub fn embedding(embedding: Vec<f32>) -> Self {
+        Self {
+            embedding,
+            max_results: 10,
+            result_threshold: None,
+        }
+    }
+
+    /// Looks for at most this many, 1 to [`MAX_RESULTS`].
+    #[must_use]
+    pub fn max_results(mut self, max_results: usize) -> Self {
+        self.max_results = max_results;
+        self
+    }
+
+    /// Leaves out results whose score is below this.
+    #[must_use]
+    pub fn result_threshold(mut self, threshold: f32) -> Self {
+        self.result_threshold = Some(threshold);
+        self
+    }
+
+    pub(crate) fn vector(&self) -> &[f32] {
+        &self.embedding
+    }
+
+    pub(crate) fn k(&self) -> usize {
+        self.max_results
+    }
+
+    pub(crate) fn threshold(&self) -> f32 {
+        self.result_threshold.unwrap_or(f32::NEG_INFINITY)
+    }
+
+    /// Refuses what cannot be looked for, the vector aside.
+    pub(crate) fn check(&self) -> Result<(), RecallError> {
+        if !(1..=MAX_RESULTS).contains(&self.max_results) {
+            return Err(RecallError::MaxResults {
+                got: self.max_results,
+            });
+        }
+        match self.result_threshold {
+            Some(got) if !got.is_finite() => Err(RecallError::Threshold { got }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A memory that was found. Results come by score descending, then `seq` ascending.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Recalled {
+    /// How near its embedding is to the cue's, by the store's metric; more is nearer.
+    pub score: f32,
+    /// The memory.
+    pub memory: Arc<Memory>,
+}

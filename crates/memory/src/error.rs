@@ -1,0 +1,144 @@
+//! What can go wrong, one enum for each thing a caller does. Every refusal happens before any
+//! state changes.
+
+use cortica_index::VectorError;
+use cortica_storage::{AppendError, CommitError};
+use std::sync::Arc;
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The folder or its log; says which and what to do.
+    #[error(transparent)]
+    Log(#[from] cortica_storage::OpenError),
+    /// The store was made with another vector space; leave the field out to take what is there.
+    #[error("{field}: the store has {found}, not {asked}")]
+    SpaceMismatch {
+        /// Which property: dimension, metric or model.
+        field: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// What the store has.
+        found: String,
+    },
+    /// The vector space that was asked for cannot be.
+    #[error("the vector space cannot be made")]
+    Space(#[from] VectorError),
+    /// A metric or a model was named without a dimension; name one.
+    #[error("dimension: a metric or a model needs one")]
+    NoDimension,
+    /// The model's name is longer than any text may be.
+    #[error("model: got {got} bytes, expected at most {max}")]
+    ModelTooLong {
+        /// Its length in bytes.
+        got: usize,
+        /// The longest allowed.
+        max: usize,
+    },
+    /// The new vector space could not be written to the log.
+    #[error("cannot write the vector space to the log")]
+    Commit(#[from] CommitError),
+}
+
+/// Why an episode was not stored.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Choose an id of 1 to 256 bytes.
+    #[error("id: got {got} bytes, expected 1 to 256")]
+    InvalidId {
+        /// Its length in bytes.
+        got: usize,
+    },
+    /// There is an episode with this id already, in the store or earlier in the batch.
+    #[error("id: {id:?} is taken")]
+    IdTaken {
+        /// The id.
+        id: String,
+    },
+    /// A text or a list is too long; shorten it.
+    #[error("{field}: got {got}, expected at most {max}")]
+    TooLarge {
+        /// Which field.
+        field: &'static str,
+        /// Its length: bytes of a text, entries of a list, bytes of the whole episode.
+        got: usize,
+        /// The most allowed.
+        max: usize,
+    },
+    /// Metadata numbers are finite.
+    #[error("metadata: {key:?} is not a finite number")]
+    MetadataNotFinite {
+        /// Which entry.
+        key: String,
+    },
+    /// The embedding does not belong to the store's vector space.
+    #[error("embedding: {0}")]
+    Embedding(VectorError),
+    /// The store has no vector space; open it with a dimension, or store without an embedding.
+    #[error("embedding: the store has no vector space; open it with a dimension")]
+    NoSpace,
+    /// The store holds as many episodes as it can count.
+    #[error("the store is full at {max} episodes")]
+    Full {
+        /// How many it holds.
+        max: u32,
+    },
+    /// The log refused the record.
+    #[error("the log refused the episode")]
+    Append(#[source] Arc<AppendError>),
+    /// The log could not be written. The episode counts as not stored.
+    #[error("the log could not be written")]
+    Log(#[source] Arc<CommitError>),
+}
+
+/// Why a recall was refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecallError {
+    /// Ask for 1 to 1000 results.
+    #[error("max_results: got {got}, expected 1 to {}", crate::cue::MAX_RESULTS)]
+    MaxResults {
+        /// How many were asked for.
+        got: usize,
+    },
+    /// The threshold must be a number.
+    #[error("result_threshold: got {got}, expected a finite number")]
+    Threshold {
+        /// The threshold offered.
+        got: f32,
+    },
+    /// The cue's vector does not belong to the store's vector space.
+    #[error("embedding: {0}")]
+    Embedding(#[from] VectorError),
+    /// The store has no vector space, so nothing can be found by vector.
+    #[error("embedding: the store has no vector space")]
+    NoSpace,
+}
+
+/// Why an association was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssociateError {
+    /// Store the episode first.
+    #[error("{field}: there is no episode {id:?}")]
+    UnknownId {
+        /// Which end: from or to.
+        field: &'static str,
+        /// The id.
+        id: String,
+    },
+    /// A weight is above 0 and at most 1.
+    #[error("weight: got {got}, expected a number above 0 and at most 1")]
+    Weight {
+        /// The weight offered.
+        got: f32,
+    },
+    /// The log refused the record.
+    #[error("the log refused the association")]
+    Append(#[source] Arc<AppendError>),
+    /// The log could not be written. The association counts as not made.
+    #[error("the log could not be written")]
+    Log(#[source] Arc<CommitError>),
+}

@@ -1,0 +1,89 @@
+//! How a store is opened.
+
+use cortica_env::{Clock, Disk, RealDisk, SystemClock};
+use cortica_index::Metric;
+use cortica_simd::Isa;
+use cortica_storage::{Durability, OpenMode};
+use std::sync::Arc;
+
+/// The vector space a store should have. Fixed once it was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpaceSpec {
+    /// Values in each embedding.
+    pub dimension: usize,
+    /// How embeddings are compared; `None` takes what the store has, cosine for a new one.
+    pub metric: Option<Metric>,
+    /// The model that makes the embeddings; `None` takes what the store has.
+    pub model: Option<String>,
+}
+
+impl SpaceSpec {
+    /// Embeddings of `dimension` values, compared by cosine unless the store says otherwise.
+    #[must_use]
+    pub fn new(dimension: usize) -> Self {
+        Self {
+            dimension,
+            metric: None,
+            model: None,
+        }
+    }
+
+    /// With this metric.
+    #[must_use]
+    pub fn with_metric(mut self, metric: Metric) -> Self {
+        self.metric = Some(metric);
+        self
+    }
+
+    /// With this model.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+}
+
+/// The vector space a store has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpaceInfo {
+    /// Values in each embedding.
+    pub dimension: usize,
+    /// How embeddings are compared.
+    pub metric: Metric,
+    /// The model that makes the embeddings; empty where nobody said.
+    pub model: String,
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// The vector space to make, or to insist on; `None` takes what the store has.
+    pub space: Option<SpaceSpec>,
+    /// What every write reaches before it is acknowledged.
+    pub durability: Durability,
+    /// Whether a store may be made where there is none.
+    pub mode: OpenMode,
+    /// The instruction set of the kernels.
+    pub isa: Isa,
+    /// Where "now" comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where files lie.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for StoreOptions {
+    /// The real disk and clock, the best instruction set, durable writes, and a new store where
+    /// there is none.
+    fn default() -> Self {
+        Self {
+            space: None,
+            durability: Durability::Durable,
+            mode: OpenMode::CreateIfMissing,
+            isa: Isa::best(),
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(RealDisk),
+        }
+    }
+}

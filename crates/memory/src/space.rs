@@ -1,0 +1,82 @@
+//! The vector space of a store: what it is, and the index that searches it.
+
+use crate::episode::TEXT_BYTES_MAX;
+use crate::error::OpenError;
+use crate::options::{SpaceInfo, SpaceSpec, StoreOptions};
+use cortica_index::{ExactIndex, VectorIndex};
+use cortica_simd::Isa;
+
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) info: SpaceInfo,
+    pub(crate) index: Box<dyn VectorIndex>,
+}
+
+impl Space {
+    pub(crate) fn new(info: SpaceInfo, isa: Isa) -> Result<Self, OpenError> {
+        let index = Box::new(ExactIndex::new(info.dimension, info.metric, isa)?);
+        Ok(Self { info, index })
+    }
+}
+
+/// What the log and the caller say about the vector space, brought together.
+pub(crate) enum Agreed {
+    Space(Option<Space>),
+    New(SpaceInfo),
+}
+
+pub(crate) fn agree(found: Option<Space>, options: &StoreOptions) -> Result<Agreed, OpenError> {
+    let Some(spec) = &options.space else {
+        return Ok(Agreed::Space(found));
+    };
+    let Some(found) = found else {
+        let model = spec.model.clone().unwrap_or_default();
+        let metric = spec.metric.unwrap_or_default();
+        return Ok(Agreed::New(SpaceInfo {
+            dimension: spec.dimension,
+            metric,
+            model,
+        }));
+    };
+    let mismatch = |field, asked: &dyn ToString, found: &dyn ToString| {
+        Err(OpenError::SpaceMismatch {
+            field,
+            asked: asked.to_string(),
+            found: found.to_string(),
+        })
+    };
+    let info = &found.info;
+    if info.dimension != spec.dimension {
+        return mismatch("dimension", &spec.dimension, &info.dimension);
+    }
+    if let Some(metric) = spec.metric.filter(|metric| *metric != info.metric) {
+        return mismatch("metric", &metric, &info.metric);
+    }
+    if let Some(model) = spec.model.as_ref().filter(|model| **model != info.model) {
+        return mismatch("model", model, &info.model);
+    }
+    Ok(Agreed::Space(Some(found)))
+}
+
+/// Refuses a vector space that cannot be.
+pub(crate) fn check_spec(options: &StoreOptions) -> Result<(), OpenError> {
+    let Some(SpaceSpec {
+        dimension,
+        metric,
+        model,
+    }) = &options.space
+    else {
+        return Ok(());
+    };
+    ExactIndex::new(*dimension, metric.unwrap_or_default(), options.isa)?;
+    check_model(model.as_deref().unwrap_or_default())
+}
+
+fn check_model(model: &str) -> Result<(), OpenError> {
+    let (got, max) = (model.len(), TEXT_BYTES_MAX);
+    if got > max {
+        Err(OpenError::ModelTooLong { got, max })
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Which instructions the kernels use.
+
+use pulp::{Scalar, Simd, WithSimd};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+/// An instruction set that kernels can run on.
+///
+/// Asking for one the machine lacks is safe: the kernel then runs its portable form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isa {
+    /// Portable code, as the compiler vectorises it for the oldest processor of the target.
+    Scalar,
+    /// x86-64 with AVX2 and FMA (x86-64-v3).
+    Avx2,
+    /// x86-64 with AVX-512 F, BW, CD, DQ and VL (x86-64-v4).
+    Avx512,
+    /// 64-bit Arm with NEON.
+    Neon,
+}
+
+impl Isa {
+    /// Every variant, weakest first.
+    pub const ALL: [Isa; 4] = [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::Avx512];
+
+    /// The strongest set this machine has, found once. The environment variable `CORTICA_ISA`
+    /// (`scalar`, `avx2`, `avx512`, `neon`) overrides it where the machine has what it names.
+    pub fn best() -> Isa {
+        static BEST: OnceLock<Isa> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            let forced = std::env::var("CORTICA_ISA")
+                .ok()
+                .and_then(|name| name.parse().ok());
+            let found = Isa::ALL.into_iter().rev().find(|isa| isa.is_available());
+            forced
+                .filter(|isa: &Isa| isa.is_available())
+                .or(found)
+                .unwrap_or(Isa::Scalar)
+        })
+    }
+
+    /// The sets this machine has, weakest first; never empty.
+    pub fn available() -> impl Iterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// Whether this machine can run it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Isa::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => pulp::x86::V3::is_available(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => pulp::x86::V4::is_available(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => pulp::aarch64::Neon::is_available(),
+            #[allow(unreachable_patterns, reason = "the sets of other architectures")]
+            _ => false,
+        }
+    }
+
+    /// How many f32 one accumulator holds; the portable form keeps 16 in an array.
+    pub(crate) fn lanes(self) -> usize {
+        match self {
+            Isa::Scalar | Isa::Avx512 => 16,
+            Isa::Avx2 => 8,
+            Isa::Neon => 4,
+        }
+    }
+
+    /// Runs a kernel, compiled for this set.
+    #[inline]
+    pub(crate) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                if let Some(simd) = pulp::x86::V3::try_new() {
+                    return Simd::vectorize(simd, op);
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                if let Some(simd) = pulp::x86::V4::try_new() {
+                    return Simd::vectorize(simd, op);
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                if let Some(simd) = pulp::aarch64::Neon::try_new() {
+                    return Simd::vectorize(simd, op);
+                }
+            }
+            _ => {}
+        }
+        Scalar.vectorize(op)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Isa::Scalar => "scalar",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+            Isa::Neon => "neon",
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The name is none of an [`Isa`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no instruction set is called {0:?}; use scalar, avx2, avx512 or neon")]
+pub struct ParseIsaError(String);
+
+impl FromStr for Isa {
+    type Err = ParseIsaError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let named = Isa::ALL.into_iter().find(|isa| isa.name() == name);
+        named.ok_or_else(|| ParseIsaError(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_round_trip() {
+        for isa in Isa::ALL {
+            assert_eq!(isa.to_string().parse(), Ok(isa));
+        }
+        assert!("sse9".parse::<Isa>().is_err());
+    }
+
+    #[test]
+    fn scalar_is_always_there_and_the_best_is_available() {
+        assert_eq!(Isa::available().next(), Some(Isa::Scalar));
+        assert!(Isa::best().is_available());
+    }
+}

@@ -1,0 +1,165 @@
+//! Kernels over two vectors, and their definitions.
+//!
+//! Both slices have d values; where their lengths differ the shorter counts. Cost: O(d).
+
+use crate::isa::Isa;
+use crate::portable;
+use pulp::{Simd, WithSimd};
+use std::iter::zip;
+
+/// One step of a sum over pairs: what distinguishes a dot product from a distance.
+pub(crate) trait Pairing: Copy {
+    fn scalar(a: f32, b: f32) -> f32;
+    fn step<S: Simd>(simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s;
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Product;
+
+impl Pairing for Product {
+    #[inline(always)]
+    fn scalar(a: f32, b: f32) -> f32 {
+        a * b
+    }
+
+    #[inline(always)] // A call here would drop the target features `vectorize` turned on.
+    fn step<S: Simd>(simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
+        simd.mul_add_e_f32s(a, b, sum)
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct SquaredDifference;
+
+impl Pairing for SquaredDifference {
+    #[inline(always)]
+    fn scalar(a: f32, b: f32) -> f32 {
+        (a - b) * (a - b)
+    }
+
+    #[inline(always)]
+    fn step<S: Simd>(simd: S, a: S::f32s, b: S::f32s, sum: S::f32s) -> S::f32s {
+        let difference = simd.sub_f32s(a, b);
+        simd.mul_add_e_f32s(difference, difference, sum)
+    }
+}
+
+/// The definition of [`dot`]: the sum of products, one accumulator, in order.
+pub fn dot_reference(a: &[f32], b: &[f32]) -> f32 {
+    zip(a, b).map(|(x, y)| x * y).sum()
+}
+
+/// The dot product. Canonical. Differs from the exact sum by at most
+/// [`error_bound`]`(isa, d) * |a| * |b|`.
+pub fn dot(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
+    isa.run(PairSum {
+        a,
+        b,
+        _pairing: Product,
+    })
+}
+
+/// The definition of [`squared_distance`].
+pub fn squared_distance_reference(a: &[f32], b: &[f32]) -> f32 {
+    zip(a, b).map(|(x, y)| (x - y) * (x - y)).sum()
+}
+
+/// The squared Euclidean distance, `>= 0`. Canonical. Its relative error is at most
+/// [`error_bound`]`(isa, d)`.
+pub fn squared_distance(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
+    isa.run(PairSum {
+        a,
+        b,
+        _pairing: SquaredDifference,
+    })
+}
+
+/// The definition of [`norm`].
+pub fn norm_reference(a: &[f32]) -> f32 {
+    dot_reference(a, a).sqrt()
+}
+
+/// The Euclidean length, `>= 0`; infinite where a square overflows.
+pub fn norm(isa: Isa, a: &[f32]) -> f32 {
+    dot(isa, a, a).sqrt()
+}
+
+/// The definition of [`cosine`].
+pub fn cosine_reference(a: &[f32], b: &[f32]) -> f32 {
+    cosine_of(dot_reference(a, b), norm_reference(a), norm_reference(b))
+}
+
+/// The cosine of the angle between two vectors, in [-1, 1]; 0 when either is zero.
+///
+/// Error below 1e-6 for vectors whose squares neither overflow nor vanish.
+pub fn cosine(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
+    cosine_of(dot(isa, a, b), norm(isa, a), norm(isa, b))
+}
+
+fn cosine_of(dot: f32, a: f32, b: f32) -> f32 {
+    let norms = a * b;
+    if norms == 0.0 {
+        0.0
+    } else {
+        (dot / norms).clamp(-1.0, 1.0)
+    }
+}
+
+/// How far a kernel's sum over `dimension` pairs can be from the exact one, in units of what the
+/// pairs add up to in absolute value (for a dot product that is at most `|a| * |b|`).
+///
+/// Any order of adding that a kernel of this crate uses stays below it: a chain of d / lanes
+/// roundings, the lanes folded in log2 steps, and two for the pair itself, each at most 2^-24
+/// (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 4.2).
+pub fn error_bound(isa: Isa, dimension: usize) -> f32 {
+    let lanes = isa.lanes();
+    // 2: four accumulators folded into one. 2: the difference and the product.
+    let roundings = dimension.div_ceil(lanes) + lanes.ilog2() as usize + 2 + 2;
+    // The hundredth covers the higher powers that the first-order bound leaves out.
+    roundings as f32 * (f32::EPSILON / 2.0) * 1.01
+}
+
+struct PairSum<'a, P> {
+    a: &'a [f32],
+    b: &'a [f32],
+    _pairing: P,
+}
+
+impl<P: Pairing> WithSimd for PairSum<'_, P> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let Self { a, b, .. } = self;
+        let d = a.len().min(b.len());
+        let (a, b) = (&a[..d], &b[..d]);
+        if S::IS_SCALAR {
+            return portable::sum_pairs(a, b, P::scalar);
+        }
+        let (a, a_tail) = S::as_simd_f32s(a);
+        let (b, b_tail) = S::as_simd_f32s(b);
+        // Four accumulators: with one, each addition waits for the last to leave the pipeline.
+        let zero = simd.splat_f32s(0.0);
+        let mut sums = [zero; 4];
+        let (a_fours, a_rest) = a.as_chunks::<4>();
+        let (b_fours, b_rest) = b.as_chunks::<4>();
+        for (a, b) in zip(a_fours, b_fours) {
+            for lane in 0..4 {
+                sums[lane] = P::step(simd, a[lane], b[lane], sums[lane]);
+            }
+        }
+        for (sum, (&a, &b)) in zip(&mut sums, zip(a_rest, b_rest)) {
+            *sum = P::step(simd, a, b, *sum);
+        }
+        if !a_tail.is_empty() {
+            // The tail loads as a vector padded with zeros, which add nothing to the sum.
+            let (a, b) = (
+                simd.partial_load_f32s(a_tail),
+                simd.partial_load_f32s(b_tail),
+            );
+            sums[3] = P::step(simd, a, b, sums[3]);
+        }
+        let [s0, s1, s2, s3] = sums;
+        simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(s0, s1), simd.add_f32s(s2, s3)))
+    }
+}

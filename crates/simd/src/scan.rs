@@ -1,0 +1,179 @@
+//! Kernels over many rows. They select; see the crate's page on what "identical" means.
+
+use crate::isa::Isa;
+use crate::pair::{Pairing, Product, SquaredDifference};
+use crate::portable;
+use crate::rows::Rows;
+use pulp::{Simd, WithSimd};
+use std::iter::zip;
+
+/// The dot product of one query with each row: `out[i] = query . rows[i]`.
+///
+/// Rows beyond `out`, and places in `out` beyond the rows, are left alone. Error per score as for
+/// [`dot`](crate::dot). Cost: O(rows * d), bound by memory bandwidth once the rows leave the cache.
+pub fn dot_rows(isa: Isa, query: &[f32], rows: Rows<'_>, out: &mut [f32]) {
+    isa.run(OneToMany {
+        query,
+        rows,
+        out,
+        _pairing: Product,
+    });
+}
+
+/// The squared Euclidean distance of one query to each row; otherwise as [`dot_rows`].
+pub fn squared_distance_rows(isa: Isa, query: &[f32], rows: Rows<'_>, out: &mut [f32]) {
+    isa.run(OneToMany {
+        query,
+        rows,
+        out,
+        _pairing: SquaredDifference,
+    });
+}
+
+/// The dot products of every query with every row: `out[q * rows.len() + r] = queries[q] . rows[r]`.
+///
+/// Four queries share each row that is loaded, so this does several times the work of
+/// [`dot_rows`] on the same bandwidth. Places in `out` beyond `queries.len() * rows.len()` are left
+/// alone; where `out` is too short, the scores that do not fit are left out.
+pub fn dot_tile(isa: Isa, queries: &[&[f32]], rows: Rows<'_>, out: &mut [f32]) {
+    isa.run(ManyToMany {
+        queries,
+        rows,
+        out,
+        _pairing: Product,
+    });
+}
+
+/// The squared Euclidean distances of every query to every row; otherwise as [`dot_tile`].
+pub fn squared_distance_tile(isa: Isa, queries: &[&[f32]], rows: Rows<'_>, out: &mut [f32]) {
+    isa.run(ManyToMany {
+        queries,
+        rows,
+        out,
+        _pairing: SquaredDifference,
+    });
+}
+
+struct OneToMany<'a, P> {
+    query: &'a [f32],
+    rows: Rows<'a>,
+    out: &'a mut [f32],
+    _pairing: P,
+}
+
+impl<P: Pairing> WithSimd for OneToMany<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        one_to_many::<S, P>(simd, self.query, self.rows, self.out);
+    }
+}
+
+#[inline(always)]
+fn one_to_many<S: Simd, P: Pairing>(simd: S, query: &[f32], rows: Rows<'_>, out: &mut [f32]) {
+    let query = &query[..query.len().min(rows.dimension())];
+    let mut rows = rows.iter();
+    let mut out = out.iter_mut();
+    // Four rows at a time: their loads overlap, and each chunk of the query is read once for all.
+    while rows.len() >= 4 && out.len() >= 4 && !S::IS_SCALAR {
+        let four = [(); 4].map(|()| rows.next().unwrap_or_default());
+        for (score, place) in zip(block::<S, P, 1, 4>(simd, [query], four)[0], &mut out) {
+            *place = score;
+        }
+    }
+    for (row, place) in zip(rows, out) {
+        *place = if S::IS_SCALAR {
+            portable::sum_pairs(query, row, P::scalar)
+        } else {
+            block::<S, P, 1, 1>(simd, [query], [row])[0][0]
+        };
+    }
+}
+
+struct ManyToMany<'a, P> {
+    queries: &'a [&'a [f32]],
+    rows: Rows<'a>,
+    out: &'a mut [f32],
+    _pairing: P,
+}
+
+impl<P: Pairing> WithSimd for ManyToMany<'_, P> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self {
+            queries, rows, out, ..
+        } = self;
+        let width = rows.len();
+        if width == 0 {
+            return;
+        }
+        let whole = queries.len() - queries.len() % 4;
+        // Row blocks outside, queries inside: four rows stay in the first cache while every group
+        // of four queries passes over them.
+        if !S::IS_SCALAR {
+            for from in (0..width - width % 4).step_by(4) {
+                let mut four = rows.range(from, from + 4).iter();
+                let four = [(); 4].map(|()| four.next().unwrap_or_default());
+                for (group, queries) in queries[..whole].chunks_exact(4).enumerate() {
+                    let queries = [queries[0], queries[1], queries[2], queries[3]];
+                    let scores = block::<S, P, 4, 4>(simd, queries, four);
+                    for (at, scores) in scores.iter().enumerate() {
+                        let start = (group * 4 + at) * width + from;
+                        if let Some(places) = out.get_mut(start..start + 4) {
+                            places.copy_from_slice(scores);
+                        }
+                    }
+                }
+            }
+        }
+        for (at, query) in queries.iter().enumerate() {
+            let from = if at < whole && !S::IS_SCALAR {
+                width - width % 4
+            } else {
+                0
+            };
+            let start = (at * width + from).min(out.len());
+            let end = ((at + 1) * width).min(out.len());
+            one_to_many::<S, P>(simd, query, rows.range(from, width), &mut out[start..end]);
+        }
+    }
+}
+
+/// Sums over all pairs of `Q` queries and `R` rows, each cut to the shortest of them.
+#[inline(always)]
+fn block<S: Simd, P: Pairing, const Q: usize, const R: usize>(
+    simd: S,
+    queries: [&[f32]; Q],
+    rows: [&[f32]; R],
+) -> [[f32; R]; Q] {
+    let lengths = queries.iter().chain(&rows).map(|values| values.len());
+    let d = lengths.min().unwrap_or(0);
+    let queries = queries.map(|query| S::as_simd_f32s(&query[..d]));
+    let rows = rows.map(|row| S::as_simd_f32s(&row[..d]));
+    let chunks = d / S::F32_LANES;
+    // Cut again to a length the compiler can see is common to all, so that it drops the checks.
+    let query_chunks = queries.map(|(chunk, _)| &chunk[..chunks]);
+    let row_chunks = rows.map(|(chunk, _)| &chunk[..chunks]);
+    let mut sums = [[simd.splat_f32s(0.0); R]; Q];
+    for at in 0..chunks {
+        let row = row_chunks.map(|row| row[at]);
+        for (sums, query) in zip(&mut sums, query_chunks) {
+            for (sum, row) in zip(sums, row) {
+                *sum = P::step(simd, query[at], row, *sum);
+            }
+        }
+    }
+    if d > chunks * S::F32_LANES {
+        let row = rows.map(|(_, tail)| simd.partial_load_f32s(tail));
+        for (sums, (_, tail)) in zip(&mut sums, queries) {
+            let query = simd.partial_load_f32s(tail);
+            for (sum, row) in zip(sums, row) {
+                *sum = P::step(simd, query, row, *sum);
+            }
+        }
+    }
+    sums.map(|sums| sums.map(|sum| simd.reduce_sum_f32s(sum)))
+}

@@ -1,0 +1,108 @@
+//! What can go wrong, one enum for each thing a caller does.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a log could not be opened. Nothing on disk was changed, but for a torn tail that may have
+/// been cut off before a later step failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is nothing at this path; check the spelling, or store something there first.
+    #[error("there is no store at {}", path.display())]
+    Missing {
+        /// The folder that was asked for.
+        path: PathBuf,
+    },
+    /// The folder holds other files; choose an empty one, or one that does not exist yet.
+    #[error("{} is not a store and not empty: it holds {found:?}", path.display())]
+    NotAStore {
+        /// The folder that was asked for.
+        path: PathBuf,
+        /// One of the names in it.
+        found: String,
+    },
+    /// Another process works on the store; wait for it or stop it.
+    #[error("the store at {} is in use by {}", path.display(), holder_words(*holder))]
+    Locked {
+        /// The store's folder.
+        path: PathBuf,
+        /// The process that holds it, where known.
+        holder: Option<u32>,
+    },
+    /// Written by a later release; use that release, or a newer one.
+    #[error(
+        "{} has format version {found}, newer than {supported}, the newest this build reads",
+        path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The version it names.
+        found: u32,
+        /// The newest version this build reads.
+        supported: u32,
+    },
+    /// Bytes that were durable once are damaged; `check` lists all damage.
+    #[error("{} is damaged at byte {offset}: {why}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where the damage begins.
+        offset: u64,
+        /// What is wrong there.
+        why: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+fn holder_words(holder: Option<u32>) -> String {
+    holder.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
+}
+
+/// Why a record was not appended. The log is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Use a kind below 65535.
+    #[error("the kind 65535 is the log's own")]
+    ReservedKind,
+    /// Split what is stored into smaller records.
+    #[error("a record of {got} bytes is larger than {max}")]
+    TooLarge {
+        /// The payload's length.
+        got: usize,
+        /// The longest payload allowed.
+        max: usize,
+    },
+}
+
+/// Why a commit did not happen. Its records count as not written, though after a crash some of
+/// them may turn up whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The write or the sync failed. Nothing more is written until the log is opened again.
+    #[error("cannot {action} the log; writing stops until the store is opened again")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// An earlier commit failed; open the store again.
+    #[error("writing stopped after an earlier failure; open the store again")]
+    Stopped,
+}

@@ -1,0 +1,49 @@
+//! An append-only log of checksummed records that says exactly what survives a crash.
+//!
+//! Records are appended, then committed together: one write, and for [`Durability::Durable`] one
+//! sync. A commit that returns has happened; one that fails stops all further writing until the
+//! log is opened again, because nobody knows what a failed sync left behind.
+//!
+//! ```
+//! use cortica_env::SimDisk;
+//! use cortica_storage::{Durability, Entry, Log, OpenMode};
+//! use std::path::Path;
+//!
+//! let disk = SimDisk::new();
+//! let dir = Path::new("store");
+//! let (mut log, _) = Log::open(&disk, dir, OpenMode::CreateIfMissing, |_| Ok(()))?;
+//! log.append(Entry { space: 0, kind: 7, dimension: 0, seq: 1 }, |payload| {
+//!     payload.extend_from_slice(b"hello");
+//! })?;
+//! log.commit(Durability::Durable)?;
+//! drop(log);
+//!
+//! let mut seen = Vec::new();
+//! let (_, recovery) = Log::open(&disk, dir, OpenMode::MustExist, |record| {
+//!     seen.push(record.payload.to_vec());
+//!     Ok(())
+//! })?;
+//! assert_eq!(seen, [b"hello"]);
+//! assert_eq!((recovery.records, recovery.dropped_tail_bytes), (1, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod check;
+mod durability;
+mod error;
+mod folder;
+mod log;
+mod record;
+mod scanner;
+
+pub use crate::check::{CheckReport, Damage, check};
+pub use crate::durability::{Durability, ParseDurabilityError};
+pub use crate::error::{AppendError, CommitError, OpenError};
+pub use crate::folder::OpenMode;
+pub use crate::log::{Log, Recovery};
+pub use crate::record::{Entry, FORMAT_VERSION, PAYLOAD_MAX, Record};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

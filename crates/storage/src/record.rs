@@ -1,0 +1,172 @@
+//! One record as bytes.
+//!
+//! ```text
+//! offset  size  field
+//!      0     4  magic "CREC"
+//!      4     2  format version, now 1
+//!      6     2  kind: what the payload is
+//!      8     4  space
+//!     12     4  d: values of the embedding in the payload, 0 for none
+//!     16     8  seq: the identity of what is recorded
+//!     24     8  position: where in the log this record starts; a record that was moved is found out
+//!     32     8  durable_to: position up to which the log was durable when this was written
+//!     40     4  length of the payload
+//!     44     4  CRC-32 of the payload
+//!     48     4  reserved, zero
+//!     52     4  CRC-32 of bytes 0..52
+//!     56        payload, then zeros up to a multiple of 8
+//! ```
+//!
+//! Numbers are little-endian.
+
+/// The format this build writes, and the newest it reads.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// The longest payload, in bytes. Larger lengths on disk are damage, and never allocated.
+pub const PAYLOAD_MAX: usize = 16 << 20;
+
+pub(crate) const HEADER_LEN: usize = 56;
+pub(crate) const ALIGNMENT: u64 = 8;
+pub(crate) const MAGIC: [u8; 4] = *b"CREC";
+
+/// The kind of the log's own mark: nothing but a header, saying that all before it is durable.
+pub(crate) const KIND_MARK: u16 = u16::MAX;
+
+/// What a caller says about a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which memory space it belongs to.
+    pub space: u32,
+    /// What the payload is; the caller's numbers, below `u16::MAX`, which is the log's own.
+    pub kind: u16,
+    /// Values of the embedding in the payload; 0 for none.
+    pub dimension: u32,
+    /// The identity of what is recorded.
+    pub seq: u64,
+}
+
+/// A record as it was found in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// What the writer said about it.
+    pub entry: Entry,
+    /// Where in the log it starts, in bytes.
+    pub position: u64,
+    /// Up to which position the log was durable when it was written.
+    pub durable_to: u64,
+    /// What was recorded.
+    pub payload: &'a [u8],
+}
+
+/// A header whose checksum is right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) version: u16,
+    pub(crate) entry: Entry,
+    pub(crate) position: u64,
+    pub(crate) durable_to: u64,
+    pub(crate) length: u32,
+    pub(crate) payload_crc: u32,
+}
+
+impl Header {
+    pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[0..4].copy_from_slice(&MAGIC);
+        bytes[4..6].copy_from_slice(&self.version.to_le_bytes());
+        bytes[6..8].copy_from_slice(&self.entry.kind.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.entry.space.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.entry.dimension.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.entry.seq.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.position.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.durable_to.to_le_bytes());
+        bytes[40..44].copy_from_slice(&self.length.to_le_bytes());
+        bytes[44..48].copy_from_slice(&self.payload_crc.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..52]);
+        bytes[52..56].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a header, or says why these bytes are none. Does not judge version and position.
+    pub(crate) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, &'static str> {
+        if bytes[0..4] != MAGIC {
+            return Err("no record starts here");
+        }
+        if crc32fast::hash(&bytes[..52]) != u32_at(bytes, 52) {
+            return Err("the record header's checksum is wrong");
+        }
+        Ok(Self {
+            version: u16_at(bytes, 4),
+            entry: Entry {
+                kind: u16_at(bytes, 6),
+                space: u32_at(bytes, 8),
+                dimension: u32_at(bytes, 12),
+                seq: u64_at(bytes, 16),
+            },
+            position: u64_at(bytes, 24),
+            durable_to: u64_at(bytes, 32),
+            length: u32_at(bytes, 40),
+            payload_crc: u32_at(bytes, 44),
+        })
+    }
+
+    /// Bytes from this record's start to the next one's.
+    pub(crate) fn span(&self) -> u64 {
+        (HEADER_LEN as u64 + u64::from(self.length)).next_multiple_of(ALIGNMENT)
+    }
+}
+
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(&bytes[at..at + N]);
+    array
+}
+
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(array_at(bytes, at))
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(array_at(bytes, at))
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(array_at(bytes, at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            version: FORMAT_VERSION,
+            entry: Entry {
+                space: 3,
+                kind: 7,
+                dimension: 768,
+                seq: u64::MAX - 1,
+            },
+            position: 1 << 40,
+            durable_to: 1 << 39,
+            length: 3_101,
+            payload_crc: 0xdead_beef,
+        }
+    }
+
+    #[test]
+    fn headers_round_trip() {
+        assert_eq!(Header::decode(&header().encode()), Ok(header()));
+        assert_eq!(header().span(), 3_160);
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_header_is_noticed() {
+        let good = header().encode();
+        for bit in 0..HEADER_LEN * 8 {
+            let mut bad = good;
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(Header::decode(&bad).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The log without disasters: what goes in comes out, and bad folders are refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is how a test reports"
+)]
+
+use cortica_env::{Disk, Open, RealDisk, SimDisk};
+use cortica_storage::{
+    AppendError, CommitError, Durability, Entry, Log, OpenError, OpenMode, PAYLOAD_MAX, Recovery,
+    check,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const DIR: &str = "store";
+const SEGMENT: &str = "log/00000000000000000000.log";
+
+fn entry(seq: u64) -> Entry {
+    Entry {
+        space: 1,
+        kind: 2,
+        dimension: 3,
+        seq,
+    }
+}
+
+fn append(log: &mut Log, seq: u64, payload: &[u8]) -> u64 {
+    log.append(entry(seq), |out| out.extend_from_slice(payload))
+        .unwrap()
+}
+
+fn open(disk: &dyn Disk, dir: &Path) -> (Log, Recovery, Vec<(u64, Vec<u8>)>) {
+    let mut seen = Vec::new();
+    let (log, recovery) = Log::open(disk, dir, OpenMode::CreateIfMissing, |record| {
+        assert_eq!(
+            (
+                record.entry.space,
+                record.entry.kind,
+                record.entry.dimension
+            ),
+            (1, 2, 3)
+        );
+        seen.push((record.entry.seq, record.payload.to_vec()));
+        Ok(())
+    })
+    .unwrap();
+    (log, recovery, seen)
+}
+
+fn refused(disk: &dyn Disk, dir: &Path, mode: OpenMode) -> OpenError {
+    Log::open(disk, dir, mode, |_| Ok(()))
+        .map(|_| ())
+        .unwrap_err()
+}
+
+fn on_both(check: impl Fn(&dyn Disk, &Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    check(&RealDisk, &folder.path().join(DIR));
+    check(&SimDisk::new(), Path::new(DIR));
+}
+
+#[test]
+fn records_come_back_in_order_with_their_positions() {
+    on_both(|disk, dir| {
+        let payloads: Vec<Vec<u8>> = [0, 1, 7, 8, 9, 3_100, 1 << 20, 3 << 20]
+            .into_iter()
+            .map(|len| (0..len).map(|at| (at * 7 + len) as u8).collect())
+            .collect();
+        let (mut log, _, seen) = open(disk, dir);
+        assert!(seen.is_empty());
+        let mut positions = Vec::new();
+        for (seq, payload) in payloads.iter().enumerate() {
+            positions.push(append(&mut log, seq as u64, payload));
+            let durability = [Durability::None, Durability::Buffered, Durability::Durable][seq % 3];
+            assert_eq!(log.commit(durability).unwrap(), durability);
+        }
+        let bytes = log.bytes();
+        assert!(
+            positions
+                .windows(2)
+                .all(|pair| pair[0] < pair[1] && pair[1] % 8 == 0)
+        );
+        assert!(log.file_bytes() > bytes);
+        log.close().unwrap();
+        let (log, recovery, seen) = open(disk, dir);
+        assert_eq!(
+            recovery,
+            Recovery {
+                records: 8,
+                dropped_tail_bytes: 0
+            }
+        );
+        let bytes = bytes + 56; // The mark that closing left.
+        assert_eq!(log.bytes(), bytes);
+        assert_eq!(seen.len(), 8);
+        for (seq, payload) in seen {
+            assert_eq!(payload, payloads[seq as usize]);
+        }
+        drop(log);
+        let report = check(disk, dir, |_| Ok(())).unwrap();
+        assert!(report.is_sound());
+        assert_eq!(
+            (report.records, report.bytes, report.tail_bytes),
+            (8, bytes, 0)
+        );
+    });
+}
+
+#[test]
+fn closing_and_dropping_give_reserved_space_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for close in [true, false] {
+        let dir = folder.path().join(close.to_string());
+        let (mut log, ..) = open(&RealDisk, &dir);
+        append(&mut log, 1, b"0123456789");
+        log.commit(Durability::Durable).unwrap();
+        assert!(fs::metadata(dir.join(SEGMENT)).unwrap().len() >= 1 << 20);
+        if close {
+            log.close().unwrap();
+        } else {
+            drop(log);
+        }
+        // 64 for the segment, 56 for the record's header, 16 for its padded payload; closing adds a
+        // mark of 56.
+        let want = 64 + 56 + 16 + if close { 56 } else { 0 };
+        assert_eq!(fs::metadata(dir.join(SEGMENT)).unwrap().len(), want);
+        for _ in 0..3 {
+            open(&RealDisk, &dir).0.close().unwrap();
+        }
+        assert_eq!(
+            fs::metadata(dir.join(SEGMENT)).unwrap().len(),
+            64 + 56 + 16 + 56
+        );
+    }
+}
+
+#[test]
+fn what_is_rolled_back_or_never_committed_is_not_there() {
+    on_both(|disk, dir| {
+        let (mut log, ..) = open(disk, dir);
+        append(&mut log, 1, b"kept");
+        log.commit(Durability::None).unwrap();
+        append(&mut log, 2, b"dropped");
+        log.rollback();
+        append(&mut log, 3, b"kept too");
+        log.commit(Durability::Buffered).unwrap();
+        append(&mut log, 4, b"never committed");
+        drop(log);
+        let seqs: Vec<_> = open(disk, dir).2.into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(seqs, [1, 3]);
+    });
+}
+
+#[test]
+fn a_record_that_is_too_large_is_refused_and_leaves_no_trace() {
+    let disk = SimDisk::new();
+    let (mut log, ..) = open(&disk, Path::new(DIR));
+    let refusal = log.append(entry(1), |out| out.resize(out.len() + PAYLOAD_MAX + 1, 7));
+    let AppendError::TooLarge { got, max } = refusal.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!((got, max), (PAYLOAD_MAX + 1, PAYLOAD_MAX));
+    let own = Entry {
+        kind: u16::MAX,
+        ..entry(1)
+    };
+    assert!(matches!(
+        log.append(own, |_| ()),
+        Err(AppendError::ReservedKind)
+    ));
+    append(&mut log, 2, &vec![9; PAYLOAD_MAX]);
+    log.commit(Durability::Durable).unwrap();
+    drop(log);
+    assert_eq!(open(&disk, Path::new(DIR)).2.len(), 1);
+}
+
+#[test]
+fn folders_that_are_no_store_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    assert!(matches!(
+        refused(&RealDisk, &missing, OpenMode::MustExist),
+        OpenError::Missing { path } if path == missing
+    ));
+    assert!(!missing.exists());
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let error = refused(&RealDisk, &empty, OpenMode::MustExist);
+    assert!(matches!(error, OpenError::Missing { .. }), "{error}");
+    assert!(fs::read_dir(&empty).unwrap().next().is_none());
+    let full = folder.path().join("full");
+    fs::create_dir(&full).unwrap();
+    fs::write(full.join("thesis.tex"), "years of work").unwrap();
+    for mode in [OpenMode::MustExist, OpenMode::CreateIfMissing] {
+        let error = refused(&RealDisk, &full, mode);
+        assert!(matches!(error, OpenError::NotAStore { ref found, .. } if found == "thesis.tex"));
+    }
+    assert_eq!(fs::read_dir(&full).unwrap().count(), 1);
+    let file = full.join("thesis.tex");
+    assert!(matches!(
+        refused(&RealDisk, &file, OpenMode::CreateIfMissing),
+        OpenError::Io {
+            action: "list the folder",
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_second_opener_is_told_who_has_it() {
+    on_both(|disk, dir| {
+        let (log, ..) = open(disk, dir);
+        for refusal in [
+            refused(disk, dir, OpenMode::MustExist),
+            check(disk, dir, |_| Ok(())).unwrap_err(),
+        ] {
+            let OpenError::Locked { holder, .. } = refusal else {
+                panic!("{refusal}")
+            };
+            assert_eq!(holder, Some(std::process::id()));
+        }
+        drop(log);
+        open(disk, dir);
+    });
+}
+
+#[test]
+fn newer_formats_are_refused_in_segment_and_record() {
+    let newer_at = |version_at: usize, crc_from: usize, crc_at: usize| {
+        let (folder, dir, path) = one_record_on_disk();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[version_at] = 9;
+        let crc = crc32fast::hash(&bytes[crc_from..crc_at]);
+        bytes[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
+        fs::write(&path, &bytes).unwrap();
+        let error = refused(&RealDisk, &dir, OpenMode::MustExist);
+        assert!(
+            matches!(
+                error,
+                OpenError::NewerFormat {
+                    found: 9,
+                    supported: 1,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        let error = check(&RealDisk, &dir, |_| Ok(())).unwrap_err();
+        assert!(matches!(error, OpenError::NewerFormat { .. }));
+        assert_eq!(fs::read(&path).unwrap(), bytes, "left as it was");
+        drop(folder);
+    };
+    newer_at(8, 0, 60); // The segment's version.
+    newer_at(64 + 4, 64, 64 + 52); // The record's.
+}
+
+fn one_record_on_disk() -> (tempfile::TempDir, PathBuf, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join(DIR);
+    let (mut log, ..) = open(&RealDisk, &dir);
+    append(&mut log, 1, b"payload");
+    log.commit(Durability::None).unwrap();
+    log.close().unwrap();
+    let path = dir.join(SEGMENT);
+    (folder, dir, path)
+}
+
+#[test]
+fn a_reader_that_refuses_a_record_stops_the_open() {
+    let (_folder, dir, _) = one_record_on_disk();
+    let refusal = Log::open(&RealDisk, &dir, OpenMode::MustExist, |_| {
+        Err("no sense".to_owned())
+    });
+    let OpenError::Corrupt { offset, why, .. } = refusal.map(|_| ()).unwrap_err() else {
+        panic!()
+    };
+    assert_eq!((offset, why.as_str()), (64, "no sense"));
+    let report = check(&RealDisk, &dir, |_| Err("no sense".to_owned())).unwrap();
+    assert_eq!((report.records, report.damage.len()), (1, 1));
+}
+
+#[test]
+fn a_failed_write_or_sync_stops_writing_until_the_log_is_reopened() {
+    // The operations of a commit: reserve, write, sync.
+    for failing in 1..=3 {
+        let disk = SimDisk::new();
+        let dir = Path::new(DIR);
+        let (mut log, ..) = open(&disk, dir);
+        append(&mut log, 1, b"lost");
+        disk.fail_operation(failing);
+        let error = log.commit(Durability::Durable).unwrap_err();
+        assert!(matches!(error, CommitError::Io { .. }), "{error}");
+        append(&mut log, 2, b"refused");
+        assert!(matches!(
+            log.commit(Durability::Durable),
+            Err(CommitError::Stopped)
+        ));
+        assert!(matches!(log.close(), Err(CommitError::Stopped)));
+        let (mut log, _, seen) = open(&disk, dir);
+        assert!(seen.iter().all(|(seq, _)| *seq == 1), "{seen:?}");
+        append(&mut log, 3, b"kept");
+        log.commit(Durability::Durable).unwrap();
+        drop(log);
+        assert_eq!(open(&disk, dir).2.last().unwrap().0, 3);
+    }
+}
+
+#[test]
+fn a_store_whose_making_was_interrupted_is_made_again() {
+    for left_behind in [&b""[..], b"CORTLOG\n\x01\0\0", &[0; 64], &[0; 4_096]] {
+        let disk = SimDisk::new();
+        let dir = Path::new(DIR);
+        disk.create_dir_all(&dir.join("log")).unwrap();
+        let file = disk.open(&dir.join(SEGMENT), Open::CreateNew).unwrap();
+        file.write_at(left_behind, 0).unwrap();
+        let error = refused(&disk, dir, OpenMode::MustExist);
+        assert!(matches!(error, OpenError::Missing { .. }), "{error}");
+        let (mut log, _, seen) = open(&disk, dir);
+        assert!(seen.is_empty());
+        append(&mut log, 1, b"first");
+        log.commit(Durability::None).unwrap();
+        log.close().unwrap();
+        assert_eq!(open(&disk, dir).2.len(), 1);
+    }
+}

@@ -1,0 +1,74 @@
+//! Cortica's automation, run as `cargo xtask <command>`.
+//!
+//! One place for what people and continuous integration both run, so that the two cannot
+//! drift apart: the test run with its tidy checks, and the performance gates.
+#![forbid(unsafe_code)]
+
+mod perf;
+mod step;
+mod suite;
+mod tally;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Cortica's automation")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Format, tidy, clippy, tests, doctests, docs, and the scalar path: what must hold before a commit.
+    Test,
+    /// Everything `test` does, with every feature of every crate turned on.
+    CheckAll,
+    /// Only the checks on the repository's own shape: edges, READMEs, manifests, sources, links.
+    Tidy,
+    /// Measure the gates of benches/gates.toml (`cargo xtask perf-check --help` lists the options).
+    #[command(disable_help_flag = true)]
+    PerfCheck {
+        /// Handed to the perf-check binary as they are.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let root = repository_root()?;
+    match Arguments::parse().command {
+        Command::Test => suite::run(&root, suite::Extent::Test),
+        Command::CheckAll => suite::run(&root, suite::Extent::CheckAll),
+        Command::Tidy => {
+            let findings = tidy::run(&root)?;
+            for finding in &findings {
+                println!("{finding}");
+            }
+            println!("tidy: {} findings", findings.len());
+            Ok(exit_code(findings.is_empty()))
+        }
+        Command::PerfCheck { arguments } => perf::run(&root, &arguments),
+    }
+}
+
+fn exit_code(good: bool) -> ExitCode {
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The repository this binary was built from: the parent of its own package.
+fn repository_root() -> Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .context("the xtask package has no parent folder")
+}

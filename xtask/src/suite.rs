@@ -1,0 +1,197 @@
+//! The whole test run: every step is run whatever the others did, then a summary.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::step::{Outcome, Step, cargo};
+use crate::tally::Tally;
+use crate::{exit_code, tidy};
+
+/// How much of the workspace a run covers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Default features: no heavy peers, nothing that takes long to build.
+    Test,
+    /// Every feature of every crate.
+    CheckAll,
+}
+
+/// Crates in which the instruction set changes the path taken; they are tested twice.
+const ISA_CRATES: [&str; 4] = ["cortica-simd", "cortica-index", "cortica-memory", "cortica"];
+
+/// Runs all steps and prints the summary; its last line is `N passed, N failed`.
+pub(crate) fn run(root: &Path, extent: Extent) -> Result<ExitCode> {
+    let mut to = std::io::stdout().lock();
+    let mut outcomes = Vec::new();
+    let mut steps = steps(root, extent).into_iter();
+    // Formatting first and tidy second: the cheapest answers come before the long builds.
+    if let Some(format) = steps.next() {
+        outcomes.push(format.run(&mut to)?);
+    }
+    outcomes.push(tidy_step(root, &mut to)?);
+    for step in steps {
+        outcomes.push(step.run(&mut to)?);
+    }
+    let (summary, good) = summarise(&outcomes);
+    writeln!(to, "\n{summary}")?;
+    Ok(exit_code(good))
+}
+
+fn steps(root: &Path, extent: Extent) -> Vec<Step> {
+    let all = |command: &mut Command| {
+        command.arg("--workspace");
+        if extent == Extent::CheckAll {
+            command.arg("--all-features");
+        }
+    };
+    let step = |name, tests, arguments: &[&str]| {
+        let mut command = cargo(root);
+        command.args(arguments);
+        Step {
+            name,
+            command,
+            tests,
+        }
+    };
+
+    let format = step("format", false, &["fmt", "--all", "--check"]);
+    let mut clippy = step("clippy", false, &["clippy", "--all-targets"]);
+    all(&mut clippy.command);
+    clippy.command.args(["--", "--deny", "warnings"]);
+
+    // Criterion's targets are left out: they time things, `perf-check` judges them.
+    let mut tests = step(
+        "tests",
+        true,
+        &[
+            "test",
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--tests",
+            "--examples",
+        ],
+    );
+    all(&mut tests.command);
+    let mut doctests = step("doctests", true, &["test", "--no-fail-fast", "--doc"]);
+    all(&mut doctests.command);
+
+    let mut docs = step("docs", false, &["doc", "--no-deps"]);
+    all(&mut docs.command);
+    docs.command.env("RUSTDOCFLAGS", "-D warnings");
+
+    let mut scalar = step(
+        "tests on the scalar path",
+        true,
+        &["test", "--no-fail-fast", "--lib", "--tests"],
+    );
+    for name in ISA_CRATES {
+        scalar.command.args(["--package", name]);
+    }
+    scalar.command.env("CORTICA_ISA", "scalar");
+
+    vec![format, clippy, tests, doctests, docs, scalar]
+}
+
+fn tidy_step(root: &Path, to: &mut impl Write) -> Result<Outcome> {
+    writeln!(to, "\n== tidy")?;
+    let started = Instant::now();
+    let findings = tidy::run(root)?;
+    for finding in &findings {
+        writeln!(to, "{finding}")?;
+    }
+    Ok(Outcome {
+        name: "tidy",
+        good: findings.is_empty(),
+        took: started.elapsed(),
+        tally: Tally::default(),
+    })
+}
+
+/// The closing lines and whether all is well: one line per step, the slowest of which a
+/// reader can see, then the tally alone on its line.
+fn summarise(outcomes: &[Outcome]) -> (String, bool) {
+    use std::fmt::Write as _;
+    let mut tally = Tally::default();
+    let mut text = String::from("== summary\n");
+    for outcome in outcomes {
+        tally.add(outcome.tally);
+        let verdict = if outcome.good { "ok" } else { "FAILED" };
+        let seconds = outcome.took.as_secs_f64();
+        let _ = write!(text, "{:<26} {verdict:<6} {seconds:>7.1} s", outcome.name);
+        let _ = match outcome.tally.run() {
+            0 => writeln!(text),
+            _ => writeln!(text, "  {}", outcome.tally),
+        };
+    }
+    let good = outcomes.iter().all(|outcome| outcome.good) && tally.run() > 0;
+    let _ = write!(text, "{tally}");
+    (text, good)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn outcome(name: &'static str, good: bool, passed: u64, failed: u64) -> Outcome {
+        Outcome {
+            name,
+            good,
+            took: Duration::from_millis(1500),
+            tally: Tally { passed, failed },
+        }
+    }
+
+    #[track_caller]
+    fn check(outcomes: &[Outcome], want_line: &str, want_good: bool) {
+        let (text, good) = summarise(outcomes);
+        assert_eq!(text.lines().last(), Some(want_line));
+        assert_eq!(good, want_good);
+    }
+
+    #[test]
+    fn tests_of_all_steps_are_added_up() {
+        let outcomes = [outcome("format", true, 0, 0), outcome("tests", true, 7, 0)];
+        check(&outcomes, "7 passed, 0 failed", true);
+    }
+
+    #[test]
+    fn any_failed_step_fails_the_run() {
+        let outcomes = [outcome("format", false, 0, 0), outcome("tests", true, 7, 0)];
+        check(&outcomes, "7 passed, 0 failed", false);
+        check(
+            &[outcome("tests", false, 7, 2)],
+            "7 passed, 2 failed",
+            false,
+        );
+    }
+
+    #[test]
+    fn no_test_at_all_is_a_failure() {
+        check(
+            &[outcome("format", true, 0, 0)],
+            "0 passed, 0 failed",
+            false,
+        );
+    }
+
+    #[test]
+    fn heavy_features_only_in_check_all() {
+        let arguments = |extent| -> Vec<String> {
+            steps(Path::new("."), extent)
+                .iter()
+                .flat_map(|step| step.command.get_args())
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect()
+        };
+        let heavy = "--all-features".to_owned();
+        assert!(!arguments(Extent::Test).contains(&heavy));
+        assert!(arguments(Extent::CheckAll).contains(&heavy));
+    }
+}
