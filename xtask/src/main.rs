@@ -4,6 +4,7 @@
 //! drift apart: the test run with its tidy checks, and the performance gates.
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod perf;
 mod step;
 mod suite;
@@ -13,7 +14,7 @@ mod tidy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -31,6 +32,15 @@ enum Command {
     CheckAll,
     /// Only the checks on the repository's own shape: edges, READMEs, manifests, sources, links.
     Tidy,
+    /// Make the bundled data anew: the first rows of a data folder, small enough to compile in.
+    Bundle {
+        /// A data folder with rows, queries, texts, relations and the licence notice.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Where the bundle goes.
+        #[arg(long, value_name = "DIR", default_value_os_t = bundle_folder())]
+        to: PathBuf,
+    },
     /// Measure the gates of benches/gates.toml (`cargo xtask perf-check --help` lists the options).
     #[command(disable_help_flag = true)]
     PerfCheck {
@@ -41,7 +51,7 @@ enum Command {
 }
 
 fn main() -> Result<ExitCode> {
-    let root = repository_root()?;
+    let root = repository_root();
     match Arguments::parse().command {
         Command::Test => suite::run(&root, suite::Extent::Test),
         Command::CheckAll => suite::run(&root, suite::Extent::CheckAll),
@@ -52,6 +62,10 @@ fn main() -> Result<ExitCode> {
             }
             println!("tidy: {} findings", findings.len());
             Ok(exit_code(findings.is_empty()))
+        }
+        Command::Bundle { from, to } => {
+            bundle::run(&from, &to)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::PerfCheck { arguments } => perf::run(&root, &arguments),
     }
@@ -66,9 +80,12 @@ fn exit_code(good: bool) -> ExitCode {
 }
 
 /// The repository this binary was built from: the parent of its own package.
-fn repository_root() -> Result<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_path_buf)
-        .context("the xtask package has no parent folder")
+fn repository_root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_path_buf()
+}
+
+/// Where the command-line program compiles its demo data from.
+fn bundle_folder() -> PathBuf {
+    repository_root().join("crates/cli/data")
 }

@@ -76,8 +76,15 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
 
     out.object(&serde_json::json!({ "summary": summary }))?;
     out.line(&summary)?;
-    out.line(format!("next: cortica stats --store {}", args.store.display()))?;
-    Ok(if summary.all_there() { Outcome::Done } else { Outcome::Failed })
+    out.line(format!(
+        "next: cortica stats --store {}",
+        args.store.display()
+    ))?;
+    Ok(if summary.all_there() {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    })
 }
 
 fn store_rows<'a>(

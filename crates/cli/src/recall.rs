@@ -44,7 +44,9 @@ pub(crate) fn run(args: &RecallArgs, out: &mut Out) -> anyhow::Result<Outcome> {
                 anyhow!(match memory.get(id) {
                     Some(_) => format!("the episode `{id}` has no embedding to look around"),
                     None => format!(
-"no episode `{id}` in {}; a row that was stored without --ids has its number as its id", args.store.display()),
+                        "no episode `{id}` in {}; a row that was stored without --ids has its number as its id",
+                        args.store.display()
+                    ),
                 })
             };
             let embedding = memory.embedding(id).ok_or_else(missing)?;

@@ -58,8 +58,10 @@ impl Folder {
         match disk.list(dir) {
             Ok(names) => {
                 let ours = |name: &String| name == "log" || name == "lock";
-                if !names.iter().any(ours) {
-                    if let Some(found) = names.into_iter().next() {
+                // A folder of somebody else's may well have a `log` in it.
+                if disk.open(&segment_path(dir), Open::Read).is_err() {
+                    if let Some(found) = names.iter().find(|name| !ours(name)) {
+                        let found = found.clone();
                         return Err(OpenError::NotAStore {
                             path: dir.to_owned(),
                             found,
@@ -98,7 +100,7 @@ impl Folder {
     }
 
     pub(crate) fn segment_path(&self) -> PathBuf {
-        self.log_dir().join(format!("{:020}.log", 0))
+        segment_path(&self.dir)
     }
 
     fn log_dir(&self) -> PathBuf {
@@ -176,6 +178,10 @@ impl Folder {
         }
         Ok(file)
     }
+}
+
+fn segment_path(dir: &Path) -> PathBuf {
+    dir.join("log").join(format!("{:020}.log", 0))
 }
 
 fn encode_segment_header(position: u64) -> [u8; SEGMENT_HEADER_LEN] {

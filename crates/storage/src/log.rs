@@ -18,6 +18,9 @@ const GROW_MAX: u64 = 16 << 20;
 /// How much is copied at a time when the end of the log is written anew.
 const COPY_BYTES: usize = 1 << 20;
 
+/// The buffer's memory that is kept from one commit to the next.
+const BUFFER_KEPT_MAX: usize = 32 << 20;
+
 /// Under [`Durability::None`], records wait in memory until there are this many bytes of them.
 const UNWRITTEN_MAX: usize = 1 << 20;
 
@@ -242,6 +245,7 @@ impl Log {
         self.written = end;
         self.marked = false;
         self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT_MAX);
         self.committed = 0;
         Ok(())
     }

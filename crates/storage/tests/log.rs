@@ -196,7 +196,11 @@ fn folders_that_are_no_store_are_refused_and_left_alone() {
         let error = refused(&RealDisk, &full, mode);
         assert!(matches!(error, OpenError::NotAStore { ref found, .. } if found == "thesis.tex"));
     }
-    assert_eq!(fs::read_dir(&full).unwrap().count(), 1);
+    // A folder called log in it does not make it one.
+    fs::create_dir(full.join("log")).unwrap();
+    let error = refused(&RealDisk, &full, OpenMode::CreateIfMissing);
+    assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
+    assert_eq!(fs::read_dir(&full).unwrap().count(), 2);
     let file = full.join("thesis.tex");
     assert!(matches!(
         refused(&RealDisk, &file, OpenMode::CreateIfMissing),

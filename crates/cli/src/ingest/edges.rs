@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use cortica::{Associated, Association, Cortica};
+use cortica::{AssociateError, Associated, Association, Cortica};
 use cortica_formats::U32Table;
 use serde::Serialize;
 
-use crate::figures::plain;
+use crate::figures::{count, plain};
 use crate::ingest::source::Source;
 use crate::output::Out;
 
@@ -103,6 +103,12 @@ pub(crate) fn store(
             durability: &durability,
             failures: answered.failures,
         })?;
+        if let Some(error) = answered.log_refused {
+            let acked = count(totals.stored + totals.already_there);
+            return Err(anyhow::Error::new(error).context(format!(
+                "stopped after {acked} of the relations were acknowledged"
+            )));
+        }
     }
     Ok(totals)
 }
@@ -112,6 +118,8 @@ struct Answered {
     stored: u64,
     already_there: u64,
     failures: Vec<EdgeFailure>,
+    /// Set when the log took nothing: no later batch can succeed either.
+    log_refused: Option<AssociateError>,
 }
 
 fn store_batch(memory: &Cortica, source: &Source, triples: &[&[u32]], from: u64) -> Answered {
@@ -134,10 +142,13 @@ fn store_batch(memory: &Cortica, source: &Source, triples: &[&[u32]], from: u64)
         match answer {
             Ok(Associated::Added) => answered.stored += 1,
             Ok(_) => answered.already_there += 1,
-            Err(error) => answered.failures.push(EdgeFailure {
-                edge,
-                reason: error.to_string(),
-            }),
+            Err(error) => {
+                let reason = error.to_string();
+                answered.failures.push(EdgeFailure { edge, reason });
+                if matches!(error, AssociateError::Log(_)) {
+                    answered.log_refused = Some(error);
+                }
+            }
         }
     }
     answered.failures.sort_by_key(|failure| failure.edge);

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use cortica::Episode;
+use cortica::{DIMENSION_MAX, Episode, VectorError};
 use cortica_formats::jsonl;
 
 use crate::advice::Usage;
@@ -64,6 +64,11 @@ impl Source {
 
     fn open_npy(path: &Path, ids: Option<&Path>) -> anyhow::Result<(Self, Option<String>)> {
         let file = Vectors::open(path)?;
+        let got = file.dimension();
+        if got > DIMENSION_MAX {
+            return Err(VectorError::DimensionRange { got })
+                .with_context(|| path.display().to_string());
+        }
         let (ids, beyond) = match ids {
             Some(ids) => Ids::read(ids, file.rows())?,
             None => (Ids::Numbers, 0),

@@ -36,23 +36,51 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stored {} of {} rows", count(self.stored), count(self.rows))?;
+        write!(
+            f,
+            "stored {} of {} rows",
+            count(self.stored),
+            count(self.rows)
+        )?;
         if let Some(rate) = self.rows_s {
             let (seconds, durability) = (self.seconds, &self.durability);
-            write!(f, " in {seconds:.2} s ({} rows/s, {durability})", rounded(rate))?;
+            write!(
+                f,
+                " in {seconds:.2} s ({} rows/s, {durability})",
+                rounded(rate)
+            )?;
         }
         if self.already_there > 0 {
             let there = count(self.already_there);
-            write!(f, "\n{there} were there already with the same content and stay as they are")?;
+            write!(
+                f,
+                "\n{there} were there already with the same content and stay as they are"
+            )?;
         }
         if self.failed > 0 {
-            write!(f, "\n{} failed, as named above; the others are stored", count(self.failed))?;
+            write!(
+                f,
+                "\n{} failed, as named above; the others are stored",
+                count(self.failed)
+            )?;
         }
-        if let Some(EdgeTotals { stored, already_there, failed, .. }) = &self.edges {
+        if let Some(EdgeTotals {
+            stored,
+            already_there,
+            failed,
+            ..
+        }) = &self.edges
+        {
             let [stored, there, failed] = [stored, already_there, failed].map(|n| count(*n));
-            write!(f, "\nrelations: {stored} stored, {there} there already, {failed} failed")?;
+            write!(
+                f,
+                "\nrelations: {stored} stored, {there} there already, {failed} failed"
+            )?;
         }
         let (episodes, on_disk) = (count(self.episodes), bytes(self.bytes));
-        write!(f, "\nthe store holds {episodes} episodes, {on_disk} on disk")
+        write!(
+            f,
+            "\nthe store holds {episodes} episodes, {on_disk} on disk"
+        )
     }
 }

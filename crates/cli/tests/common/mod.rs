@@ -146,3 +146,25 @@ pub(crate) fn segment(store: &str) -> PathBuf {
     assert_eq!(segments.len(), 1);
     segments.remove(0)
 }
+
+/// Runs the command, which must fail and leave the store exactly as it was.
+#[track_caller]
+pub(crate) fn refused(store: &str, args: &[&str], code: i32, words: &[&str]) -> Run {
+    let before = stats(store);
+    let run = cortica(args).failed(code, words);
+    assert_eq!(stats(store), before, "something was stored");
+    run
+}
+
+/// Refused by a store that holds rows, and by one that is not there yet.
+#[track_caller]
+pub(crate) fn ingest_refused(folder: &Folder, store: &str, file: &str, words: &[&str]) {
+    refused(store, &["ingest", file, "--store", store], 1, words);
+    // The same with a store that is not there yet: at most an empty one is made.
+    let fresh = folder.path("fresh");
+    cortica(&["ingest", file, "--store", &fresh]).failed(1, &[]);
+    if Path::new(&fresh).exists() {
+        assert_eq!(stats(&fresh)["episodes"], 0);
+        std::fs::remove_dir_all(&fresh).expect("an empty store");
+    }
+}

@@ -1,0 +1,134 @@
+//! Stores that cannot be opened: the refusal names why, and nothing is changed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a panic is how a test reports"
+)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+use common::{Folder, command, cortica, ingest_refused, segment, stats};
+
+#[test]
+fn files_and_folders_that_are_not_there() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let gone = folder.path("gone");
+    for args in [
+        vec!["stats", "--store", &gone],
+        vec!["check", "--store", &gone],
+        vec!["recall", "--store", &gone, "--like", "a"],
+    ] {
+        cortica(&args).failed(1, &["gone", "next:"]);
+        assert!(
+            !std::path::Path::new(&gone).exists(),
+            "{args:?} made a folder"
+        );
+    }
+    let file = folder.path("gone.npy");
+    ingest_refused(&folder, &store, &file, &["gone.npy"]);
+    ingest_refused(&folder, &store, &folder.path("gone.jsonl"), &["gone.jsonl"]);
+    cortica(&["bench", "--data", &gone]).failed(1, &["X.npy"]);
+    cortica(&[
+        "ingest",
+        &folder.write("rows.csv", "1,2"),
+        "--store",
+        &store,
+    ])
+    .failed(2, &["rows.csv"]);
+    cortica(&["nonsense"]).failed(2, &["nonsense"]);
+
+    // A folder that holds somebody's files is left alone.
+    let photos = folder.path("photos");
+    std::fs::create_dir(&photos).unwrap();
+    folder.write("photos/cat.jpg", "meow");
+    let rows = folder.path("small.npy");
+    for args in [
+        vec!["ingest", &rows, "--store", &photos],
+        vec!["demo", "--dir", &photos],
+        vec!["stats", "--store", &photos],
+        vec!["bench", "--data", &photos, "--store", &photos],
+    ] {
+        cortica(&args).failed(1, &[]);
+        assert_eq!(std::fs::read_dir(&photos).unwrap().count(), 1, "{args:?}");
+    }
+}
+
+#[test]
+fn a_store_that_another_process_holds() {
+    let folder = Folder::new();
+    let store = folder.path("store");
+    let args = ["ingest", "-", "--store", &store, "--batch", "1", "--json"];
+    let mut holder = command(&args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = holder.stdin.take().unwrap();
+    let mut stdout = BufReader::new(holder.stdout.take().unwrap());
+    stdin
+        .write_all(b"{\"id\":\"a\",\"what\":\"held\",\"embedding\":[1,0]}\n")
+        .unwrap();
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert!(line.contains(r#""acked":1"#), "{line}");
+
+    let pid = holder.id().to_string();
+    for args in [
+        vec!["stats", "--store", &store],
+        vec!["check", "--store", &store],
+        vec!["recall", "--store", &store, "--like", "a"],
+        vec!["demo", "--dir", &store],
+    ] {
+        cortica(&args).failed(1, &["in use", &pid, "next:"]);
+    }
+    drop(stdin);
+    assert!(holder.wait().unwrap().success());
+    assert_eq!(stats(&store)["episodes"], 1);
+}
+
+#[test]
+fn a_store_of_a_newer_release() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let path = segment(&store);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[8..12].copy_from_slice(&999_u32.to_le_bytes());
+    let crc = crc32(&bytes[..60]).to_le_bytes();
+    bytes[60..64].copy_from_slice(&crc);
+    std::fs::write(&path, &bytes).unwrap();
+    let row = folder.npy("row.npy", 4, &[1.0; 4]);
+    for args in [
+        vec!["stats", "--store", &store],
+        vec!["check", "--store", &store],
+        vec!["recall", "--store", &store, "--like", "0"],
+        vec!["ingest", &row, "--store", &store],
+    ] {
+        cortica(&args).failed(1, &["format", "999", "next:"]);
+    }
+    assert_eq!(
+        std::fs::read(&path).unwrap(),
+        bytes,
+        "the store was touched"
+    );
+}
+
+/// CRC-32 as in zlib, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, _| {
+        if crc & 1 == 1 {
+            crc >> 1 ^ 0xedb8_8320
+        } else {
+            crc >> 1
+        }
+    };
+    !bytes
+        .iter()
+        .fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
+}
