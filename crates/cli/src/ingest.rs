@@ -41,6 +41,12 @@ struct Acknowledged<'a> {
     failures: &'a [Failure],
 }
 
+/// The line after the last batch.
+#[derive(Serialize)]
+struct Last<'a> {
+    summary: &'a Summary,
+}
+
 pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let (mut source, remark) = Source::open(args)?;
     let edges = args.edges.as_deref().map(edges::read).transpose()?;
@@ -74,7 +80,7 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     target.memory.close()?;
     summary.bytes = folder::bytes(&args.store)?;
 
-    out.object(&serde_json::json!({ "summary": summary }))?;
+    out.object(&Last { summary: &summary })?;
     out.line(&summary)?;
     out.line(format!(
         "next: cortica stats --store {}",

@@ -53,7 +53,8 @@ fn shape(line: &str) -> String {
     for c in line.trim().chars() {
         let c = if c.is_ascii_digit() { '#' } else { c };
         let within_figure = last == '#' && matches!(c, '#' | ',' | '.');
-        if !within_figure && !(c == ' ' && last == ' ') {
+        let padding = c == ' ' && last == ' ';
+        if !within_figure && !padding {
             shape.push(c);
         }
         last = if within_figure { '#' } else { c };

@@ -69,6 +69,18 @@ impl ExactIndex {
         })
     }
 
+    /// Lends the vectors to `visit` as they lie in memory, run by run in the order of their rows.
+    /// Under cosine, a vector longer than 2^50 or shorter than 2^-50 is scaled by a power of two.
+    /// Inserts wait until `visit` is done.
+    pub fn lend(&self, visit: impl FnMut(Rows<'_>)) {
+        self.vectors
+            .read()
+            .rows
+            .runs()
+            .map(|(_, run)| run)
+            .for_each(visit);
+    }
+
     /// The vector's length, if it may enter.
     fn admit(&self, vector: &[f32]) -> Result<f64, VectorError> {
         if vector.len() != self.dimension {

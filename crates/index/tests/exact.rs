@@ -123,6 +123,15 @@ fn bits(found: &[Neighbor]) -> Vec<(u32, u32)> {
 }
 
 #[test]
+fn lent_rows_are_what_was_inserted_in_order() {
+    let data = bundle();
+    let index = index_of(Metric::Cosine, Isa::best(), &data.rows, data.dimension);
+    let mut lent: Vec<f32> = Vec::new();
+    index.lend(|rows| lent.extend(rows.iter().flatten().copied()));
+    assert_eq!(lent, data.rows);
+}
+
+#[test]
 fn odd_dimensions_and_sizes() {
     for (metric, measure) in METRICS {
         for d in [1, 2, 15, 16, 17, 100, 129] {

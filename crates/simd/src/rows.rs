@@ -67,6 +67,11 @@ impl<'a> Rows<'a> {
         self.data.is_empty()
     }
 
+    /// The values as they lie, padding included.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
     /// Values a row.
     pub fn dimension(&self) -> usize {
         self.dimension
