@@ -1,4 +1,7 @@
-//! The exact scan of vectors far beyond the caches of one core, against a plain read.
+//! The exact scan of vectors far beyond the caches of one core, against a plain read of
+//! the index's own memory.
+
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use cortica_index::{ExactIndex, Metric, VectorIndex};
@@ -6,16 +9,13 @@ use cortica_simd::Isa;
 use cortica_testkit::{Measure, recall_at, scores};
 
 use super::fixture;
-use super::read::Read;
+use super::read::Streams;
 use crate::subject::{Pair, Setup};
 
 /// Bytes of vectors, at least.
 const BYTES: usize = 128 << 20;
 
 const NEIGHBOURS: usize = 10;
-
-/// Bytes in one allocation of the read: the index keeps its rows in segments of this size.
-const SEGMENT_BYTES: usize = 4 << 20;
 
 pub(super) fn subject(setup: &Setup) -> Result<Pair> {
     let data = fixture::largest(setup)?;
@@ -27,13 +27,15 @@ pub(super) fn subject(setup: &Setup) -> Result<Pair> {
         index.insert(row)?;
     }
     let query = data.query(0).to_vec();
-    let segments: Vec<Vec<f32>> = rows
-        .chunks(SEGMENT_BYTES / 4)
-        .map(<[f32]>::to_vec)
-        .collect();
-    let read = Read::fastest(&segments);
+    let index = Arc::new(index);
+    let read = |index: &ExactIndex, streams: Streams| {
+        let mut sum = 0.0;
+        index.lend(|rows| sum += streams.sum(rows.data()));
+        sum
+    };
+    let streams = Streams::fastest(|streams| read(&index, streams));
 
-    let index = std::sync::Arc::new(index);
+    let lender = index.clone();
     let checked = (index.clone(), query.clone());
     let check = move || {
         let (index, query) = &checked;
@@ -52,7 +54,7 @@ pub(super) fn subject(setup: &Setup) -> Result<Pair> {
             Ok(())
         }),
         baseline: Box::new(move |watch| {
-            let sum = watch.time(|| read.sum(&segments));
+            let sum = watch.time(|| read(&lender, streams));
             sum.is_finite().then_some(()).context("not a number")
         }),
     })

@@ -8,6 +8,8 @@ use anyhow::Error;
 use cortica::{CommitError, LogOpenError, OpenError};
 use cortica_formats::NpyError;
 
+use crate::figures::plain;
+
 /// The command line is well formed but does not make sense; exit code 2.
 #[derive(Debug)]
 pub(crate) struct Usage(pub(crate) String);
@@ -22,10 +24,11 @@ impl std::error::Error for Usage {}
 
 /// Writes the error, its causes and the next step to standard error.
 pub(crate) fn report(error: &Error) -> ExitCode {
-    let mut text = format!("error: {error}\n");
-    let mut said = error.to_string();
+    // What a file or a store held may be quoted here.
+    let mut said = plain(&error.to_string());
+    let mut text = format!("error: {said}\n");
     for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
+        let cause = plain(&cause.to_string());
         // Many errors repeat their cause in their own words.
         if !said.contains(&cause) {
             text.extend(["  because: ", &cause, "\n"]);

@@ -7,6 +7,7 @@ use cortica::{Cortica, Cue, RecallError, Recalled, VectorError};
 use serde::Serialize;
 
 use crate::args::RecallArgs;
+use crate::figures::plain;
 use crate::output::{Out, Outcome};
 use crate::recalled;
 use crate::vectors::Vectors;
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &RecallArgs, out: &mut Out) -> anyhow::Result<Outcome> {
                 })
             };
             let embedding = memory.embedding(id).ok_or_else(missing)?;
-            out.line(format!("like {id}"))?;
+            out.line(format!("like {}", plain(id)))?;
             answers.give(vec![embedding], out)?;
         }
         (None, Some(file)) => from_file(file, &mut answers, out)?,

@@ -44,10 +44,11 @@ impl PackedRows {
         self.len
     }
 
+    /// Bytes of memory that hold rows. A segment's unused rest was never touched, so it takes none.
     pub(crate) fn bytes(&self) -> usize {
         self.segments
             .iter()
-            .map(|segment| segment.values.capacity() * size_of::<f32>())
+            .map(|segment| segment.values.len() * size_of::<f32>())
             .sum()
     }
 

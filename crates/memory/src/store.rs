@@ -384,6 +384,16 @@ impl MemoryStore {
         episode: &Episode,
     ) -> Result<u32, StoreError> {
         episode.check_fields()?;
+        // The vector first: it is wrong by itself, an id only because of another episode.
+        let dimension = match (&episode.embedding, &self.space) {
+            (None, _) => 0,
+            (Some(_), None) => return Err(StoreError::NoSpace),
+            (Some(embedding), Some(space)) => {
+                let checked = space.index.check(embedding);
+                checked.map_err(StoreError::Embedding)?;
+                embedding.len() as u32
+            }
+        };
         if table.has(&episode.id) || ids.contains(episode.id.as_str()) {
             return Err(StoreError::IdTaken {
                 id: episode.id.clone(),
@@ -394,15 +404,7 @@ impl MemoryStore {
                 max: EPISODES_MAX as u32,
             });
         }
-        let Some(embedding) = &episode.embedding else {
-            return Ok(0);
-        };
-        let space = self.space.as_ref().ok_or(StoreError::NoSpace)?;
-        space
-            .index
-            .check(embedding)
-            .map_err(StoreError::Embedding)?;
-        Ok(embedding.len() as u32)
+        Ok(dimension)
     }
 
     fn log_links(&self, log: Option<&mut Log>, links: &[Link]) -> Result<(), AssociateError> {
