@@ -373,8 +373,8 @@ impl VectorIndex for ExactIndex {
 
     fn stats(&self) -> IndexStats {
         let vectors = self.vectors.read();
-        let norms = vectors.inverse_norms.capacity() * size_of::<f32>();
-        let exponents = vectors.exponents.capacity() * size_of::<(u32, i32)>();
+        let norms = vectors.inverse_norms.len() * size_of::<f32>();
+        let exponents = vectors.exponents.len() * size_of::<(u32, i32)>();
         IndexStats {
             vectors: vectors.rows.len() as u64,
             bytes: (vectors.rows.bytes() + norms + exponents) as u64,

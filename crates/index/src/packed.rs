@@ -46,10 +46,7 @@ impl PackedRows {
 
     /// Bytes of memory that hold rows. A segment's unused rest was never touched, so it takes none.
     pub(crate) fn bytes(&self) -> usize {
-        self.segments
-            .iter()
-            .map(|segment| segment.values.len() * size_of::<f32>())
-            .sum()
+        self.len * self.stride * size_of::<f32>()
     }
 
     /// Adds a row of `dimension` values.

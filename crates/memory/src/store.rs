@@ -183,6 +183,7 @@ impl MemoryStore {
                     durability,
                 };
                 let row = match (&self.space, embedding) {
+                    // Cannot fail: the vector was checked, and the table fills up before the index.
                     (Some(space), Some(embedding)) => Some(
                         space
                             .index
