@@ -36,6 +36,14 @@ pub fn write_json(to: &mut impl Write, outcome: &Outcome) -> Result<()> {
     writeln!(to)
 }
 
+/// Writes why a gate did not pass, for a person who reads beside the JSON lines.
+pub fn write_note(to: &mut impl Write, outcome: &Outcome) -> Result<()> {
+    if outcome.verdict == Verdict::Pass || outcome.note.is_empty() {
+        return Ok(());
+    }
+    writeln!(to, "{}: {}", outcome.gate, outcome.note)
+}
+
 /// Writes the heading of the table that [`write_row`] fills.
 pub fn write_heading(to: &mut impl Write) -> Result<()> {
     writeln!(
@@ -137,6 +145,13 @@ mod tests {
         let text = written(|to| write_json(to, &outcome(None, Verdict::Skipped)));
         assert!(text.contains("\"measured\":null,\"low\":null,\"high\":null"));
         assert!(text.contains("\"verdict\":\"skipped\""));
+    }
+
+    #[test]
+    fn notes_say_why_a_gate_did_not_pass() {
+        let note = |verdict| written(|to| write_note(to, &outcome(None, verdict)));
+        assert_eq!(note(Verdict::Fail), "index.exact_scan: 15 pairs\n");
+        assert_eq!(note(Verdict::Pass), "");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use cortica_benches::{
 
 /// Measures what Cortica is held to: answers, counts, then ratios and scaling against baselines.
 #[derive(Parser)]
-#[command(name = "cargo xtask perf-check")]
+#[command(name = "perf-check", bin_name = "cargo xtask perf-check")]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a switch of the command line, on or off by itself"
@@ -50,7 +50,6 @@ fn main() -> Result<ExitCode> {
         corrupt: false,
     };
     let machine = Machine::here(root);
-    print_machine(&machine, arguments.json)?;
 
     let mut gates = read_gates()?;
     if let Some(prefix) = &arguments.only {
@@ -64,6 +63,7 @@ fn main() -> Result<ExitCode> {
         Record::read(&record_path)?
     };
 
+    print_machine(&machine, arguments.json)?;
     let mut outcomes = Vec::with_capacity(gates.len());
     for gate in &gates {
         let mut outcome = if arguments.self_test {
@@ -76,6 +76,7 @@ fn main() -> Result<ExitCode> {
         }
         if arguments.json {
             report::write_json(&mut stdout().lock(), &outcome)?;
+            report::write_note(&mut stderr(), &outcome)?;
         } else {
             report::write_row(&mut stdout().lock(), &outcome)?;
         }

@@ -1,6 +1,6 @@
 //! Input shared by the subjects: real rows, as many as a size needs.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cortica::{Cortica, Cue, Episode, Recalled};
 use cortica_env::Seed;
 use cortica_testkit::{Dataset, bundle_dir, load};
@@ -99,11 +99,20 @@ pub(crate) fn store_of(rows: &[f32], dimension: usize) -> Result<Cortica> {
     Ok(store)
 }
 
-/// One cue per query of `data`.
-pub(crate) fn cues(data: &Dataset, max_results: usize) -> Vec<Cue> {
-    (0..data.query_count())
-        .map(|query| Cue::embedding(data.query(query).to_vec()).max_results(max_results))
-        .collect()
+/// The queries of `data`, or its first rows when it comes without any.
+pub(crate) fn queries(data: &Dataset) -> Vec<&[f32]> {
+    const ROWS: usize = 100;
+    match data.query_count() {
+        0 => (0..data.len().min(ROWS)).map(|row| data.row(row)).collect(),
+        count => (0..count).map(|query| data.query(query)).collect(),
+    }
+}
+
+/// One cue per query of `data`; at least one.
+pub(crate) fn cues(data: &Dataset, max_results: usize) -> Result<Vec<Cue>> {
+    ensure!(!data.is_empty(), "the data has no rows");
+    let cue = |query: &[f32]| Cue::embedding(query.to_vec()).max_results(max_results);
+    Ok(queries(data).into_iter().map(cue).collect())
 }
 
 /// The rows of what was recalled; an id that is no row becomes one that does not exist.

@@ -20,11 +20,8 @@ pub(super) fn batch_of_16(setup: &Setup) -> Result<Pair> {
     let data = fixture::largest(setup)?;
     let rows = fixture::tiled(&data, ROWS.max(data.len()));
     let store = Arc::new(fixture::store_of(&rows, data.dimension)?);
-    let cues: Arc<[Cue]> = fixture::cues(&data, NEIGHBOURS)
-        .into_iter()
-        .take(BATCH)
-        .collect();
-    ensure!(cues.len() == BATCH, "there are only {} queries", cues.len());
+    let cues = fixture::cues(&data, NEIGHBOURS)?;
+    let cues: Arc<[Cue]> = cues.into_iter().cycle().take(BATCH).collect();
 
     let check = {
         let (store, cues) = (store.clone(), cues.clone());
@@ -68,8 +65,7 @@ fn ensure_full(recalled: &[Recalled]) -> Result<()> {
 pub(super) fn two_threads(_: &Setup) -> Result<Scaled> {
     let data = fixture::bundled()?;
     let store = Arc::new(fixture::store_of(&data.rows, data.dimension)?);
-    let cues: Arc<[Cue]> = fixture::cues(&data, NEIGHBOURS).into();
-    ensure!(!cues.is_empty(), "there are no queries");
+    let cues: Arc<[Cue]> = fixture::cues(&data, NEIGHBOURS)?.into();
 
     let check = {
         let (store, cues) = (store.clone(), cues.clone());

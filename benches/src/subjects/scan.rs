@@ -26,7 +26,10 @@ pub(super) fn subject(setup: &Setup) -> Result<Pair> {
     for row in rows.chunks_exact(dimension) {
         index.insert(row)?;
     }
-    let query = data.query(0).to_vec();
+    let query = fixture::queries(&data)
+        .first()
+        .context("the data has no rows")?
+        .to_vec();
     let index = Arc::new(index);
     let read = |index: &ExactIndex, streams: Streams| {
         let mut sum = 0.0;
