@@ -90,7 +90,7 @@ impl ExactIndex {
             });
         }
         // In f64 no square of an f32 overflows, so a sum that is not finite has one culprit.
-        let squares = sum_of_squares(vector);
+        let squares = simd::squared_norm_f64(self.isa, vector);
         if !squares.is_finite()
             && let Some(index) = vector.iter().position(|value| !value.is_finite())
         {
@@ -380,22 +380,6 @@ impl VectorIndex for ExactIndex {
             bytes: (vectors.rows.bytes() + norms + exponents) as u64,
         }
     }
-}
-
-/// The exact value but for the last bits: eight sums, so that they run side by side.
-fn sum_of_squares(vector: &[f32]) -> f64 {
-    let (chunks, tail) = vector.as_chunks::<8>();
-    let mut sums = [0.0_f64; 8];
-    for chunk in chunks {
-        for (sum, &value) in zip(&mut sums, chunk) {
-            *sum += f64::from(value) * f64::from(value);
-        }
-    }
-    let tail: f64 = tail
-        .iter()
-        .map(|&value| f64::from(value) * f64::from(value))
-        .sum();
-    sums.iter().sum::<f64>() + tail
 }
 
 /// `vector * 2^exponent`, in f64 on the way because the factor may leave the range of f32.

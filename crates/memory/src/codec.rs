@@ -92,18 +92,16 @@ pub(crate) fn decode_space(dimension: u32, payload: &[u8]) -> Result<SpaceInfo, 
 
 pub(crate) fn encode_episode(episode: &Episode, stored_at: Timestamp, out: &mut Vec<u8>) {
     let embedding = episode.embedding.as_deref().unwrap_or_default();
-    out.reserve(size_of_val(embedding) + episode.what.len() + 64);
-    let (chunks, rest) = embedding.as_chunks::<16>();
-    for chunk in chunks {
-        // Sixteen at a time: one length check of the buffer for each cache line.
-        let mut bytes = [0; 64];
-        for (place, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(chunk) {
-            *place = value.to_le_bytes();
-        }
-        out.extend_from_slice(&bytes);
-    }
-    for value in rest {
-        out.extend_from_slice(&value.to_le_bytes());
+    // Sized first, so that the loop below is a plain copy on a little-endian machine.
+    let start = out.len();
+    out.resize(start + size_of_val(embedding), 0);
+    for (place, value) in out[start..]
+        .as_chunks_mut::<4>()
+        .0
+        .iter_mut()
+        .zip(embedding)
+    {
+        *place = value.to_le_bytes();
     }
     let fields = EpisodeFields {
         id: Cow::Borrowed(&episode.id),

@@ -41,7 +41,7 @@ mod scan;
 pub use crate::isa::{Isa, ParseIsaError};
 pub use crate::pair::{
     cosine, cosine_reference, dot, dot_reference, error_bound, norm, norm_reference,
-    squared_distance, squared_distance_reference,
+    squared_distance, squared_distance_reference, squared_norm_f64, squared_norm_f64_reference,
 };
 pub use crate::rows::{Rows, RowsError};
 pub use crate::scan::{dot_rows, dot_tile, squared_distance_rows, squared_distance_tile};

@@ -54,6 +54,9 @@ pub fn squared_distance_tile(isa: Isa, queries: &[&[f32]], rows: Rows<'_>, out: 
     });
 }
 
+/// Rows that are read as four streams side by side.
+const STREAMED_ROWS: usize = 128;
+
 struct OneToMany<'a, P> {
     query: &'a [f32],
     rows: Rows<'a>,
@@ -73,21 +76,37 @@ impl<P: Pairing> WithSimd for OneToMany<'_, P> {
 #[inline(always)]
 fn one_to_many<S: Simd, P: Pairing>(simd: S, query: &[f32], rows: Rows<'_>, out: &mut [f32]) {
     let query = &query[..query.len().min(rows.dimension())];
-    let mut rows = rows.iter();
-    let mut out = out.iter_mut();
-    // Four rows at a time: their loads overlap, and each chunk of the query is read once for all.
-    while rows.len() >= 4 && out.len() >= 4 && !S::IS_SCALAR {
-        let four = [(); 4].map(|()| rows.next().unwrap_or_default());
-        for (score, place) in zip(block::<S, P, 1, 4>(simd, [query], four)[0], &mut out) {
-            *place = score;
+    if S::IS_SCALAR {
+        for (row, place) in zip(rows.iter(), out) {
+            *place = portable::sum_pairs(query, row, P::scalar);
+        }
+        return;
+    }
+    for from in (0..rows.len().min(out.len())).step_by(STREAMED_ROWS) {
+        let end = (from + STREAMED_ROWS).min(out.len());
+        streamed::<S, P>(simd, query, rows.range(from, end), &mut out[from..end]);
+    }
+}
+
+/// Scores at most [`STREAMED_ROWS`] rows, four at a time that lie a quarter of them apart: each of
+/// the four is read on where it ended, so the hardware sees four long streams and runs ahead of
+/// them. Four neighbouring rows would be one stream read in leaps, at two thirds of the speed.
+#[inline(always)]
+fn streamed<S: Simd, P: Pairing>(simd: S, query: &[f32], rows: Rows<'_>, out: &mut [f32]) {
+    let quarter = rows.len() / 4;
+    let stream = |at: usize| rows.range(at * quarter, (at + 1) * quarter);
+    let [r0, r1, r2, r3] = [0, 1, 2, 3].map(stream);
+    let fours = zip(zip(r0.iter(), r1.iter()), zip(r2.iter(), r3.iter()));
+    for (at, ((a, b), (c, d))) in fours.enumerate() {
+        let [scores] = block::<S, P, 1, 4>(simd, [query], [a, b, c, d]);
+        for (stream, score) in scores.into_iter().enumerate() {
+            out[stream * quarter + at] = score;
         }
     }
-    for (row, place) in zip(rows, out) {
-        *place = if S::IS_SCALAR {
-            portable::sum_pairs(query, row, P::scalar)
-        } else {
-            block::<S, P, 1, 1>(simd, [query], [row])[0][0]
-        };
+    let done = 4 * quarter;
+    let rest = rows.range(done, rows.len());
+    for (row, place) in zip(rest.iter(), out.get_mut(done..).unwrap_or_default()) {
+        *place = block::<S, P, 1, 1>(simd, [query], [row])[0][0];
     }
 }
 

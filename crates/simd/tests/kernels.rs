@@ -3,7 +3,7 @@
 
 use cortica_simd::{
     Isa, Rows, cosine, dot, dot_rows, dot_tile, error_bound, norm, squared_distance,
-    squared_distance_rows, squared_distance_tile,
+    squared_distance_rows, squared_distance_tile, squared_norm_f64, squared_norm_f64_reference,
 };
 use std::iter::zip;
 
@@ -156,6 +156,33 @@ fn cosine_is_total_and_within_a_millionth() {
         assert_eq!(cosine(isa, &[-0.0], &[1.0]), 0.0);
         assert_eq!(cosine(isa, &[3.0; 9], &[7.0; 9]), 1.0);
         assert!((norm(isa, &[3.0, 4.0]) - 5.0).abs() < 1e-6);
+    });
+}
+
+#[test]
+fn squared_norms_in_f64_are_finite_exactly_when_the_values_are() {
+    each_isa(|isa| {
+        for d in lengths() {
+            let a = values(d, 6);
+            let (got, want) = (squared_norm_f64(isa, &a), squared_norm_f64_reference(&a));
+            assert!(
+                (got - want).abs() <= want * 1e-12,
+                "{isa} d={d}: {got} is not {want}"
+            );
+            assert!(squared_norm_f64(isa, &vec![f32::MAX; d]).is_finite());
+            for at in 0..d.min(140) {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let mut a = a.clone();
+                    a[at] = bad;
+                    assert!(
+                        !squared_norm_f64(isa, &a).is_finite(),
+                        "{isa} d={d} at {at}"
+                    );
+                }
+            }
+        }
+        let tiny = squared_norm_f64(isa, &[f32::from_bits(1); 3]);
+        assert!(tiny > 0.0, "a denormal vanished");
     });
 }
 
