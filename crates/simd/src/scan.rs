@@ -170,29 +170,42 @@ fn block<S: Simd, P: Pairing, const Q: usize, const R: usize>(
 ) -> [[f32; R]; Q] {
     let lengths = queries.iter().chain(&rows).map(|values| values.len());
     let d = lengths.min().unwrap_or(0);
-    let queries = queries.map(|query| S::as_simd_f32s(&query[..d]));
-    let rows = rows.map(|row| S::as_simd_f32s(&row[..d]));
     let chunks = d / S::F32_LANES;
-    // Cut again to a length the compiler can see is common to all, so that it drops the checks.
-    let query_chunks = queries.map(|(chunk, _)| &chunk[..chunks]);
-    let row_chunks = rows.map(|(chunk, _)| &chunk[..chunks]);
-    let mut sums = [[simd.splat_f32s(0.0); R]; Q];
+    // Cut to a length the compiler can see is common to all, so that it drops the checks.
+    let query_chunks = queries.map(|query| &S::as_simd_f32s(&query[..d]).0[..chunks]);
+    let row_chunks = rows.map(|row| &S::as_simd_f32s(&row[..d]).0[..chunks]);
+    let zero = simd.splat_f32s(0.0);
+    let mut sums = [[zero; R]; Q];
+    let mut row = [zero; R];
     for at in 0..chunks {
-        let row = row_chunks.map(|row| row[at]);
+        for (row, chunks) in zip(&mut row, row_chunks) {
+            *row = chunks[at];
+        }
         for (sums, query) in zip(&mut sums, query_chunks) {
-            for (sum, row) in zip(sums, row) {
+            for (sum, &row) in zip(sums, &row) {
                 *sum = P::step(simd, query[at], row, *sum);
             }
         }
     }
-    if d > chunks * S::F32_LANES {
-        let row = rows.map(|(_, tail)| simd.partial_load_f32s(tail));
-        for (sums, (_, tail)) in zip(&mut sums, queries) {
-            let query = simd.partial_load_f32s(tail);
-            for (sum, row) in zip(sums, row) {
+    let done = chunks * S::F32_LANES;
+    if d > done {
+        for (row, values) in zip(&mut row, rows) {
+            *row = simd.partial_load_f32s(&values[done..d]);
+        }
+        for (sums, values) in zip(&mut sums, queries) {
+            let query = simd.partial_load_f32s(&values[done..d]);
+            for (sum, &row) in zip(sums, &row) {
                 *sum = P::step(simd, query, row, *sum);
             }
         }
     }
-    sums.map(|sums| sums.map(|sum| simd.reduce_sum_f32s(sum)))
+    // Loops and not `map`: a closure is a function of its own, and called from here it would get
+    // its vectors through memory and fold them without the wide instructions.
+    let mut scores = [[0.0; R]; Q];
+    for (scores, sums) in zip(&mut scores, sums) {
+        for (score, sum) in zip(scores, sums) {
+            *score = simd.reduce_sum_f32s(sum);
+        }
+    }
+    scores
 }
