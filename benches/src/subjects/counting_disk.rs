@@ -106,6 +106,10 @@ impl DiskFile for CountingFile {
         self.real.set_len(len)
     }
 
+    fn start_sync(&self, offset: u64, len: u64) {
+        self.real.start_sync(offset, len);
+    }
+
     fn sync(&self) -> Result<()> {
         self.counters.syncs.fetch_add(1, Relaxed);
         self.real.sync()

@@ -25,7 +25,7 @@ fn calls_of_a_batch(setup: &Setup) -> Result<Calls> {
     let data = fixture::bundled()?;
     let rows = fixture::tiled(&data, 2 * BATCH);
     let mut episodes = fixture::episodes(&rows, data.dimension, 0);
-    let mut second = episodes.split_off(BATCH);
+    let second = episodes.split_off(BATCH);
 
     let disk = Arc::new(CountingDisk::default());
     let folder = fixture::folder(setup)?;
@@ -37,10 +37,12 @@ fn calls_of_a_batch(setup: &Setup) -> Result<Calls> {
     store_all(&store, episodes)?;
     let before = disk.calls();
     if setup.corrupt {
-        let rest = second.split_off(BATCH / 2);
-        store_all(&store, rest)?;
+        for episode in second {
+            store_all(&store, vec![episode])?;
+        }
+    } else {
+        store_all(&store, second)?;
     }
-    store_all(&store, second)?;
     let after = disk.calls();
     ensure!(
         store.stats().episodes == 2 * BATCH as u64,

@@ -29,14 +29,14 @@ struct Form {
     runs_per_file: usize,
 }
 
-/// All bundled rows in batches, acknowledged when the operating system has them.
+/// Three times the bundled rows in batches, acknowledged when the operating system has them.
 pub(super) fn buffered(setup: &Setup) -> Result<Pair> {
     pair(
         setup,
         Form {
             durability: Durability::Buffered,
             batch: 1_000,
-            calls: 4,
+            calls: 12,
             runs_per_file: 1,
         },
     )

@@ -36,7 +36,7 @@ impl Cortica {
         self.memory.store(episode)
     }
 
-    /// Stores episodes in order, in one write and one sync; answer i is for episode i. Gives what
+    /// Stores episodes in order, with one sync for all; answer i is for episode i. Gives what
     /// storing them one by one gives.
     pub fn store_many(&self, episodes: Vec<Episode>) -> Vec<Result<Stored, StoreError>> {
         self.memory.store_many(episodes)

@@ -62,6 +62,12 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Cuts the file to `len` bytes, or grows it with zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Asks the disk to start on the `len` bytes at `offset`, so that a [`sync`](DiskFile::sync)
+    /// soon after has less to wait for. Promises nothing.
+    fn start_sync(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Returns when everything written so far would survive a power cut.
     fn sync(&self) -> io::Result<()>;
 }

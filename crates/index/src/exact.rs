@@ -4,7 +4,7 @@ use crate::metric::Metric;
 use crate::packed::PackedRows;
 use crate::select::Collector;
 use crate::vector_index::{
-    DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
+    Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };
 use cortica_simd::{self as simd, Isa, Rows};
 use parking_lot::RwLock;
@@ -292,18 +292,34 @@ impl VectorIndex for ExactIndex {
         self.vectors.read().rows.len()
     }
 
-    fn check(&self, vector: &[f32]) -> Result<(), VectorError> {
-        self.admit(vector).map(drop)
+    fn check(&self, vector: &[f32]) -> Result<Checked, VectorError> {
+        self.admit(vector).map(|norm| Checked { norm })
     }
 
-    fn insert(&self, vector: &[f32]) -> Result<Row, VectorError> {
-        let norm = self.admit(vector)?;
+    fn reserve(&self, additional: usize) -> Result<(), VectorError> {
+        self.vectors.write().rows.reserve(additional)
+    }
+
+    fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError> {
+        let Checked { norm } = checked;
+        if vector.len() != self.dimension {
+            return Err(VectorError::Dimension {
+                got: vector.len(),
+                expected: self.dimension,
+            });
+        }
         let exponent = self.exponent(norm);
         let mut vectors = self.vectors.write();
         let row = u32::try_from(vectors.rows.len())
             .ok()
             .filter(|&row| row < u32::MAX);
         let row = row.ok_or(VectorError::Full { max: u32::MAX })?;
+        if exponent == 0 {
+            vectors.rows.push(vector)?;
+        } else {
+            vectors.rows.push(&scaled(vector, -exponent))?;
+            vectors.exponents.insert(row, exponent);
+        }
         match self.metric {
             Metric::Cosine => {
                 let inverse = 1.0 / (norm * 2.0_f64.powi(-exponent));
@@ -311,12 +327,6 @@ impl VectorIndex for ExactIndex {
             }
             Metric::Dot => vectors.norm_max = vectors.norm_max.max(norm),
             Metric::L2 => {}
-        }
-        if exponent == 0 {
-            vectors.rows.push(vector);
-        } else {
-            vectors.rows.push(&scaled(vector, -exponent));
-            vectors.exponents.insert(row, exponent);
         }
         Ok(Row::new(row))
     }

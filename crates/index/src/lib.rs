@@ -28,7 +28,7 @@ mod vector_index;
 pub use crate::exact::ExactIndex;
 pub use crate::metric::{Metric, ParseMetricError};
 pub use crate::vector_index::{
-    DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
+    Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };
 
 #[cfg(doctest)]

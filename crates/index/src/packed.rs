@@ -1,6 +1,8 @@
 //! Vectors in 64-byte-aligned rows that never move.
 
+use crate::vector_index::VectorError;
 use cortica_simd::Rows;
+use memmap2::MmapMut;
 
 /// f32 values in a cache line; every row starts on one.
 const LINE: usize = 16;
@@ -18,14 +20,9 @@ pub(crate) struct PackedRows {
     len: usize,
 }
 
-/// A buffer that is never grown past its first capacity, so that its address and with it the
-/// alignment of its rows stay.
+/// Anonymous memory: zeroed, page-aligned, and untouched until a row is written.
 #[derive(Debug)]
-struct Segment {
-    values: Vec<f32>,
-    /// Where the first cache line of `values` starts.
-    start: usize,
-}
+struct Segment(MmapMut);
 
 impl PackedRows {
     pub(crate) fn new(dimension: usize) -> Self {
@@ -44,54 +41,69 @@ impl PackedRows {
         self.len
     }
 
-    /// Bytes of memory that hold rows. A segment's unused rest was never touched, so it takes none.
+    /// Bytes of memory that hold rows.
     pub(crate) fn bytes(&self) -> usize {
         self.len * self.stride * size_of::<f32>()
     }
 
+    /// Makes room for `additional` more rows.
+    pub(crate) fn reserve(&mut self, additional: usize) -> Result<(), VectorError> {
+        let wanted = (self.len + additional).div_ceil(self.rows_per_segment);
+        while self.segments.len() < wanted {
+            let bytes = self.rows_per_segment * self.stride * size_of::<f32>();
+            self.segments.push(Segment::new(bytes)?);
+        }
+        Ok(())
+    }
+
     /// Adds a row of `dimension` values.
-    pub(crate) fn push(&mut self, vector: &[f32]) {
-        if self.len == self.segments.len() * self.rows_per_segment {
-            self.segments
-                .push(Segment::new(self.rows_per_segment * self.stride));
-        }
-        if let Some(segment) = self.segments.last_mut() {
-            segment.values.extend_from_slice(vector);
-            let padding = self.stride - self.dimension;
-            segment.values.extend(std::iter::repeat_n(0.0, padding));
-            self.len += 1;
-        }
+    pub(crate) fn push(&mut self, vector: &[f32]) -> Result<(), VectorError> {
+        self.reserve(1)?;
+        let from = (self.len % self.rows_per_segment) * self.stride;
+        let place = self.segments[self.len / self.rows_per_segment].values_mut();
+        // The padding behind the row is zero from the start.
+        place[from..from + self.dimension].copy_from_slice(vector);
+        self.len += 1;
+        Ok(())
     }
 
     pub(crate) fn row(&self, at: usize) -> Option<&[f32]> {
+        if at >= self.len {
+            return None;
+        }
+        let from = (at % self.rows_per_segment) * self.stride;
         let segment = self.segments.get(at / self.rows_per_segment)?;
-        let from = segment.start + (at % self.rows_per_segment) * self.stride;
-        segment.values.get(from..from + self.dimension)
+        segment.values().get(from..from + self.dimension)
     }
 
     /// All rows in runs that lie one behind the other, with the number of each run's first row.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (usize, Rows<'_>)> {
-        self.segments
-            .iter()
-            .enumerate()
-            .filter_map(|(at, segment)| {
-                let data = &segment.values[segment.start..];
-                let rows = Rows::new(data, self.dimension, self.stride).ok()?;
-                Some((at * self.rows_per_segment, rows))
-            })
+        let segments = self.segments.iter().enumerate();
+        segments.filter_map(|(at, segment)| {
+            let first = at * self.rows_per_segment;
+            let rows = self.len.saturating_sub(first).min(self.rows_per_segment);
+            let data = &segment.values()[..rows * self.stride];
+            let rows = Rows::new(data, self.dimension, self.stride).ok()?;
+            Some((first, rows))
+        })
     }
 }
 
 impl Segment {
-    fn new(len: usize) -> Self {
-        let mut values: Vec<f32> = Vec::with_capacity(len + LINE);
-        // Unaligned rows would be slower, not wrong, should the offset not be known.
-        let start = values
-            .as_ptr()
-            .align_offset(LINE * size_of::<f32>())
-            .min(LINE);
-        values.resize(start, 0.0);
-        Self { values, start }
+    fn new(bytes: usize) -> Result<Self, VectorError> {
+        let map = MmapMut::map_anon(bytes).map_err(|_| VectorError::OutOfMemory { bytes })?;
+        // Only a hint: where huge pages are not to be had, small ones do.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::HugePage);
+        Ok(Self(map))
+    }
+
+    fn values(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    fn values_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.0)
     }
 }
 
@@ -105,9 +117,9 @@ mod tests {
             let mut rows = PackedRows::new(dimension);
             let count = 2 * rows.rows_per_segment.min(2_000) + 3;
             let vector = |at: usize| vec![at as f32; dimension];
-            rows.push(&vector(0));
+            rows.push(&vector(0)).unwrap();
             let first = rows.row(0).map(<[f32]>::as_ptr);
-            (1..count).for_each(|at| rows.push(&vector(at)));
+            (1..count).for_each(|at| rows.push(&vector(at)).unwrap());
             assert_eq!(rows.len(), count);
             assert_eq!(rows.row(0).map(<[f32]>::as_ptr), first);
             assert_eq!(rows.row(count), None);

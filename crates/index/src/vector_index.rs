@@ -32,6 +32,13 @@ pub struct Neighbor {
     pub score: f32,
 }
 
+/// What checking a vector found out about it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Checked {
+    /// The vector's Euclidean length.
+    pub(crate) norm: f64,
+}
+
 /// Why a vector was refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -74,6 +81,12 @@ pub enum VectorError {
     /// At least one neighbour must be asked for.
     #[error("k: got 0, expected at least 1")]
     ZeroK,
+    /// The system has no memory left for more vectors.
+    #[error("cannot get {bytes} bytes of memory for vectors")]
+    OutOfMemory {
+        /// How much was asked for.
+        bytes: usize,
+    },
     /// The index holds as many vectors as a row number can count.
     #[error("the index is full at {max} vectors")]
     Full {
@@ -109,10 +122,21 @@ pub trait VectorIndex: Send + Sync + fmt::Debug {
 
     /// Says whether [`insert`](VectorIndex::insert) and [`search`](VectorIndex::search) would take
     /// this vector. O(d).
-    fn check(&self, vector: &[f32]) -> Result<(), VectorError>;
+    fn check(&self, vector: &[f32]) -> Result<Checked, VectorError>;
+
+    /// Gets the memory for `additional` more vectors, so that inserting them cannot fail for want
+    /// of it.
+    fn reserve(&self, additional: usize) -> Result<(), VectorError>;
 
     /// Adds a vector and returns its row. It can be found as soon as this returns.
-    fn insert(&self, vector: &[f32]) -> Result<Row, VectorError>;
+    fn insert(&self, vector: &[f32]) -> Result<Row, VectorError> {
+        let checked = self.check(vector)?;
+        self.insert_checked(vector, checked)
+    }
+
+    /// Adds a vector that [`check`](VectorIndex::check) of this index has passed, without looking
+    /// at every value again. With what was checked for another vector, scores come out wrong.
+    fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError>;
 
     /// The vector in a row, as it was inserted; `None` for a row that was never given out.
     fn vector(&self, row: Row) -> Option<Vec<f32>>;

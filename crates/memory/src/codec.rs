@@ -92,16 +92,10 @@ pub(crate) fn decode_space(dimension: u32, payload: &[u8]) -> Result<SpaceInfo, 
 
 pub(crate) fn encode_episode(episode: &Episode, stored_at: Timestamp, out: &mut Vec<u8>) {
     let embedding = episode.embedding.as_deref().unwrap_or_default();
-    // Sized first, so that the loop below is a plain copy on a little-endian machine.
-    let start = out.len();
-    out.resize(start + size_of_val(embedding), 0);
-    for (place, value) in out[start..]
-        .as_chunks_mut::<4>()
-        .0
-        .iter_mut()
-        .zip(embedding)
-    {
-        *place = value.to_le_bytes();
+    if cfg!(target_endian = "little") {
+        out.extend_from_slice(bytemuck::cast_slice(embedding));
+    } else {
+        out.extend(embedding.iter().flat_map(|value| value.to_le_bytes()));
     }
     let fields = EpisodeFields {
         id: Cow::Borrowed(&episode.id),

@@ -10,8 +10,8 @@ use crate::options::{SpaceInfo, StoreOptions};
 use crate::replay::{SPACE, replay};
 use crate::space::{Agreed, Space, agree, check_spec};
 use crate::table::{EPISODES_MAX, Table};
-use cortica_env::Clock;
-use cortica_index::Query;
+use cortica_env::{Clock, Timestamp};
+use cortica_index::{Checked, Query};
 use cortica_simd::Isa;
 use cortica_storage::{AppendError, CommitError, Durability, Entry, Log, Recovery};
 use parking_lot::{Mutex, RwLock};
@@ -19,6 +19,10 @@ use std::collections::HashSet;
 use std::iter::zip;
 use std::path::Path;
 use std::sync::Arc;
+
+/// A large batch reaches the operating system in pieces of about this many bytes, while they are
+/// still in the cache.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Associations that go into one record of the log.
 const LINKS_PER_RECORD: usize = 65_536;
@@ -157,39 +161,38 @@ impl MemoryStore {
 
     /// Stores episodes in order; answer i is for episode i. One bad episode fails alone.
     ///
-    /// The whole batch is one write and one sync, and becomes visible at once when that is done.
-    /// When the log fails, every episode that reached it fails.
+    /// The whole batch is synced once and becomes visible at once when that is done. When the log
+    /// fails, every episode that reached it fails.
     pub fn store_many(&self, episodes: Vec<Episode>) -> Vec<Result<Stored, StoreError>> {
         let mut log = self.log.lock();
-        let admitted = self.admit(&mut log, &episodes);
+        let (admitted, written) = self.admit(&mut log, &episodes);
         let committed = match &mut *log {
-            Some(log) => log.commit(self.durability).map_err(Arc::new),
+            Some(log) => written.and_then(|()| log.commit(self.durability)),
             None => Ok(Durability::None),
         };
-        let durability = match committed {
+        let durability = match committed.map_err(Arc::new) {
             Ok(durability) => durability,
             Err(error) => {
                 let fail = |seq: Result<_, _>| seq.and(Err(StoreError::Log(error.clone())));
-                return admitted.into_iter().map(|(seq, _)| fail(seq)).collect();
+                return admitted.into_iter().map(|one| fail(one.seq)).collect();
             }
         };
         let mut table = self.table.write();
+        table.reserve(episodes.len());
         zip(episodes, admitted)
-            .map(|(episode, (seq, stored_at))| {
-                let (memory, embedding) = Memory::of(episode, seq?, stored_at);
+            .map(|(episode, admitted)| {
+                let (memory, embedding) = Memory::of(episode, admitted.seq?, admitted.stored_at);
                 let stored = Stored {
                     seq: memory.seq,
                     activation: memory.activation,
                     durability,
                 };
-                let row = match (&self.space, embedding) {
-                    // Cannot fail: the vector was checked, and the table fills up before the index.
-                    (Some(space), Some(embedding)) => Some(
-                        space
-                            .index
-                            .insert(&embedding)
-                            .map_err(StoreError::Embedding)?,
-                    ),
+                let row = match (&self.space, embedding, admitted.checked) {
+                    (Some(space), Some(embedding), Some(checked)) => {
+                        // Cannot fail: its memory is reserved, and the table fills up first.
+                        let row = space.index.insert_checked(&embedding, checked);
+                        Some(row.map_err(StoreError::Embedding)?)
+                    }
                     _ => None,
                 };
                 table.push(memory, row);
@@ -347,52 +350,68 @@ impl MemoryStore {
         self.log.into_inner().map_or(Ok(()), Log::close)
     }
 
-    /// Checks each episode, and appends those that may be stored to the log. Returns the seq and
-    /// the time each gets.
-    fn admit(&self, log: &mut Option<Log>, episodes: &[Episode]) -> Vec<Admission> {
+    /// Checks each episode, and appends those that may be stored to the log, which writes them in
+    /// pieces as they come. Says what each gets, and whether the pieces were written.
+    fn admit(
+        &self,
+        log: &mut Option<Log>,
+        episodes: &[Episode],
+    ) -> (Vec<Admission>, Result<(), CommitError>) {
+        let reserved = self.space.as_ref().map_or(Ok(()), |space| {
+            let embedded = episodes
+                .iter()
+                .filter(|episode| episode.embedding.is_some());
+            space.index.reserve(embedded.count())
+        });
         let table = self.table.read();
         let mut ids = HashSet::with_capacity(episodes.len());
         let mut admissions = Vec::with_capacity(episodes.len());
+        let mut written = Ok(());
         for episode in episodes {
             let stored_at = self.clock.now();
             let seq = table.next_seq() + ids.len() as u64;
-            let admitted = self.admit_one(&table, &ids, episode).and_then(|dimension| {
-                let Some(log) = log else { return Ok(seq) };
-                let entry = Entry {
-                    space: SPACE,
-                    kind: codec::KIND_EPISODE,
-                    dimension,
-                    seq,
-                };
-                log.append(entry, |out| codec::encode_episode(episode, stored_at, out))
-                    .map_err(refused_by_log)?;
-                Ok(seq)
-            });
+            let checked = reserved.clone().map_err(StoreError::Embedding);
+            let checked = checked.and_then(|()| self.check(&table, &ids, episode));
+            let logged = match (&checked, &mut *log) {
+                (Ok(_), Some(log)) => append(log, episode, seq, stored_at),
+                _ => Ok(()),
+            };
+            let admitted = checked.and_then(|checked| logged.map(|()| checked));
             if admitted.is_ok() {
                 ids.insert(episode.id.as_str());
             }
-            admissions.push((admitted, stored_at));
+            let checked = admitted.as_ref().map_or(None, |checked| *checked);
+            admissions.push(Admission {
+                seq: admitted.map(|_| seq),
+                stored_at,
+                checked,
+            });
+            if let Some(log) = log
+                && log.waiting() >= PIECE_BYTES
+                && written.is_ok()
+            {
+                written = log.commit_part(self.durability);
+            }
         }
-        admissions
+        (admissions, written)
     }
 
-    /// Whether an episode may join a batch that has these ids already; its dimension if so, 0
-    /// without an embedding.
-    fn admit_one(
+    /// Whether an episode may join a batch that has these ids already; what the index found out
+    /// about its embedding, if it has one.
+    fn check(
         &self,
         table: &Table,
         ids: &HashSet<&str>,
         episode: &Episode,
-    ) -> Result<u32, StoreError> {
+    ) -> Result<Option<Checked>, StoreError> {
         episode.check_fields()?;
         // The vector first: it is wrong by itself, an id only because of another episode.
-        let dimension = match (&episode.embedding, &self.space) {
-            (None, _) => 0,
+        let checked = match (&episode.embedding, &self.space) {
+            (None, _) => None,
             (Some(_), None) => return Err(StoreError::NoSpace),
             (Some(embedding), Some(space)) => {
                 let checked = space.index.check(embedding);
-                checked.map_err(StoreError::Embedding)?;
-                embedding.len() as u32
+                Some(checked.map_err(StoreError::Embedding)?)
             }
         };
         if table.has(&episode.id) || ids.contains(episode.id.as_str()) {
@@ -405,7 +424,7 @@ impl MemoryStore {
                 max: EPISODES_MAX as u32,
             });
         }
-        Ok(dimension)
+        Ok(checked)
     }
 
     fn log_links(&self, log: Option<&mut Log>, links: &[Link]) -> Result<(), AssociateError> {
@@ -429,7 +448,35 @@ impl MemoryStore {
     }
 }
 
-type Admission = (Result<u64, StoreError>, cortica_env::Timestamp);
+/// What became of an episode before the log was committed.
+struct Admission {
+    seq: Result<u64, StoreError>,
+    stored_at: Timestamp,
+    checked: Option<Checked>,
+}
+
+fn append(
+    log: &mut Log,
+    episode: &Episode,
+    seq: u64,
+    stored_at: Timestamp,
+) -> Result<(), StoreError> {
+    let entry = Entry {
+        space: SPACE,
+        kind: codec::KIND_EPISODE,
+        dimension: episode.embedding.as_ref().map_or(0, Vec::len) as u32,
+        seq,
+    };
+    let appended = log.append(entry, |out| codec::encode_episode(episode, stored_at, out));
+    appended.map(drop).map_err(|error| match error {
+        AppendError::TooLarge { got, max } => StoreError::TooLarge {
+            field: "episode",
+            got,
+            max,
+        },
+        other => StoreError::Append(Arc::new(other)),
+    })
+}
 
 fn resolve(table: &Table, association: &Association) -> Result<Link, AssociateError> {
     let seq = |field, id: &str| {
@@ -449,15 +496,4 @@ fn resolve(table: &Table, association: &Association) -> Result<Link, AssociateEr
         relation: association.relation,
         weight,
     })
-}
-
-fn refused_by_log(error: AppendError) -> StoreError {
-    match error {
-        AppendError::TooLarge { got, max } => StoreError::TooLarge {
-            field: "episode",
-            got,
-            max,
-        },
-        other => StoreError::Append(Arc::new(other)),
-    }
 }

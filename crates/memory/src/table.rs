@@ -66,6 +66,13 @@ impl Table {
         Some(&self.memories[place as usize].memory)
     }
 
+    /// Makes room for `additional` more episodes.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.memories.reserve(additional);
+        self.places.reserve(additional);
+        self.place_of_row.reserve(additional);
+    }
+
     /// Adds an episode whose id is new and whose seq is the highest.
     pub(crate) fn push(&mut self, memory: Memory, row: Option<Row>) {
         let place = self.memories.len() as u32;

@@ -11,9 +11,9 @@ use cortica_env::{Disk, DiskFile, Open};
 use std::io;
 use std::path::Path;
 
-/// Space is reserved ahead in steps of a quarter of the log, within these bounds in bytes.
-const GROW_MIN: u64 = 1 << 20;
-const GROW_MAX: u64 = 16 << 20;
+/// Space is reserved ahead in steps of this many bytes: most syncs then have no new file length to
+/// write. Closing gives back what is not used.
+const GROW_BYTES: u64 = 16 << 20;
 
 /// How much is copied at a time when the end of the log is written anew.
 const COPY_BYTES: usize = 1 << 20;
@@ -188,6 +188,25 @@ impl Log {
         }
     }
 
+    /// Hands what was appended to the operating system as the first part of a larger commit, so
+    /// that memory stays bounded and the disk can start on it. The commit that follows, at
+    /// `durability`, covers it; until then nothing is promised.
+    ///
+    /// Errors as [`commit`](Self::commit).
+    pub fn commit_part(&mut self, durability: Durability) -> Result<(), CommitError> {
+        let from = self.written;
+        self.commit(durability.min(Durability::Buffered))?;
+        if durability == Durability::Durable {
+            self.file.start_sync(from, self.written - from);
+        }
+        Ok(())
+    }
+
+    /// Bytes that wait in memory for a commit to write them.
+    pub fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Bytes of whole records in the log, those still in memory included.
     pub fn bytes(&self) -> u64 {
         self.position(self.committed)
@@ -232,8 +251,7 @@ impl Log {
         }
         let end = self.written + self.buffer.len() as u64;
         if end > self.allocated {
-            // Reserved in large steps, so that most syncs have no new file length to write.
-            let allocated = end + (end / 4).clamp(GROW_MIN, GROW_MAX);
+            let allocated = end + GROW_BYTES;
             self.file
                 .allocate(allocated)
                 .map_err(|error| ("reserve space for", error))?;

@@ -153,6 +153,38 @@ fn what_is_rolled_back_or_never_committed_is_not_there() {
 }
 
 #[test]
+fn a_large_commit_goes_out_in_parts() {
+    on_both(|disk, dir| {
+        let (mut log, ..) = open(disk, dir);
+        for seq in 0..40 {
+            append(&mut log, seq, &[seq as u8; 3_000]);
+            if seq % 10 == 9 {
+                assert!(log.waiting() > 30_000);
+                log.commit_part(Durability::Durable).unwrap();
+                assert_eq!(log.waiting(), 0);
+            }
+        }
+        append(&mut log, 40, b"the rest");
+        assert_eq!(
+            log.commit(Durability::Durable).unwrap(),
+            Durability::Durable
+        );
+        drop(log);
+        let seqs: Vec<_> = open(disk, dir).2.into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(seqs, (0..=40).collect::<Vec<_>>());
+    });
+    let disk = SimDisk::new();
+    let (mut log, ..) = open(&disk, Path::new(DIR));
+    append(&mut log, 1, b"lost");
+    disk.fail_operation(1);
+    assert!(log.commit_part(Durability::Durable).is_err());
+    assert!(matches!(
+        log.commit(Durability::Durable),
+        Err(CommitError::Stopped)
+    ));
+}
+
+#[test]
 fn a_record_that_is_too_large_is_refused_and_leaves_no_trace() {
     let disk = SimDisk::new();
     let (mut log, ..) = open(&disk, Path::new(DIR));

@@ -41,6 +41,9 @@ fn run_script(disk: &dyn Disk) -> (u64, u64) {
                 log.append(entry, |out| out.extend(payload(submitted)))
                     .unwrap();
                 submitted += 1;
+                if commit == 5 && log.commit_part(Durability::Durable).is_err() {
+                    return (acknowledged, submitted);
+                }
             }
             let durability = match commit % 4 {
                 1 => Durability::Buffered,
