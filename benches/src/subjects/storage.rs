@@ -27,17 +27,20 @@ struct Form {
     calls: usize,
     /// Runs until both sides take a fresh file.
     runs_per_file: usize,
+    /// How often one measurement runs: what fresh memory costs varies, so it is averaged out.
+    repeats: usize,
 }
 
-/// Three times the bundled rows in batches, acknowledged when the operating system has them.
+/// All bundled rows in batches, acknowledged when the operating system has them.
 pub(super) fn buffered(setup: &Setup) -> Result<Pair> {
     pair(
         setup,
         Form {
             durability: Durability::Buffered,
             batch: 1_000,
-            calls: 12,
+            calls: 4,
             runs_per_file: 1,
+            repeats: 4,
         },
     )
 }
@@ -51,6 +54,7 @@ pub(super) fn durable_batch(setup: &Setup) -> Result<Pair> {
             batch: 1_000,
             calls: 1,
             runs_per_file: 8,
+            repeats: 1,
         },
     )
 }
@@ -64,6 +68,7 @@ pub(super) fn durable_single(setup: &Setup) -> Result<Pair> {
             batch: 1,
             calls: 20,
             runs_per_file: 25,
+            repeats: 1,
         },
     )
 }
@@ -91,13 +96,17 @@ fn pair(setup: &Setup, form: Form) -> Result<Pair> {
     };
     Ok(Pair {
         check: Box::new(|| Ok(())), // Done above: the baseline needs what it measured.
-        subject: run(subject, Stores::run),
-        baseline: run(baseline, Files::run),
+        subject: run(subject, Stores::run, form.repeats),
+        baseline: run(baseline, Files::run, form.repeats),
     })
 }
 
-fn run<T: 'static>(mut side: T, run: fn(&mut T, &mut Stopwatch) -> Result<()>) -> Run {
-    Box::new(move |watch| run(&mut side, watch))
+fn run<T: 'static>(
+    mut side: T,
+    run: fn(&mut T, &mut Stopwatch) -> Result<()>,
+    repeats: usize,
+) -> Run {
+    Box::new(move |watch| (0..repeats).try_for_each(|_| run(&mut side, watch)))
 }
 
 fn open_store(folder: &Path, dimension: usize, durability: Durability) -> Result<Cortica> {

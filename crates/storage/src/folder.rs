@@ -26,6 +26,25 @@ pub enum OpenMode {
     CreateIfMissing,
 }
 
+/// How a log is opened. An [`OpenMode`] alone will do: it becomes options with the default space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// Whether a store may be made where there is none.
+    pub mode: OpenMode,
+    /// How many bytes of disk space are reserved ahead of the records, 16 MiB by default. Most
+    /// syncs then have no new file length to write. Closing gives back what is not used.
+    pub reserve_bytes: u64,
+}
+
+impl From<OpenMode> for LogOptions {
+    fn from(mode: OpenMode) -> Self {
+        Self {
+            mode,
+            reserve_bytes: 16 << 20,
+        }
+    }
+}
+
 /// A store's folder, locked.
 #[derive(Debug)]
 pub(crate) struct Folder {

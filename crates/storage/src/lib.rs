@@ -40,7 +40,7 @@ mod scanner;
 pub use crate::check::{CheckReport, Damage, check};
 pub use crate::durability::{Durability, ParseDurabilityError};
 pub use crate::error::{AppendError, CommitError, OpenError};
-pub use crate::folder::OpenMode;
+pub use crate::folder::{LogOptions, OpenMode};
 pub use crate::log::{Log, Recovery};
 pub use crate::record::{Entry, FORMAT_VERSION, PAYLOAD_MAX, Record};
 

@@ -2,7 +2,7 @@
 
 use crate::durability::Durability;
 use crate::error::{AppendError, CommitError, OpenError};
-use crate::folder::{Folder, OpenMode, SEGMENT_HEADER_LEN, Segment, io_error};
+use crate::folder::{Folder, LogOptions, OpenMode, SEGMENT_HEADER_LEN, Segment, io_error};
 use crate::record::{
     ALIGNMENT, Entry, FORMAT_VERSION, HEADER_LEN, Header, KIND_MARK, PAYLOAD_MAX, Record,
 };
@@ -10,10 +10,6 @@ use crate::scanner::{Found as Scanned, Scanner};
 use cortica_env::{Disk, DiskFile, Open};
 use std::io;
 use std::path::Path;
-
-/// Space is reserved ahead in steps of this many bytes: most syncs then have no new file length to
-/// write. Closing gives back what is not used.
-const GROW_BYTES: u64 = 16 << 20;
 
 /// How much is copied at a time when the end of the log is written anew.
 const COPY_BYTES: usize = 1 << 20;
@@ -42,6 +38,7 @@ pub struct Log {
     /// File offset up to which the bytes are durable.
     durable: u64,
     allocated: u64,
+    reserve_bytes: u64,
     /// Bytes that follow `written`: first what was committed, then what was appended since.
     buffer: Vec<u8>,
     committed: usize,
@@ -61,9 +58,13 @@ impl Log {
     pub fn open(
         disk: &dyn Disk,
         dir: &Path,
-        mode: OpenMode,
+        options: impl Into<LogOptions>,
         mut visit: impl FnMut(Record<'_>) -> Result<(), String>,
     ) -> Result<(Log, Recovery), OpenError> {
+        let LogOptions {
+            mode,
+            reserve_bytes,
+        } = options.into();
         let folder = Folder::open(disk, dir, mode)?;
         let path = folder.segment_path();
         let (file, found) = match folder.open_segment(disk, Open::Write)? {
@@ -101,6 +102,7 @@ impl Log {
             written: end,
             durable: end,
             allocated,
+            reserve_bytes,
             buffer: Vec::new(),
             committed: 0,
             marked: found.marked,
@@ -251,7 +253,7 @@ impl Log {
         }
         let end = self.written + self.buffer.len() as u64;
         if end > self.allocated {
-            let allocated = end + GROW_BYTES;
+            let allocated = end + self.reserve_bytes;
             self.file
                 .allocate(allocated)
                 .map_err(|error| ("reserve space for", error))?;

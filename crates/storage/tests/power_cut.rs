@@ -7,12 +7,17 @@
 )]
 
 use cortica_env::{Disk, DiskFile, DiskLock, Keep, LockError, Open, Seed, SimDisk};
-use cortica_storage::{Durability, Entry, Log, OpenError, OpenMode};
+use cortica_storage::{Durability, Entry, Log, LogOptions, OpenError, OpenMode};
 use std::io;
 use std::path::Path;
 
 const DIR: &str = "/data/store";
 const SEEDS: u64 = 24;
+/// Little space ahead, so that the script has to reserve more now and then.
+const OPTIONS: LogOptions = LogOptions {
+    mode: OpenMode::CreateIfMissing,
+    reserve_bytes: 4_096,
+};
 
 /// About a sector, so that records share sectors and cross them.
 fn payload(seq: u64) -> Vec<u8> {
@@ -26,7 +31,7 @@ fn run_script(disk: &dyn Disk) -> (u64, u64) {
     let (mut acknowledged, mut submitted) = (0, 0);
     // Three sessions: the store is closed, reopened, and dropped on the way.
     for session in 0..3 {
-        let opened = Log::open(disk, Path::new(DIR), OpenMode::CreateIfMissing, |_| Ok(()));
+        let opened = Log::open(disk, Path::new(DIR), OPTIONS, |_| Ok(()));
         let Ok((mut log, _)) = opened else {
             return (acknowledged, submitted);
         };
@@ -66,7 +71,7 @@ fn run_script(disk: &dyn Disk) -> (u64, u64) {
 /// Opens what a power cut left and counts its records, which must be the first ones written.
 fn recovered(disk: &SimDisk, submitted: u64) -> Result<u64, OpenError> {
     let mut count = 0;
-    let opened = Log::open(disk, Path::new(DIR), OpenMode::CreateIfMissing, |record| {
+    let opened = Log::open(disk, Path::new(DIR), OPTIONS, |record| {
         assert_eq!(
             record.entry.seq, count,
             "a record is missing or out of order"
