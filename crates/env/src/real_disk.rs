@@ -64,7 +64,14 @@ impl Disk for RealDisk {
             .create(true)
             .truncate(false)
             .open(path);
-        let mut file = open.map_err(LockError::Io)?;
+        let (mut file, writable) = match open {
+            Ok(file) => (file, true),
+            // Who may only read can still keep writers away while doing so.
+            Err(error) if is_read_only(&error) => {
+                (File::open(path).map_err(|_| LockError::Io(error))?, false)
+            }
+            Err(error) => return Err(LockError::Io(error)),
+        };
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -79,11 +86,19 @@ impl Disk for RealDisk {
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
         // The number only helps the next opener's error message; the kernel holds the lock.
+        if !writable {
+            return Ok(Box::new(RealLock(file)));
+        }
         file.set_len(0)
             .and_then(|()| write!(file, "{}", std::process::id()))
             .map_err(LockError::Io)?;
         Ok(Box::new(RealLock(file)))
     }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
 }
 
 #[derive(Debug)]

@@ -48,6 +48,7 @@ struct State {
     next_file: u64,
     operations: u64,
     fault: Fault,
+    bytes_max: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -113,6 +114,12 @@ impl SimDisk {
         state.fault = Fault::From(state.operations + n + 1);
     }
 
+    /// Makes the disk this large, in bytes of file contents: what would not fit fails as on a full
+    /// disk.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.state().bytes_max = Some(bytes);
+    }
+
     /// How many changes a power cut could still undo.
     pub fn unsynced(&self) -> usize {
         self.state().pending.len()
@@ -175,6 +182,26 @@ impl State {
         match self.fault {
             Fault::Once(n) if self.operations == n => Err(io::Error::other("injected disk fault")),
             Fault::From(n) if self.operations >= n => Err(io::Error::other("the power is off")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a change that would make the files larger than the disk.
+    fn check_space(&self, change: &Change) -> io::Result<()> {
+        let (file, end) = match change {
+            Change::Write {
+                file,
+                offset,
+                bytes,
+            } => (file, offset + bytes.len() as u64),
+            Change::Len { file, len } => (file, *len),
+            Change::Name { .. } => return Ok(()),
+        };
+        let len = |file| self.live.bytes.get(file).map_or(0, Vec::len) as u64;
+        let grows = end.saturating_sub(len(file));
+        let used: u64 = self.live.bytes.keys().map(len).sum();
+        match self.bytes_max {
+            Some(max) if grows > 0 && used + grows > max => Err(io::ErrorKind::StorageFull.into()),
             _ => Ok(()),
         }
     }
@@ -429,7 +456,9 @@ impl SimFile {
         }
         let mut state = self.disk.state();
         state.operate()?;
-        state.change(change(self.file));
+        let change = change(self.file);
+        state.check_space(&change)?;
+        state.change(change);
         Ok(())
     }
 }

@@ -142,6 +142,25 @@ fn seeded_cuts_tear_writes_between_sectors() {
 }
 
 #[test]
+fn a_full_disk_refuses_growth_and_nothing_else() {
+    let disk = SimDisk::new();
+    disk.set_capacity(10);
+    let file = disk.open(Path::new("f"), Open::CreateNew).unwrap();
+    file.write_at(b"12345678", 0).unwrap();
+    let full = file.write_at(b"xyz", 8).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(
+        file.allocate(11).unwrap_err().kind(),
+        std::io::ErrorKind::StorageFull
+    );
+    file.write_at(b"xy", 8).unwrap();
+    file.write_at(b"over", 0).unwrap();
+    file.set_len(4).unwrap();
+    file.sync().unwrap();
+    assert_eq!(read_all(&disk, Path::new("f")), b"over");
+}
+
+#[test]
 fn faults_strike_where_they_were_put() {
     let disk = SimDisk::new();
     let file = disk.open(Path::new("f"), Open::CreateNew).unwrap();

@@ -3,6 +3,7 @@
 use crate::error::OpenError;
 use crate::folder::{Folder, OpenMode, SEGMENT_HEADER_LEN, Segment, io_error};
 use crate::record::{KIND_MARK, Record};
+use crate::recovery::Tail;
 use crate::scanner::{Found, Scanner};
 use cortica_env::{Disk, Open};
 use std::path::Path;
@@ -26,9 +27,10 @@ pub struct CheckReport {
     pub records: u64,
     /// Their bytes, headers included.
     pub bytes: u64,
-    /// Damage with whole records behind it, or a record that its reader refused.
+    /// Places that were durable once and are not whole now, or a record that its reader refused.
     pub damage: Vec<Damage>,
-    /// Bytes behind the last whole record: a commit that never finished, dropped at the next open.
+    /// Bytes behind the last whole record that the next open will drop or set aside: a commit that
+    /// never finished, or the last one before a crash, damaged since.
     pub tail_bytes: u64,
 }
 
@@ -83,9 +85,9 @@ pub fn check(
             }
             Found::Bad { why } => why.to_owned(),
         };
-        let used = scanner.used_until().map_err(read)?;
-        if used == offset || !scanner.resync().map_err(read)? {
-            report.tail_bytes = used - offset;
+        let tail = Tail::behind(&mut scanner).map_err(read)?;
+        if !tail.damaged || !scanner.resync().map_err(read)? {
+            report.tail_bytes = tail.used - offset;
             return Ok(report);
         }
         report.damage.push(Damage {

@@ -14,6 +14,13 @@ pub enum OpenError {
         /// The folder that was asked for.
         path: PathBuf,
     },
+    /// The store was made, but its log is gone or empty; put the file back from a copy, or remove
+    /// the folder to start anew.
+    #[error("the store's log {} is missing or empty; put it back from a copy", path.display())]
+    LogMissing {
+        /// The file that should be there.
+        path: PathBuf,
+    },
     /// The folder holds other files; choose an empty one, or one that does not exist yet.
     #[error("{} is not a store and not empty: it holds {found:?}", path.display())]
     NotAStore {

@@ -1,6 +1,7 @@
 //! The folder a log lives in.
 //!
 //! ```text
+//! STORE/cortica.store                says that the store was made: from then on it has a log
 //! STORE/lock                         held by the kernel while the store is open
 //! STORE/log/00000000000000000000.log a segment, named after the log position it starts at
 //! ```
@@ -15,6 +16,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
+const MARKER: &str = "cortica.store";
+const MARKER_TEXT: &[u8] = b"A Cortica store. Its log is in the folder beside this file.\n";
 const SEGMENT_MAGIC: [u8; 8] = *b"CORTLOG\n";
 
 /// Whether a store may be made where there is none.
@@ -49,6 +52,8 @@ impl From<OpenMode> for LogOptions {
 #[derive(Debug)]
 pub(crate) struct Folder {
     dir: PathBuf,
+    /// Whether the store was made before it was opened, so that it must have a log.
+    made: bool,
     #[expect(dead_code, reason = "held, not read: the lock ends with it")]
     lock: Box<dyn DiskLock>,
 }
@@ -74,11 +79,17 @@ pub(crate) fn io_error<'a>(
 impl Folder {
     /// Takes the lock of the store at `dir`, making the folder when `mode` allows it.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, mode: OpenMode) -> Result<Self, OpenError> {
+        let mut made = false;
         match disk.list(dir) {
             Ok(names) => {
-                let ours = |name: &String| name == "log" || name == "lock";
+                let ours = |name: &String| ["log", "lock", MARKER].contains(&name.as_str());
+                made = names.iter().any(|name| name == MARKER);
                 // A folder of somebody else's may well have a `log` in it.
                 if disk.open(&segment_path(dir), Open::Read).is_err() {
+                    if made {
+                        let path = segment_path(dir);
+                        return Err(OpenError::LogMissing { path });
+                    }
                     if let Some(found) = names.iter().find(|name| !ours(name)) {
                         let found = found.clone();
                         return Err(OpenError::NotAStore {
@@ -114,6 +125,7 @@ impl Folder {
         })?;
         Ok(Self {
             dir: dir.to_owned(),
+            made,
             lock,
         })
     }
@@ -165,6 +177,9 @@ impl Folder {
                         why: why.to_owned(),
                     });
                 }
+                if self.made {
+                    return Err(OpenError::LogMissing { path });
+                }
                 Ok(None)
             }
         }
@@ -196,6 +211,23 @@ impl Folder {
             }
         }
         Ok(file)
+    }
+
+    /// Remembers that the store was made, so that a log that is missing later is missed. Called
+    /// when the log is durable under its name.
+    pub(crate) fn mark_made(&self, disk: &dyn Disk) -> Result<(), OpenError> {
+        if self.made {
+            return Ok(());
+        }
+        let path = self.dir.join(MARKER);
+        let file = disk
+            .open(&path, Open::CreateNew)
+            .map_err(io_error("create", &path))?;
+        file.write_at(MARKER_TEXT, 0)
+            .and_then(|()| file.sync())
+            .map_err(io_error("write", &path))?;
+        disk.sync_dir(&self.dir)
+            .map_err(io_error("sync the folder", &self.dir))
     }
 }
 

@@ -35,14 +35,16 @@ mod error;
 mod folder;
 mod log;
 mod record;
+mod recovery;
 mod scanner;
 
 pub use crate::check::{CheckReport, Damage, check};
 pub use crate::durability::{Durability, ParseDurabilityError};
 pub use crate::error::{AppendError, CommitError, OpenError};
 pub use crate::folder::{LogOptions, OpenMode};
-pub use crate::log::{Log, Recovery};
+pub use crate::log::{Log, LogStats};
 pub use crate::record::{Entry, FORMAT_VERSION, PAYLOAD_MAX, Record};
+pub use crate::recovery::Recovery;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

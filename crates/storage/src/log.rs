@@ -6,13 +6,10 @@ use crate::folder::{Folder, LogOptions, OpenMode, SEGMENT_HEADER_LEN, Segment, i
 use crate::record::{
     ALIGNMENT, Entry, FORMAT_VERSION, HEADER_LEN, Header, KIND_MARK, PAYLOAD_MAX, Record,
 };
-use crate::scanner::{Found as Scanned, Scanner};
+use crate::recovery::{Found, Recovery, recover, set_aside, write_anew};
 use cortica_env::{Disk, DiskFile, Open};
 use std::io;
 use std::path::Path;
-
-/// How much is copied at a time when the end of the log is written anew.
-const COPY_BYTES: usize = 1 << 20;
 
 /// The buffer's memory that is kept from one commit to the next.
 const BUFFER_KEPT_MAX: usize = 32 << 20;
@@ -20,13 +17,16 @@ const BUFFER_KEPT_MAX: usize = 32 << 20;
 /// Under [`Durability::None`], records wait in memory until there are this many bytes of them.
 const UNWRITTEN_MAX: usize = 1 << 20;
 
-/// What opening a log found.
+/// What a log holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Whole records.
-    pub records: u64,
-    /// Bytes after the last whole record that were cut off: a commit that never finished.
-    pub dropped_tail_bytes: u64,
+#[non_exhaustive]
+pub struct LogStats {
+    /// Bytes of whole records, those still in memory included.
+    pub bytes: u64,
+    /// Bytes on disk, reserved space included.
+    pub file_bytes: u64,
+    /// Bytes in memory that no commit has written yet.
+    pub waiting_bytes: u64,
 }
 
 /// An open log. One process has it at a time; dropping it releases it.
@@ -53,7 +53,8 @@ pub struct Log {
 impl Log {
     /// Opens the log of the store at `dir`, showing every record to `visit` in order.
     ///
-    /// A torn tail is cut off and counted. Reads the log once; memory is bounded by the largest
+    /// A commit that never finished is cut off and counted; whole records in it are set aside in a
+    /// file beside the log. Reads the log once; memory is bounded by the largest
     /// record. When `visit` refuses a record, the log does not open and names it.
     pub fn open(
         disk: &dyn Disk,
@@ -82,12 +83,12 @@ impl Log {
                 (file, Found::nothing())
             }
         };
-        let (recovery, end) = (found.recovery, found.end);
-        if recovery.dropped_tail_bytes > 0 {
-            tracing::warn!(
-                bytes = recovery.dropped_tail_bytes,
-                "dropped an unfinished commit at the end of the log"
-            );
+        let aside = match found.whole_behind {
+            0 => None,
+            _ => Some(set_aside(disk, &*file, &path, &found)?),
+        };
+        let end = found.end;
+        if found.recovery.dropped_tail_bytes > 0 {
             // Left in place, the torn bytes could line up behind records written from now on.
             file.set_len(end).map_err(io_error("cut", &path))?;
         }
@@ -96,6 +97,7 @@ impl Log {
         let proven = SEGMENT_HEADER_LEN as u64 + found.proven;
         write_anew(&*file, proven, end).map_err(io_error("write", &path))?;
         file.sync().map_err(io_error("sync", &path))?;
+        folder.mark_made(disk)?;
         let allocated = file.len().map_err(io_error("measure", &path))?;
         let log = Log {
             file,
@@ -108,6 +110,11 @@ impl Log {
             marked: found.marked,
             stopped: false,
             folder,
+        };
+        let recovery = Recovery {
+            set_aside_records: found.whole_behind,
+            set_aside: aside,
+            ..found.recovery
         };
         Ok((log, recovery))
     }
@@ -181,7 +188,6 @@ impl Log {
         match done {
             Ok(()) => Ok(durability),
             Err((action, source)) => {
-                tracing::error!(action, %source, "the log failed; writing stops");
                 self.stopped = true;
                 self.buffer.clear();
                 self.committed = 0;
@@ -209,14 +215,13 @@ impl Log {
         self.buffer.len()
     }
 
-    /// Bytes of whole records in the log, those still in memory included.
-    pub fn bytes(&self) -> u64 {
-        self.position(self.committed)
-    }
-
-    /// Bytes the log takes on disk, reserved space included.
-    pub fn file_bytes(&self) -> u64 {
-        self.allocated.max(self.written)
+    /// What the log holds.
+    pub fn stats(&self) -> LogStats {
+        LogStats {
+            bytes: self.position(self.committed),
+            file_bytes: self.allocated.max(self.written),
+            waiting_bytes: self.buffer.len() as u64,
+        }
     }
 
     /// Writes and syncs all that was committed, returns reserved space, and releases the lock.
@@ -224,7 +229,8 @@ impl Log {
         self.rollback();
         self.commit(Durability::Durable)?;
         if !self.marked {
-            // Tells the next open that all before is durable and need not be written anew.
+            // Tells the next open that all before is durable and need not be written anew. It
+            // promises nothing to anybody, so a disk without room for it is no error.
             let mark = Entry {
                 space: 0,
                 kind: KIND_MARK,
@@ -232,7 +238,7 @@ impl Log {
                 seq: 0,
             };
             if self.append_record(mark, |_| ()).is_ok() {
-                self.commit(Durability::Durable)?;
+                let _ = self.commit(Durability::Durable);
             }
         }
         let trimmed = self.trim().and_then(|()| {
@@ -253,11 +259,17 @@ impl Log {
         }
         let end = self.written + self.buffer.len() as u64;
         if end > self.allocated {
-            let allocated = end + self.reserve_bytes;
-            self.file
-                .allocate(allocated)
-                .map_err(|error| ("reserve space for", error))?;
-            self.allocated = allocated;
+            let roomy = end + self.reserve_bytes;
+            self.allocated = match self.file.allocate(roomy) {
+                Ok(()) => roomy,
+                Err(error) if is_full(&error) => {
+                    // Nearly full: only what these records need.
+                    let tight = self.file.allocate(end);
+                    tight.map_err(|error| ("reserve space for", error))?;
+                    end
+                }
+                Err(error) => return Err(("reserve space for", error)),
+            };
         }
         self.file
             .write_at(&self.buffer, self.written)
@@ -299,93 +311,7 @@ impl Drop for Log {
     }
 }
 
-/// What recovery found.
-struct Found {
-    recovery: Recovery,
-    /// File offset behind the last whole record.
-    end: u64,
-    /// Log position up to which the records themselves prove the log durable.
-    proven: u64,
-    /// Whether the last record is a mark.
-    marked: bool,
-}
-
-impl Found {
-    fn nothing() -> Self {
-        let end = SEGMENT_HEADER_LEN as u64;
-        Self {
-            recovery: Recovery::default(),
-            end,
-            proven: 0,
-            marked: false,
-        }
-    }
-}
-
-/// Shows every record to `visit`.
-fn recover(
-    file: &dyn DiskFile,
-    position: u64,
-    path: &Path,
-    visit: &mut dyn FnMut(Record<'_>) -> Result<(), String>,
-) -> Result<Found, OpenError> {
-    let read = |error| io_error("read", path)(error);
-    let corrupt = |offset, why: String| OpenError::Corrupt {
-        path: path.to_owned(),
-        offset,
-        why,
-    };
-    let mut scanner = Scanner::new(file, SEGMENT_HEADER_LEN as u64, position).map_err(read)?;
-    let mut found = Found::nothing();
-    let (end_position, why) = loop {
-        let (offset, position) = (scanner.offset(), scanner.position());
-        match scanner.next().map_err(read)? {
-            Scanned::Record(record) => {
-                found.proven = found.proven.max(record.durable_to.min(position));
-                found.marked = record.entry.kind == KIND_MARK;
-                if !found.marked {
-                    found.recovery.records += 1;
-                    visit(record).map_err(|why| corrupt(offset, why))?;
-                }
-            }
-            Scanned::Newer { version } => {
-                return Err(OpenError::NewerFormat {
-                    path: path.to_owned(),
-                    found: u32::from(version),
-                    supported: u32::from(FORMAT_VERSION),
-                });
-            }
-            Scanned::Bad { why } => {
-                found.end = offset;
-                break (position, why);
-            }
-        }
-    };
-    let used = scanner.used_until().map_err(read)?;
-    found.recovery.dropped_tail_bytes = used - found.end;
-    // Records behind the bad place are an unfinished commit whose parts reached the disk out of
-    // order, unless one of them was written after the bad place had become durable.
-    while used > found.end && scanner.resync().map_err(read)? {
-        if let Scanned::Record(record) = scanner.next().map_err(read)?
-            && record.durable_to > end_position
-        {
-            return Err(corrupt(found.end, why.to_owned()));
-        }
-    }
-    Ok(found)
-}
-
-/// Reads the bytes from `from` to `to` and writes them where they are.
-fn write_anew(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<()> {
-    let mut buffer = vec![0; COPY_BYTES.min(to.saturating_sub(from) as usize)];
-    while from < to {
-        let len = buffer.len().min((to - from) as usize);
-        let read = file.read_at(&mut buffer[..len], from)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        file.write_at(&buffer[..read], from)?;
-        from += read as u64;
-    }
-    Ok(())
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -55,6 +55,16 @@ impl<'a> Scanner<'a> {
         self.origin.wrapping_add(self.offset)
     }
 
+    /// Moves to a file offset where something may start.
+    pub(crate) fn move_to(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// Moves on by the least distance between two records' starts.
+    pub(crate) fn step(&mut self) {
+        self.offset += ALIGNMENT;
+    }
+
     /// The record at the scanner's place, if there is one.
     pub(crate) fn next(&mut self) -> io::Result<Found<'_>> {
         let (offset, position) = (self.offset, self.position());
@@ -105,24 +115,22 @@ impl<'a> Scanner<'a> {
         }))
     }
 
-    /// Moves to the next whole record behind the scanner's place, and says whether there is one.
+    /// Moves to the first whole record at or behind the scanner's place, and says whether there is
+    /// one.
     pub(crate) fn resync(&mut self) -> io::Result<bool> {
-        loop {
-            self.offset += ALIGNMENT;
-            if self.offset + HEADER_LEN as u64 > self.file_len {
-                self.offset = self.file_len;
-                return Ok(false);
-            }
-            if self.bytes(self.offset, MAGIC.len())? != MAGIC {
-                continue;
-            }
+        while self.offset + HEADER_LEN as u64 <= self.file_len {
             let here = self.offset;
-            if matches!(self.next()?, Found::Record(_) | Found::Newer { .. }) {
+            if self.bytes(here, MAGIC.len())? == MAGIC {
+                let whole = matches!(self.next()?, Found::Record(_) | Found::Newer { .. });
                 self.offset = here;
-                return Ok(true);
+                if whole {
+                    return Ok(true);
+                }
             }
-            self.offset = here;
+            self.offset += ALIGNMENT;
         }
+        self.offset = self.file_len;
+        Ok(false)
     }
 
     /// The offset behind the last byte that is not zero, at or after the scanner's place.

@@ -75,24 +75,18 @@ fn records_come_back_in_order_with_their_positions() {
             let durability = [Durability::None, Durability::Buffered, Durability::Durable][seq % 3];
             assert_eq!(log.commit(durability).unwrap(), durability);
         }
-        let bytes = log.bytes();
+        let bytes = log.stats().bytes;
         assert!(
             positions
                 .windows(2)
                 .all(|pair| pair[0] < pair[1] && pair[1] % 8 == 0)
         );
-        assert!(log.file_bytes() > bytes);
+        assert!(log.stats().file_bytes > bytes);
         log.close().unwrap();
         let (log, recovery, seen) = open(disk, dir);
-        assert_eq!(
-            recovery,
-            Recovery {
-                records: 8,
-                dropped_tail_bytes: 0
-            }
-        );
+        assert_eq!((recovery.records, recovery.dropped_tail_bytes), (8, 0));
         let bytes = bytes + 56; // The mark that closing left.
-        assert_eq!(log.bytes(), bytes);
+        assert_eq!(log.stats().bytes, bytes);
         assert_eq!(seen.len(), 8);
         for (seq, payload) in seen {
             assert_eq!(payload, payloads[seq as usize]);
@@ -358,5 +352,54 @@ fn a_store_whose_making_was_interrupted_is_made_again() {
         log.commit(Durability::None).unwrap();
         log.close().unwrap();
         assert_eq!(open(&disk, dir).2.len(), 1);
+    }
+}
+
+#[test]
+fn a_log_that_went_missing_is_missed() {
+    for destroy in [0, 1, 2, 3] {
+        let (_folder, dir, path) = one_record_on_disk();
+        match destroy {
+            0 => fs::remove_file(&path).unwrap(),
+            1 => fs::remove_dir_all(dir.join("log")).unwrap(),
+            2 => fs::write(&path, "").unwrap(),
+            _ => fs::write(&path, [0; 4_096]).unwrap(),
+        }
+        for mode in [OpenMode::MustExist, OpenMode::CreateIfMissing] {
+            let error = refused(&RealDisk, &dir, mode);
+            assert!(
+                matches!(error, OpenError::LogMissing { .. }),
+                "{destroy}: {error}"
+            );
+        }
+        assert!(matches!(
+            check(&RealDisk, &dir, |_| Ok(())),
+            Err(OpenError::LogMissing { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_takes_what_still_fits() {
+    let disk = SimDisk::new();
+    disk.set_capacity(10_000);
+    let dir = Path::new(DIR);
+    let (mut log, ..) = open(&disk, dir);
+    let mut stored = 0;
+    loop {
+        append(&mut log, stored, &[7; 944]);
+        if log.commit(Durability::Durable).is_err() {
+            break;
+        }
+        stored += 1;
+    }
+    // Each record takes 1,000 bytes; the segment's header and the marker file take a few.
+    assert_eq!(stored, 9);
+    drop(log);
+    // Reading needs no space: not to open, not to close.
+    for _ in 0..3 {
+        let (log, _, seen) = open(&disk, dir);
+        assert_eq!(seen.len() as u64, stored);
+        log.close().unwrap();
     }
 }
