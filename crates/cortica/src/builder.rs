@@ -57,6 +57,13 @@ impl Builder {
         self
     }
 
+    /// Bytes of disk space reserved ahead of the log, 16 MiB by default; closing gives them back.
+    /// Most syncs then have no new file length to write.
+    pub fn reserve_bytes(mut self, reserve_bytes: u64) -> Self {
+        self.options.reserve_bytes = reserve_bytes;
+        self
+    }
+
     /// The instruction set of the kernels.
     pub fn isa(mut self, isa: Isa) -> Self {
         self.options.isa = isa;

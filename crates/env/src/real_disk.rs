@@ -85,13 +85,13 @@ impl Disk for RealDisk {
             }
             Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
         }
-        // The number only helps the next opener's error message; the kernel holds the lock.
-        if !writable {
-            return Ok(Box::new(RealLock(file)));
+        // The number only helps the next opener's error message; the kernel holds the lock. So it
+        // may fail, as it does on a full disk.
+        if writable {
+            let _ = file
+                .set_len(0)
+                .and_then(|()| write!(file, "{}", std::process::id()));
         }
-        file.set_len(0)
-            .and_then(|()| write!(file, "{}", std::process::id()))
-            .map_err(LockError::Io)?;
         Ok(Box::new(RealLock(file)))
     }
 }

@@ -7,9 +7,9 @@ use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };
 use cortica_simd::{self as simd, Isa, Rows};
-use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::iter::zip;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Rows scored before their scores are looked at: small enough for the scores and the rows of a
 /// block to stay in the second-level cache.
@@ -73,12 +73,16 @@ impl ExactIndex {
     /// Under cosine, a vector longer than 2^50 or shorter than 2^-50 is scaled by a power of two.
     /// Inserts wait until `visit` is done.
     pub fn lend(&self, visit: impl FnMut(Rows<'_>)) {
-        self.vectors
-            .read()
-            .rows
-            .runs()
-            .map(|(_, run)| run)
-            .for_each(visit);
+        self.read().rows.runs().map(|(_, run)| run).for_each(visit);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vectors> {
+        // Nothing that is done under the lock panics; should it, the rows before `len` are whole.
+        self.vectors.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vectors> {
+        self.vectors.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The vector's length, if it may enter.
@@ -289,7 +293,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn len(&self) -> usize {
-        self.vectors.read().rows.len()
+        self.read().rows.len()
     }
 
     fn check(&self, vector: &[f32]) -> Result<Checked, VectorError> {
@@ -297,7 +301,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn reserve(&self, additional: usize) -> Result<(), VectorError> {
-        self.vectors.write().rows.reserve(additional)
+        self.write().rows.reserve(additional)
     }
 
     fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError> {
@@ -309,7 +313,7 @@ impl VectorIndex for ExactIndex {
             });
         }
         let exponent = self.exponent(norm);
-        let mut vectors = self.vectors.write();
+        let mut vectors = self.write();
         let row = u32::try_from(vectors.rows.len())
             .ok()
             .filter(|&row| row < u32::MAX);
@@ -332,7 +336,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn vector(&self, row: Row) -> Option<Vec<f32>> {
-        let vectors = self.vectors.read();
+        let vectors = self.read();
         let kept = vectors.rows.row(row.get() as usize)?;
         Some(match vectors.exponents.get(&row.get()) {
             Some(&exponent) => scaled(kept, exponent),
@@ -371,7 +375,7 @@ impl VectorIndex for ExactIndex {
                 Vec::new()
             }));
         }
-        let vectors = self.vectors.read();
+        let vectors = self.read();
         let found = good
             .chunks(BLOCK_QUERIES)
             .flat_map(|block| self.search_block(&vectors, block));
@@ -382,7 +386,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn stats(&self) -> IndexStats {
-        let vectors = self.vectors.read();
+        let vectors = self.read();
         let norms = vectors.inverse_norms.len() * size_of::<f32>();
         let exponents = vectors.exponents.len() * size_of::<(u32, i32)>();
         IndexStats {

@@ -3,7 +3,7 @@
 use cortica_env::{Clock, Disk, RealDisk, SystemClock};
 use cortica_index::Metric;
 use cortica_simd::Isa;
-use cortica_storage::{Durability, OpenMode};
+use cortica_storage::{Durability, LogOptions, OpenMode};
 use std::sync::Arc;
 
 /// The vector space a store should have. Fixed once it was made.
@@ -65,6 +65,8 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// Whether a store may be made where there is none.
     pub mode: OpenMode,
+    /// Bytes of disk space reserved ahead of the log, given back by closing.
+    pub reserve_bytes: u64,
     /// The instruction set of the kernels.
     pub isa: Isa,
     /// Where "now" comes from.
@@ -81,6 +83,7 @@ impl Default for StoreOptions {
             space: None,
             durability: Durability::Durable,
             mode: OpenMode::CreateIfMissing,
+            reserve_bytes: LogOptions::from(OpenMode::CreateIfMissing).reserve_bytes,
             isa: Isa::best(),
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),

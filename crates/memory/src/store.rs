@@ -7,15 +7,15 @@ use crate::episode::{Episode, Memory};
 use crate::error::{AssociateError, OpenError, RecallError, StoreError};
 use crate::level::Activation;
 use crate::options::{SpaceInfo, StoreOptions};
-use crate::replay::{SPACE, replay};
+use crate::replay::{Replay, SPACE};
 use crate::space::{Agreed, Space, agree, check_spec};
 use crate::table::{EPISODES_MAX, Table};
 use cortica_env::{Clock, Timestamp};
 use cortica_index::{Checked, Query};
 use cortica_simd::Isa;
-use cortica_storage::{AppendError, CommitError, Durability, Entry, Log, Recovery};
+use cortica_storage::{AppendError, CommitError, Durability, Entry, Log, LogOptions, Recovery};
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::iter::zip;
 use std::path::Path;
 use std::sync::Arc;
@@ -90,17 +90,22 @@ impl MemoryStore {
         let span = tracing::info_span!("open_store", dir = %dir.display());
         let _entered = span.enter();
         check_spec(&options)?; // Before a folder is made for it.
-        let mut table = Table::default();
-        let mut space = None;
-        let (mut log, recovery) = Log::open(&*options.disk, dir, options.mode, |record| {
-            replay(
-                &record.entry,
-                record.payload,
-                options.isa,
-                &mut space,
-                &mut table,
-            )
+        let mut replay = Replay::into_memory(options.isa);
+        let log_options = LogOptions {
+            mode: options.mode,
+            reserve_bytes: options.reserve_bytes,
+        };
+        let (mut log, recovery) = Log::open(&*options.disk, dir, log_options, |record| {
+            replay.take(&record.entry, record.payload)
         })?;
+        if recovery.dropped_tail_bytes > 0 {
+            tracing::warn!(
+                bytes = recovery.dropped_tail_bytes,
+                set_aside = ?recovery.set_aside,
+                "dropped an unfinished commit at the end of the log"
+            );
+        }
+        let Replay { space, table, .. } = replay;
         let space = match agree(space, &options)? {
             Agreed::Space(space) => space,
             Agreed::New(info) => {
@@ -173,6 +178,7 @@ impl MemoryStore {
         let durability = match committed.map_err(Arc::new) {
             Ok(durability) => durability,
             Err(error) => {
+                tracing::error!(%error, "the log failed; writing stops");
                 let fail = |seq: Result<_, _>| seq.and(Err(StoreError::Log(error.clone())));
                 return admitted.into_iter().map(|one| fail(one.seq)).collect();
             }
@@ -265,36 +271,42 @@ impl MemoryStore {
         let table = self.table.read();
         let mut fresh = Vec::new();
         // What earlier ones of this batch did, which the table does not know yet.
-        let mut pending = std::collections::HashMap::new();
-        let mut answers: Vec<_> = associations
+        let mut pending = HashMap::new();
+        // Each answer, and whether it holds only once this batch is in the log.
+        let answers: Vec<_> = associations
             .iter()
             .map(|association| {
-                let link = resolve(&table, association)?;
+                let link = match resolve(&table, association) {
+                    Ok(link) => link,
+                    Err(error) => return (Err(error), false),
+                };
                 let key = (link.from, link.relation, link.to);
-                let answer = match pending.get(&key).copied().or_else(|| table.weight(&link)) {
-                    Some(weight) if weight == link.weight => return Ok(Associated::AlreadyThere),
+                let earlier = pending.get(&key).copied();
+                let answer = match earlier.or_else(|| table.weight(&link)) {
+                    Some(weight) if weight == link.weight => {
+                        return (Ok(Associated::AlreadyThere), earlier.is_some());
+                    }
                     Some(_) => Associated::Reweighted,
                     None => Associated::Added,
                 };
                 pending.insert(key, link.weight);
                 fresh.push(link);
-                Ok(answer)
+                (Ok(answer), true)
             })
             .collect();
         drop(table);
-        if let Err(error) = self.log_links(log.as_mut(), &fresh) {
-            for answer in &mut answers {
-                if matches!(answer, Ok(Associated::Added | Associated::Reweighted)) {
-                    *answer = Err(error.clone());
-                }
+        let logged = self.log_links(log.as_mut(), &fresh);
+        if logged.is_ok() {
+            let mut table = self.table.write();
+            for link in fresh {
+                table.link(link);
             }
-            return answers;
         }
-        let mut table = self.table.write();
-        for link in fresh {
-            table.link(link);
-        }
-        answers
+        let answers = answers.into_iter().map(|(answer, waits)| match &logged {
+            Err(error) if waits => Err(error.clone()),
+            _ => answer,
+        });
+        answers.collect()
     }
 
     /// The associations that start at an episode, by relation, then by the target's seq.
@@ -326,21 +338,21 @@ impl MemoryStore {
 
     /// What the store holds.
     pub fn stats(&self) -> Stats {
-        let log = self.log.lock();
+        let log = self.log.lock().as_ref().map(Log::stats).unwrap_or_default();
         let table = self.table.read();
         let index = self.space.as_ref().map(|space| space.index.stats());
         Stats {
             episodes: table.len() as u64,
             embedded: table.embedded() as u64,
             associations: table.links() as u64,
-            log_bytes: log.as_ref().map_or(0, Log::bytes),
-            file_bytes: log.as_ref().map_or(0, Log::file_bytes),
+            log_bytes: log.bytes,
+            file_bytes: log.file_bytes,
             vector_bytes: index.map_or(0, |index| index.bytes),
             next_seq: table.next_seq(),
             space: self.space.as_ref().map(|space| space.info.clone()),
             isa: self.isa,
             durability: self.durability,
-            recovery: self.recovery,
+            recovery: self.recovery.clone(),
         }
     }
 

@@ -2,12 +2,15 @@
 
 use crate::codec::Link;
 use crate::episode::Memory;
-use cortica_index::{Row, VectorIndex};
+use cortica_index::Row;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The most episodes a store can hold.
 pub(crate) const EPISODES_MAX: usize = u32::MAX as usize - 1;
+
+/// The highest seq a log may hold: far above what counting up can reach, far below the end.
+const SEQ_MAX: u64 = u64::MAX / 2;
 
 /// Episodes by place, id and row, and the links between them.
 #[derive(Debug, Default)]
@@ -110,16 +113,11 @@ impl Table {
             })
     }
 
-    /// Takes in an episode from the log; refuses one that the log cannot rightly hold.
-    pub(crate) fn replay(
-        &mut self,
-        memory: Memory,
-        embedding: Option<&[f32]>,
-        index: Option<&dyn VectorIndex>,
-    ) -> Result<(), String> {
-        if memory.seq < self.next_seq() {
+    /// Refuses an episode that the log cannot rightly hold at this place.
+    pub(crate) fn check_replayed(&self, memory: &Memory) -> Result<(), String> {
+        if memory.seq < self.next_seq() || memory.seq > SEQ_MAX {
             return Err(format!(
-                "episode {:?} has the used seq {}",
+                "episode {:?} has the seq {}",
                 memory.id, memory.seq
             ));
         }
@@ -129,16 +127,6 @@ impl Table {
         if self.len() >= EPISODES_MAX {
             return Err(format!("there are more than {EPISODES_MAX} episodes"));
         }
-        let row = match (embedding, index) {
-            (None, _) => None,
-            (Some(_), None) => return Err("an embedding without a vector space".to_owned()),
-            (Some(embedding), Some(index)) => {
-                Some(index.insert(embedding).map_err(|error| {
-                    format!("the embedding of episode {:?}: {error}", memory.id)
-                })?)
-            }
-        };
-        self.push(memory, row);
         Ok(())
     }
 

@@ -231,6 +231,22 @@ fn associations_are_logged_once_and_come_back() {
 }
 
 #[test]
+fn associations_whose_log_fails_are_all_refused() {
+    let disk = SimDisk::new();
+    let store = open(&disk, Metric::Cosine);
+    store.store(Episode::new("a", "")).unwrap();
+    store.store(Episode::new("b", "")).unwrap();
+    let there = Association::new("a", "b", 1);
+    store.associate_many(std::slice::from_ref(&there));
+    disk.power_off_after(0);
+    let new = Association::new("b", "a", 1);
+    let answers = store.associate_many(&[new.clone(), new.clone(), there, new.with_weight(0.5)]);
+    let refused: Vec<_> = answers.iter().map(Result::is_err).collect();
+    assert_eq!(refused, [true, true, false, true], "{answers:?}");
+    assert!(store.associations("b").is_empty());
+}
+
+#[test]
 fn a_batch_whose_log_fails_is_refused_whole_and_leaves_the_store_readable() {
     let disk = SimDisk::new();
     let store = open(&disk, Metric::Cosine);

@@ -19,6 +19,7 @@ fn options(disk: &SimDisk, space: Option<SpaceSpec>) -> StoreOptions {
     StoreOptions {
         space,
         disk: Arc::new(disk.clone()),
+        reserve_bytes: 4_096,
         ..StoreOptions::default()
     }
 }
@@ -337,4 +338,75 @@ fn check_counts_what_is_there_and_finds_planted_damage() {
         "{refused}"
     );
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "left as it was");
+}
+
+/// Logs whose checksums are right and whose records make no sense.
+#[test]
+fn check_refuses_exactly_what_open_refuses() {
+    use cortica_storage::{Entry, Log};
+    const SPACE: u16 = 1;
+    const EPISODE: u16 = 2;
+    const LINKS: u16 = 3;
+    let episode = |id: &str, embedding: &[f32]| {
+        let mut bytes: Vec<u8> = embedding
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        // Id, stored at 0, no time, empty text, no place, nobody, confidence 1, nothing else.
+        bytes.push(id.len() as u8);
+        bytes.extend(id.as_bytes());
+        bytes.extend([0, 0, 0, 0, 0]);
+        bytes.extend(1.0_f32.to_le_bytes());
+        bytes.extend([0, 0]);
+        bytes
+    };
+    let space = vec![0, 0];
+    let good = vec![
+        (SPACE, 2, 0, space.clone()),
+        (EPISODE, 2, 1, episode("a", &[1.0, 0.0])),
+    ];
+    let with = |more: (u16, u32, u64, Vec<u8>)| [good.clone(), vec![more]].concat();
+    let bad = [
+        with((SPACE, 2, 0, space.clone())),
+        vec![(SPACE, 0, 0, space.clone())],
+        vec![(SPACE, 4_000_000_000, 0, space.clone())],
+        vec![(SPACE, 2, 0, vec![7, 0])],
+        vec![(EPISODE, 2, 1, episode("a", &[1.0, 0.0]))],
+        with((EPISODE, 2, 2, episode("zero", &[0.0, 0.0]))),
+        with((EPISODE, 2, 2, episode("nan", &[f32::NAN, 0.0]))),
+        with((EPISODE, 3, 2, episode("wide", &[1.0; 3]))),
+        with((EPISODE, 2, 1, episode("used", &[1.0, 0.0]))),
+        with((EPISODE, 2, 0, episode("zeroth", &[1.0, 0.0]))),
+        with((EPISODE, 2, u64::MAX, episode("last", &[1.0, 0.0]))),
+        with((EPISODE, 2, 2, episode("a", &[1.0, 0.0]))),
+        with((EPISODE, 0, 2, episode("", &[]))),
+        with((LINKS, 0, 0, vec![1; 24])),
+        with((LINKS, 0, 0, vec![1; 23])),
+        with((99, 0, 0, vec![])),
+    ];
+    let is_sound = |records: &[(u16, u32, u64, Vec<u8>)], space: u32| {
+        let disk = SimDisk::new();
+        let dir = Path::new("store");
+        let (mut log, _) = Log::open(&disk, dir, OpenMode::CreateIfMissing, |_| Ok(())).unwrap();
+        for (kind, dimension, seq, payload) in records {
+            let (kind, dimension, seq) = (*kind, *dimension, *seq);
+            let entry = Entry {
+                space,
+                kind,
+                dimension,
+                seq,
+            };
+            log.append(entry, |out| out.extend(payload)).unwrap();
+        }
+        log.commit(Durability::Durable).unwrap();
+        drop(log);
+        let sound = check(&disk, dir).unwrap().is_sound();
+        assert_eq!(open(&disk, None).is_ok(), sound, "{records:?}");
+        sound
+    };
+    assert!(is_sound(&good, 0));
+    assert!(!is_sound(&good, 7));
+    for records in bad {
+        assert!(!is_sound(&records, 0), "{records:?}");
+    }
 }
