@@ -4,12 +4,15 @@
 //! show it a small bad example; reading the repository happens once, here.
 
 mod allowed;
+mod code;
 mod command;
 mod edges;
 mod fences;
 mod links;
+mod lints;
 mod manifests;
 mod readmes;
+mod required;
 mod sources;
 mod tree;
 
@@ -63,6 +66,9 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Finding>> {
     findings.extend(fences::check(&tree));
     findings.extend(command::check(&tree));
     findings.extend(links::check(&tree));
+    findings.extend(lints::check(&tree));
+    findings.extend(required::check(&tree));
     findings.sort();
+    findings.dedup(); // A file that several checks need is missing once.
     Ok(findings)
 }

@@ -1,7 +1,7 @@
 //! Errors in words, with what to do next.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Error;
@@ -73,6 +73,15 @@ fn after_open(error: &OpenError) -> Option<&'static str> {
         OpenError::Log(LogOpenError::Corrupt { .. }) => {
             "copy the folder, then list all damage with `cortica check --store DIR`"
         }
+        OpenError::Log(LogOpenError::Io { source, .. })
+            if matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            "make the folder and all in it writable, which even reading a store needs, or copy \
+             the store to a folder of your own"
+        }
         OpenError::SpaceMismatch { .. } => {
             "nothing was stored; give --store another folder, or vectors that belong to this one"
         }
@@ -92,4 +101,28 @@ fn after_npy(error: &NpyError) -> Option<&'static str> {
         NpyError::NotNpy => "save it with numpy.save(FILE, array)",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    fn next_after(kind: ErrorKind) -> Option<&'static str> {
+        let refused = LogOpenError::Io {
+            action: "lock the folder",
+            path: "store".into(),
+            source: io::Error::from(kind),
+        };
+        next_step(&Error::new(OpenError::from(refused)))
+    }
+
+    #[test]
+    fn a_folder_without_permission_has_a_next_step() {
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem] {
+            let next = next_after(kind).unwrap();
+            assert!(next.contains("writable") && next.contains("copy"), "{next}");
+        }
+        assert_eq!(next_after(ErrorKind::InvalidData), None);
+    }
 }

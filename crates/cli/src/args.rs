@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Say what a store holds and how large it is.
     #[command(after_help = EXIT_CODES)]
     Stats(StoreArgs),
-    /// Verify every checksum of a store without changing it.
+    /// Verify every checksum of a store; only the process id in its lock file changes.
     #[command(after_help = EXIT_CODES)]
     Check(StoreArgs),
     /// Measure storing and recalling on a data folder, and check the answers.
@@ -64,7 +64,8 @@ A line of JSON Lines is an object with the fields
   who                   list of texts
   embedding             list of numbers
   encoding_confidence   number from 0 to 1
-  metadata              object of texts, numbers, true and false
+  metadata              object of texts, numbers, true and false; every key once,
+                        whole numbers within 64 bits
 Only id and what are needed. An unknown field is an error, so that a misspelt one is not lost.
 
 With --json there is one line per batch, written after the batch was acknowledged:
@@ -84,7 +85,10 @@ The data folder holds
 Without gt100.u32 the exact neighbours of up to 200 queries are computed here, in f64.
 
 A result counts towards recall when its exact score is at least that of the k-th neighbour
-minus 1e-6. Rates named cpu are per second of processor time, all threads counted.";
+minus 1e-6. Rates named cpu are per second of processor time, all threads counted.
+
+The environment variable CORTICA_ISA (scalar, avx2, avx512, neon) has every command use other
+kernels than the best that the machine has.";
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
@@ -108,7 +112,8 @@ pub(crate) struct IngestArgs {
     /// row and type, rows counted in this file from 0.
     #[arg(long, value_name = "FILE.u32")]
     pub(crate) edges: Option<PathBuf>,
-    /// Rows per batch: one log write and one sync each.
+    /// Rows per batch: one sync each. A batch of JSON Lines also ends when its lines have come to
+    /// 32 MiB, so that memory stays bounded.
     #[arg(long, value_name = "N", default_value_t = 1_000,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) batch: u32,
@@ -136,7 +141,7 @@ pub(crate) struct RecallArgs {
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) k: u32,
     /// Leave out results that score below this.
-    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = finite)]
     pub(crate) threshold: Option<f32>,
 }
 
@@ -211,6 +216,14 @@ impl From<Metric> for cortica::Metric {
             Metric::Dot => Self::Dot,
             Metric::L2 => Self::L2,
         }
+    }
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        // A number too large for an f32 parses as infinity.
+        _ => Err("expected a finite number".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cortica check`: every checksum of a store, verified without changing it.
+//! `cortica check`: every checksum of a store, verified. Only the process id in the lock file changes.
 
 use serde_json::json;
 
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let tail = match report.tail_bytes {
         0 => "none".to_owned(),
         n => format!(
-            "{} of an unfinished write; the next opening drops them",
+            "{} of an unfinished commit; the next opening drops them",
             bytes(n)
         ),
     };

@@ -50,8 +50,10 @@ struct Last<'a> {
 pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let (mut source, remark) = Source::open(args)?;
     let edges = args.edges.as_deref().map(edges::read).transpose()?;
-    if let (Some(path), Some(edges), Some((rows, _))) = (&args.edges, &edges, source.shape()) {
-        edges::check_rows(path, edges, rows as u64)?;
+    if let (Some(path), Some(edges)) = (&args.edges, &edges)
+        && let Some(rows) = source.count_rows()?
+    {
+        edges::check_rows(path, edges, rows, "nothing was stored")?;
     }
     let mut target = Target::open(args)?;
     if let Some((_, dimension)) = source.shape() {
@@ -70,7 +72,13 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     summary.seconds = time.as_secs_f64();
     summary.rows_s = per_second(summary.stored, time).filter(|rate| *rate > 0.0);
     if let (Some(path), Some(edges)) = (&args.edges, &edges) {
-        edges::check_rows(path, edges, summary.rows)?;
+        let so_far = format!(
+            "no relation was stored; of the rows {} were stored, {} were there already, {} failed",
+            count(summary.stored),
+            count(summary.already_there),
+            count(summary.failed)
+        );
+        edges::check_rows(path, edges, summary.rows, &so_far)?;
         let batch = args.batch as usize;
         summary.edges = Some(edges::store(&target.memory, &source, edges, batch, out)?);
     }

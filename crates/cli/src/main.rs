@@ -34,7 +34,7 @@ use crate::output::{Hangup, Out, Outcome};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = Out::new(cli.json);
-    match run(&cli.command, &mut out) {
+    match machine::check_isa().and_then(|()| run(&cli.command, &mut out)) {
         Ok(outcome) => outcome.into(),
         // The reader of our output went away (`| head`): it has all it wanted.
         Err(error) if error.is::<Hangup>() => Outcome::Done.into(),

@@ -61,7 +61,7 @@ fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
     let recovery = match stats.recovery.dropped_tail_bytes {
         0 => format!("{} records, nothing dropped", count(stats.recovery.records)),
         dropped => format!(
-            "{} records; an unfinished write of {} at the end was dropped",
+            "{} records; an unfinished commit of {} at the end was dropped",
             count(stats.recovery.records),
             bytes(dropped)
         ),

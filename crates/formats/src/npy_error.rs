@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::regular::Refused;
 
-/// Why an npy file could not be read. Each case names what was found; nothing was read into the
-/// caller's buffer.
+/// Why an npy file could not be read. Each case names what was found, by the header's own word
+/// where one entry of the header is at fault; nothing was read into the caller's buffer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NpyError {
@@ -50,34 +50,36 @@ pub enum NpyError {
         why: &'static str,
     },
     /// Values of a type that is not read: convert with `array.astype('<f4')`.
-    #[error("the npy file holds values of type {found}; '<f4', '<f2' and '|i1' can be read")]
+    #[error("descr: got values of type {found}, expected '<f4', '<f2' or '|i1'")]
     Dtype {
         /// The `descr` entry, cut to a readable length.
         found: String,
     },
     /// Big-endian values: convert with `array.astype('<f4')`.
-    #[error("the npy file holds big-endian values ({found}); save it as little-endian '<f4'")]
+    #[error("descr: got big-endian values {found}, expected little-endian '<f4', '<f2' or '|i1'")]
     BigEndian {
         /// The `descr` entry.
         found: String,
     },
     /// Columns are contiguous instead of rows: save `numpy.ascontiguousarray(array)`.
-    #[error("the npy file is in Fortran order; save numpy.ascontiguousarray(array) instead")]
+    #[error(
+        "fortran_order: got True, expected False; save numpy.ascontiguousarray(array), not Fortran order"
+    )]
     FortranOrder,
     /// Not `rows x columns`.
-    #[error("the npy file holds a {found}-dimensional array; rows x columns (2) is needed")]
+    #[error("shape: got a {found}-dimensional array, expected rows x columns (2)")]
     Dimensions {
         /// How many dimensions the shape has.
         found: usize,
     },
     /// Rows without a single value.
-    #[error("the npy file claims {rows} rows of 0 columns")]
+    #[error("shape: got {rows} rows of 0 columns, expected at least 1 column")]
     NoColumns {
         /// Rows claimed.
         rows: u64,
     },
     /// The shape needs more bytes than a 64-bit file can have.
-    #[error("the npy header claims {rows} x {columns} values, more than any file can hold")]
+    #[error("shape: got {rows} x {columns}, expected no more values than an npy file can hold")]
     Oversized {
         /// Rows claimed.
         rows: u64,

@@ -114,6 +114,47 @@ fn other_layouts_are_refused_by_name() {
     refused_header(&header("'<f4'", "False", "(2, 0)"), "NoColumns");
 }
 
+/// Whoever saved the file knows the entries of its header by numpy's own words.
+#[test]
+fn refusals_name_the_header_entry() {
+    let message = |descr, fortran_order, shape| {
+        let bytes = npy(&header(descr, fortran_order, shape), &[0; 24]);
+        read_all(bytes).unwrap_err().to_string()
+    };
+    for (message, want) in [
+        (
+            message("'<i8'", "False", "(2, 3)"),
+            "descr: got values of type '<i8', expected '<f4'",
+        ),
+        (
+            message("[('a', '<f4')]", "False", "(2, 3)"),
+            "descr: got values of type a structure",
+        ),
+        (
+            message("'>f4'", "False", "(2, 3)"),
+            "descr: got big-endian values '>f4', expected ",
+        ),
+        (
+            message("'<f4'", "True", "(2, 3)"),
+            "fortran_order: got True, expected False",
+        ),
+        (
+            message("'<f4'", "False", "(6,)"),
+            "shape: got a 1-dimensional array, expected rows",
+        ),
+        (
+            message("'<f4'", "False", "(2, 0)"),
+            "shape: got 2 rows of 0 columns, expected ",
+        ),
+        (
+            message("'<f4'", "False", "(1152921504606846976, 768)"),
+            "shape: got 1152921504606846976 x 768, expected no more",
+        ),
+    ] {
+        assert!(message.starts_with(want), "{message}");
+    }
+}
+
 /// No claim costs memory: each of these would need far more than the machine has.
 #[test]
 fn claims_are_held_against_the_file() {

@@ -12,6 +12,8 @@ pub(crate) struct Tree {
     texts: BTreeMap<String, String>,
     /// Everything that exists, folders included; links may point to any of it.
     paths: BTreeSet<String>,
+    /// Files that exist and that git was not told of yet.
+    untracked: BTreeSet<String>,
 }
 
 impl Tree {
@@ -19,7 +21,7 @@ impl Tree {
     pub(crate) fn read(root: &Path) -> Result<Tree> {
         let listed = Command::new("git")
             .current_dir(root)
-            .args(["ls-files", "-z", "--cached", "--others"])
+            .args(["ls-files", "-t", "-z", "--cached", "--others"])
             .arg("--exclude-standard")
             .output()
             .context("cannot start git to list the repository's files")?;
@@ -30,13 +32,17 @@ impl Tree {
         );
         let names = String::from_utf8(listed.stdout).context("a file name is not UTF-8")?;
         let mut tree = Tree::default();
-        for name in names.split('\0').filter(|name| !name.is_empty()) {
+        // Each name follows a letter for its state (`?`: untracked) and a space.
+        for (state, name) in names.split('\0').filter_map(|entry| entry.split_once(' ')) {
             let path = root.join(name);
             if !path.is_file() {
                 continue; // Deleted, but not yet in the index.
             }
             let bytes = std::fs::read(&path).with_context(|| format!("cannot read {name}"))?;
             tree.insert(name, String::from_utf8(bytes).ok());
+            if state == "?" {
+                tree.untracked.insert(name.to_owned());
+            }
         }
         Ok(tree)
     }
@@ -49,6 +55,12 @@ impl Tree {
             tree.insert(path, Some((*text).to_owned()));
         }
         tree
+    }
+
+    /// Makes git forget a file of a made-up repository.
+    #[cfg(test)]
+    pub(crate) fn untrack(&mut self, path: &str) {
+        self.untracked.insert(path.to_owned());
     }
 
     fn insert(&mut self, path: &str, text: Option<String>) {
@@ -77,6 +89,11 @@ impl Tree {
     /// Whether `path` is a file or a folder of the repository.
     pub(crate) fn exists(&self, path: &str) -> bool {
         path.is_empty() || self.paths.contains(path)
+    }
+
+    /// Whether git was told of the file.
+    pub(crate) fn is_tracked(&self, path: &str) -> bool {
+        self.texts.contains_key(path) && !self.untracked.contains(path)
     }
 
     /// The folders under `crates/` which hold a manifest.
@@ -117,6 +134,8 @@ mod tests {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let tree = Tree::read(&root)?;
         assert!(tree.text("xtask/src/tidy/tree.rs").is_some());
+        assert!(tree.is_tracked("Cargo.toml"));
+        assert!(!tree.is_tracked("no such file"));
         assert!(
             tree.ending_in(".toml")
                 .any(|(path, _)| path == "Cargo.toml")

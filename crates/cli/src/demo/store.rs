@@ -10,7 +10,7 @@ use crate::bundle::{Bundle, Concept};
 use crate::folder;
 use crate::output::Out;
 
-/// Episodes or associations per batch: one log write and one sync each.
+/// Episodes or associations per batch: one sync each.
 const BATCH: usize = 512;
 
 /// What the first half of the demo did.
@@ -32,7 +32,7 @@ pub(crate) struct Reopened {
     pub(crate) bytes: u64,
 }
 
-/// Stores what is missing. A folder that holds anything else is refused and left alone.
+/// Stores what is missing. A folder that holds anything else is refused, and nothing is stored in it.
 pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stored> {
     let occupied = folder::is_occupied(dir)?;
     if occupied {
@@ -118,7 +118,7 @@ fn check_ours(memory: &Cortica, bundle: &Bundle, dir: &Path) -> anyhow::Result<(
     if strange > 0 || stats.associations > bundle.edges.rows() as u64 {
         bail!(
             "{} holds a store with {strange} episodes that are not the demo's, or were changed; \
-             it was left as it is. Choose another folder with --dir",
+             nothing was stored in it. Choose another folder with --dir",
             dir.display()
         );
     }

@@ -119,19 +119,36 @@ fn what_is_there(memory: &Cortica, offered: &Episode) -> There {
     };
     let stored = memory.embedding(&offered.id);
     let embedding = offered.embedding.as_deref();
-    let field = if !same(stored.as_deref(), embedding) {
-        if let Some(fault) = embedding.and_then(|embedding| fault(memory, embedding)) {
-            return There::Another(format!("embedding: {fault}"));
-        }
-        "embedding"
-    } else if there.what != offered.what {
-        "what"
-    } else {
+    let same_embedding = same(stored.as_deref(), embedding);
+    if !same_embedding && let Some(fault) = embedding.and_then(|values| fault(memory, values)) {
+        return There::Another(format!("embedding: {fault}"));
+    }
+    let differing: Vec<String> = [
+        ("id", *there.id == *offered.id),
+        ("what", there.what == offered.what),
+        ("when", there.when == offered.when),
+        ("place", there.place == offered.place),
+        ("who", there.who == offered.who),
+        ("embedding", same_embedding),
+        (
+            "encoding_confidence",
+            there.encoding_confidence == offered.encoding_confidence,
+        ),
+        ("metadata", there.metadata == offered.metadata),
+        ("stream", there.stream == offered.stream),
+    ]
+    .into_iter()
+    .filter(|(_, same)| !same)
+    .map(|(field, _)| format!("`{field}`"))
+    .collect();
+    if differing.is_empty() {
         return There::TheSame;
-    };
+    }
     There::Another(format!(
-        "id: `{}` is taken by an episode with another `{field}` (seq {}); give this one another id",
-        offered.id, there.seq
+        "id: `{}` is taken by an episode with another {} (seq {}); give this one another id",
+        offered.id,
+        differing.join(", "),
+        there.seq
     ))
 }
 
@@ -168,4 +185,69 @@ fn fault(memory: &Cortica, embedding: &[f32]) -> Option<VectorError> {
     }
     let zero = embedding.iter().all(|value| *value == 0.0);
     (zero && space.metric == Metric::Cosine).then_some(VectorError::ZeroVector)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cortica::{Confidence, Timestamp, Value};
+
+    fn full() -> Episode {
+        Episode::new("tea", "tea with Ada")
+            .with_when(Timestamp::from_micros(7))
+            .with_place("Kew")
+            .with_who("Ada")
+            .with_embedding(vec![1.0, 0.5])
+            .with_confidence(Confidence::new(0.5).unwrap())
+            .with_metadata("cups", Value::Int(2))
+            .with_stream("day")
+    }
+
+    fn offer(memory: &Cortica, episode: Episode) -> Answered {
+        let offered = Ok(episode);
+        store(memory, vec![Item { row: 0, offered }])
+    }
+
+    #[test]
+    fn every_field_that_differs_is_named() {
+        let memory = Cortica::builder().dimension(2).in_memory().unwrap();
+        assert_eq!(offer(&memory, full()).stored, 1);
+        assert_eq!(offer(&memory, full()).already_there, 1);
+        let bare = |change: fn(&mut Episode)| {
+            let mut episode = full();
+            change(&mut episode);
+            episode
+        };
+        for (changed, fields) in [
+            (bare(|e| e.what = String::new()), "`what`"),
+            (bare(|e| e.when = None), "`when`"),
+            (full().with_when(Timestamp::from_micros(8)), "`when`"),
+            (full().with_place("Kyoto"), "`place`"),
+            (full().with_who("Mari"), "`who`"),
+            (full().with_embedding(vec![1.0, 0.25]), "`embedding`"),
+            (bare(|e| e.embedding = None), "`embedding`"),
+            (
+                full().with_confidence(Confidence::FULL),
+                "`encoding_confidence`",
+            ),
+            (full().with_metadata("cups", Value::Int(3)), "`metadata`"),
+            (
+                full().with_metadata("cups", Value::Float(2.0)),
+                "`metadata`",
+            ),
+            (full().with_metadata("hot", Value::Bool(true)), "`metadata`"),
+            (full().with_stream("night"), "`stream`"),
+            (
+                full().with_stream("night").with_place("Kyoto"),
+                "`place`, `stream`",
+            ),
+        ] {
+            let answered = offer(&memory, changed);
+            let reason = &answered.failures[0].reason;
+            let wanted = format!("with another {fields} (seq 1)");
+            assert!(reason.contains(&wanted), "`{reason}` should say `{wanted}`");
+            assert_eq!((answered.stored, answered.already_there), (0, 0));
+        }
+        assert_eq!(memory.stats().episodes, 1);
+    }
 }

@@ -49,14 +49,20 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<U32Table> {
     U32Table::read(path, COLUMNS).with_context(|| path.display().to_string())
 }
 
-/// Holds the rows that the relations name against the number there are.
-pub(crate) fn check_rows(path: &Path, edges: &U32Table, rows: u64) -> anyhow::Result<()> {
+/// Holds the rows that the relations name against the number there are; `so_far` says what was
+/// stored when it turns out that they do not fit.
+pub(crate) fn check_rows(
+    path: &Path,
+    edges: &U32Table,
+    rows: u64,
+    so_far: &str,
+) -> anyhow::Result<()> {
     for (edge, ends) in edges.iter().enumerate() {
         for (end, row) in ["source", "destination"].into_iter().zip(ends) {
             if u64::from(*row) >= rows {
                 bail!(
                     "{}: edge {edge}: {end}: row {row} is not in the file, which has {rows} rows; \
-                     no relation was stored",
+                     {so_far}",
                     path.display()
                 );
             }

@@ -1,10 +1,12 @@
 //! One episode as a line of JSON.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use cortica::{Confidence, Episode, Timestamp, Value};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::when;
 
@@ -48,7 +50,7 @@ impl<'de> Visitor<'de> for EpisodeVisitor {
         let mut who: Option<Vec<String>> = None;
         let mut embedding: Option<Option<Vec<f32>>> = None;
         let mut confidence: Option<f32> = None;
-        let mut metadata: Option<BTreeMap<String, Value>> = None;
+        let mut metadata: Option<Metadata> = None;
         let mut stream: Option<Option<String>> = None;
         while let Some(field) = map.next_key::<String>()? {
             match FIELDS.iter().find(|known| **known == field).copied() {
@@ -73,7 +75,7 @@ impl<'de> Visitor<'de> for EpisodeVisitor {
         episode.place = place.flatten();
         episode.who = who.unwrap_or_default();
         episode.embedding = embedding.flatten();
-        episode.metadata = metadata.unwrap_or_default();
+        episode.metadata = metadata.map_or_else(BTreeMap::new, |Metadata(entries)| entries);
         episode.stream = stream.flatten();
         if let Some(confidence) = confidence {
             episode.encoding_confidence = Confidence::new(confidence).map_err(|error| {
@@ -122,11 +124,74 @@ impl Visitor<'_> for MomentVisitor {
     }
 
     fn visit_u64<E: Error>(self, micros: u64) -> Result<Moment, E> {
-        i64::try_from(micros).map(Moment).map_err(Error::custom)
+        let beyond = |_| Error::custom(format_args!("{micros} microseconds are beyond 64 bits"));
+        i64::try_from(micros).map(Moment).map_err(beyond)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Moment, E> {
         when::parse(text).map(Moment).map_err(Error::custom)
+    }
+}
+
+/// Metadata with every key named once.
+struct Metadata(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MetadataVisitor)
+    }
+}
+
+struct MetadataVisitor;
+
+impl<'de> Visitor<'de> for MetadataVisitor {
+    type Value = Metadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of texts, numbers, true and false")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Metadata, M::Error> {
+        let mut entries = BTreeMap::new();
+        while let Some(key) = map.next_key::<String>()? {
+            // As it is written: once a number has been read, an integer too large for 64 bits
+            // looks like any other float.
+            let written: Box<RawValue> = map.next_value()?;
+            let value = metadata_value(written.get())
+                .map_err(|why| Error::custom(format_args!("`{key}`: {why}")))?;
+            match entries.entry(key) {
+                Entry::Vacant(entry) => entry.insert(value),
+                Entry::Occupied(entry) => {
+                    let key = entry.key();
+                    return Err(Error::custom(format_args!("`{key}`: named twice")));
+                }
+            };
+        }
+        Ok(Metadata(entries))
+    }
+}
+
+fn metadata_value(written: &str) -> Result<Value, String> {
+    let broken = |error: serde_json::Error| {
+        let why = error.to_string();
+        // Its position counts from the start of the value, which nobody could place.
+        why.split(" at line ").next().unwrap_or_default().to_owned()
+    };
+    match written.as_bytes() {
+        b"true" => Ok(Value::Bool(true)),
+        b"false" => Ok(Value::Bool(false)),
+        [b'"', ..] => serde_json::from_str(written)
+            .map(Value::Text)
+            .map_err(broken),
+        [b'-' | b'0'..=b'9', digits @ ..] if digits.iter().all(u8::is_ascii_digit) => {
+            written.parse().map(Value::Int).map_err(|_| {
+                "a whole number beyond 64 bits; write it as text, or as a decimal".to_owned()
+            })
+        }
+        [b'-' | b'0'..=b'9', ..] => serde_json::from_str(written)
+            .map(Value::Float)
+            .map_err(broken),
+        _ => Err("expected text, true, false or a number".to_owned()),
     }
 }
 
@@ -183,5 +248,80 @@ mod tests {
             "field `metadata`",
         );
         refused("[1]", "an object with the fields of an episode");
+        refused(
+            r#"{"id":"a","what":"","when":18446744073709551615}"#,
+            "field `when`: 18446744073709551615 microseconds are beyond 64 bits",
+        );
+    }
+
+    #[test]
+    fn no_field_comes_twice() {
+        for (field, value) in [
+            ("id", r#""a""#),
+            ("what", r#""b""#),
+            ("when", "null"),
+            ("place", "null"),
+            ("who", "[]"),
+            ("embedding", "null"),
+            ("encoding_confidence", "1"),
+            ("metadata", "{}"),
+            ("stream", "null"),
+        ] {
+            let line = format!(r#"{{"{field}":{value},"{field}":{value}}}"#);
+            refused(&line, &format!("duplicate field `{field}`"));
+        }
+    }
+
+    fn metadata(written: &str) -> String {
+        format!(r#"{{"id":"a","what":"","metadata":{written}}}"#)
+    }
+
+    #[test]
+    fn metadata_is_refused_by_key() {
+        for value in ["null", "[1]", r#"{"y":1}"#] {
+            refused(
+                &metadata(&format!(r#"{{"x":{value}}}"#)),
+                "field `metadata`: `x`: expected text, true, false or a number at line 1",
+            );
+        }
+        for value in [
+            "9223372036854775808",
+            "-9223372036854775809",
+            "18446744073709551616",
+            "100000000000000000000000",
+        ] {
+            refused(
+                &metadata(&format!(r#"{{"n":{value}}}"#)),
+                "field `metadata`: `n`: a whole number beyond 64 bits",
+            );
+        }
+        refused(
+            &metadata(r#"{"a":1,"b":2,"\u0061":1}"#),
+            "field `metadata`: `a`: named twice",
+        );
+        refused(
+            &metadata(r#"{"n":1e999}"#),
+            "field `metadata`: `n`: number out of range at line 1",
+        );
+        refused(&metadata(r#"{"t":"\ud800"}"#), "field `metadata`: `t`: ");
+        refused(&metadata("7"), "field `metadata`: invalid type: integer");
+        refused(&metadata(r#"{"n":01}"#), "field `metadata`: ");
+    }
+
+    #[test]
+    fn metadata_numbers_keep_their_kind() {
+        for (written, value) in [
+            ("9223372036854775807", Value::Int(i64::MAX)),
+            ("-9223372036854775808", Value::Int(i64::MIN)),
+            ("1e3", Value::Float(1e3)),
+            ("1E+20", Value::Float(1e20)),
+            ("-2.5", Value::Float(-2.5)),
+            (r#""\n\"1""#, Value::Text("\n\"1".to_owned())),
+            (" true ", Value::Bool(true)),
+        ] {
+            let line = metadata(&format!(r#"{{"x":{written}}}"#));
+            let EpisodeLine(episode) = serde_json::from_str(&line).unwrap();
+            assert_eq!(episode.metadata.get("x"), Some(&value), "{written}");
+        }
     }
 }

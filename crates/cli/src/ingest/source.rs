@@ -1,12 +1,15 @@
 //! Where the items come from: rows of an npy file, or lines of JSON.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::Context;
 use cortica::{DIMENSION_MAX, Episode, VectorError};
 use cortica_formats::jsonl;
+use serde::de::IgnoredAny;
 
 use crate::advice::Usage;
 use crate::args::IngestArgs;
@@ -16,7 +19,11 @@ use crate::ingest::ids::Ids;
 use crate::ingest::line::EpisodeLine;
 use crate::vectors::Vectors;
 
-type Lines = jsonl::Reader<Box<dyn BufRead>, EpisodeLine>;
+/// Bytes of JSON Lines after which a batch is closed, however few its lines: what a batch takes in
+/// memory follows from them.
+const BATCH_LINE_BYTES_MAX: u64 = 32 << 20;
+
+type Lines = jsonl::Reader<Counted, EpisodeLine>;
 
 /// A file that is read batch after batch, never whole.
 pub(crate) enum Source {
@@ -30,6 +37,9 @@ pub(crate) enum Source {
     Lines {
         path: PathBuf,
         lines: Box<Lines>,
+        /// What has been read of the file.
+        bytes: Rc<Cell<u64>>,
+        batch_bytes_max: u64,
         next: u64,
         ids: Option<Vec<Option<String>>>,
     },
@@ -87,18 +97,55 @@ impl Source {
             let why = "--ids goes with FILE.npy; lines of JSON carry their own ids";
             return Err(Usage(why.to_owned()).into());
         }
-        let lines = Box::new(jsonl::Reader::new(reader));
         // Only edges ask for the id of a row that has gone by.
         let ids = args.edges.is_some().then(Vec::new);
-        Ok((
-            Self::Lines {
-                path,
-                lines,
-                next: 0,
-                ids,
-            },
-            None,
-        ))
+        Ok((Self::lines(path, reader, ids, BATCH_LINE_BYTES_MAX), None))
+    }
+
+    fn lines(
+        path: PathBuf,
+        reader: Box<dyn BufRead>,
+        ids: Option<Vec<Option<String>>>,
+        batch_bytes_max: u64,
+    ) -> Self {
+        let bytes = Rc::new(Cell::new(0));
+        let counted = Counted {
+            reader,
+            bytes: Rc::clone(&bytes),
+        };
+        Self::Lines {
+            path,
+            lines: Box::new(jsonl::Reader::new(counted)),
+            bytes,
+            batch_bytes_max,
+            next: 0,
+            ids,
+        }
+    }
+
+    /// How many rows there are, read from a file that does not say so by going through it; None
+    /// for what can be read only once.
+    pub(crate) fn count_rows(&self) -> anyhow::Result<Option<u64>> {
+        let path = match self {
+            Self::Npy { file, .. } => return Ok(Some(file.rows() as u64)),
+            Self::Lines { path, .. } => path,
+        };
+        if path == Path::new("-") {
+            return Ok(None);
+        }
+        let in_file = || path.display().to_string();
+        if !fs::metadata(path).with_context(in_file)?.is_file() {
+            return Ok(None); // A pipe with a name.
+        }
+        let file = File::open(path).with_context(in_file)?;
+        let mut rows = 0;
+        for line in jsonl::Reader::<_, IgnoredAny>::new(BufReader::new(file)) {
+            match line {
+                Err(error) if error.line().is_none() => return Err(error).with_context(in_file),
+                _ => rows += 1, // A line that cannot be read is a row as well.
+            }
+        }
+        Ok(Some(rows))
     }
 
     /// How many rows there are and how long each is, where the file says so.
@@ -123,7 +170,7 @@ impl Source {
         }
     }
 
-    /// The next items, at most `max` of them; none at the end.
+    /// The next items, at most `max` of them and fewer where lines are long; none at the end.
     pub(crate) fn next_batch(&mut self, max: usize) -> anyhow::Result<Vec<Item>> {
         match self {
             Self::Npy { file, ids, next } => {
@@ -142,10 +189,13 @@ impl Source {
             Self::Lines {
                 path,
                 lines,
+                bytes,
+                batch_bytes_max,
                 next,
                 ids,
             } => {
                 let mut items = Vec::new();
+                let full = bytes.get() + *batch_bytes_max;
                 for line in lines.by_ref().take(max) {
                     let offered = match line {
                         Ok(EpisodeLine(episode)) => Ok(episode),
@@ -162,6 +212,9 @@ impl Source {
                         offered,
                     });
                     *next += 1;
+                    if bytes.get() >= full {
+                        break;
+                    }
                 }
                 Ok(items)
             }
@@ -175,5 +228,66 @@ impl Source {
             Self::Npy { file, ids, .. } => (row < file.rows()).then(|| ids.id(row)),
             Self::Lines { ids, .. } => ids.as_ref()?.get(row)?.clone(),
         }
+    }
+}
+
+/// A reader that tells how far it has been read.
+pub(crate) struct Counted {
+    reader: Box<dyn BufRead>,
+    bytes: Rc<Cell<u64>>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.bytes.set(self.bytes.get() + read as u64);
+        Ok(read)
+    }
+}
+
+impl BufRead for Counted {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, used: usize) {
+        self.reader.consume(used);
+        self.bytes.set(self.bytes.get() + used as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_long_lines_ends_early() {
+        let line = |id: &str, length: usize| {
+            let what = "x".repeat(length);
+            format!("{{\"id\":\"{id}\",\"what\":\"{what}\"}}\n")
+        };
+        let text = [
+            line("a", 10),
+            line("b", 10),
+            line("c", 500), // Passes the 200 bytes that a batch may have, and is kept whole.
+            line("d", 10),
+            "\n".repeat(300), // Nothing is kept of blank lines, yet a batch is never empty.
+            line("e", 300),
+            line("f", 10),
+            line("g", 10),
+            line("h", 10),
+        ];
+        let reader = Box::new(io::Cursor::new(text.concat()));
+        let mut source = Source::lines("-".into(), reader, None, 200);
+        let mut batches = Vec::new();
+        loop {
+            let items = source.next_batch(3).unwrap();
+            if items.is_empty() {
+                break;
+            }
+            let ids = items.into_iter().map(|item| item.offered.unwrap().id);
+            batches.push(ids.collect::<String>());
+        }
+        assert_eq!(batches, ["abc", "de", "fgh"]);
     }
 }
