@@ -10,7 +10,10 @@
 
 mod common;
 
-use common::{Folder, cortica, refused, stats};
+use std::io::Write;
+use std::process::Stdio;
+
+use common::{Folder, command, cortica, refused, stats};
 
 #[test]
 fn ids_of_no_and_of_too_many_bytes() {
@@ -76,16 +79,11 @@ fn results_that_cannot_be_asked_for() {
             &["-k"],
         );
     }
-    let args = [
-        "recall",
-        "--store",
-        &store,
-        "--like",
-        "0",
-        "--threshold",
-        "nan",
-    ];
-    refused(&store, &args, 1, &["threshold"]);
+    for threshold in ["nan", "inf", "-inf", "1e39", "high"] {
+        let threshold = format!("--threshold={threshold}");
+        let args = ["recall", "--store", &store, "--like", "0", &threshold];
+        refused(&store, &args, 2, &["--threshold", "finite"]);
+    }
     refused(
         &store,
         &["recall", "--store", &store, "--like", "nobody"],
@@ -127,6 +125,18 @@ fn lines_that_are_no_episode() {
         (
             r#"{"id":"a","what":"x","encoding_confidence":2}"#,
             &["line 1", "`encoding_confidence`", "2"],
+        ),
+        (
+            r#"{"id":"a","what":"x","metadata":{"k":null}}"#,
+            &["line 1", "`metadata`", "`k`", "expected text"],
+        ),
+        (
+            r#"{"id":"a","what":"x","metadata":{"k":1,"k":2}}"#,
+            &["line 1", "`metadata`", "`k`", "twice"],
+        ),
+        (
+            r#"{"id":"a","what":"x","metadata":{"k":9223372036854775808}}"#,
+            &["line 1", "`metadata`", "`k`", "64 bits"],
         ),
         ("{\"id\":", &["line 1"]),
         ("\u{1}", &["line 1"]),
@@ -192,4 +202,62 @@ fn ids_and_relations_that_do_not_fit_the_rows() {
         .says(&["third"]);
     let lines = folder.write("line.jsonl", "{\"id\":\"l\",\"what\":\"\"}\n");
     cortica(&["ingest", &lines, "--ids", &ids, "--store", &store]).failed(2, &["--ids"]);
+}
+
+#[test]
+fn a_changed_field_is_no_resume() {
+    let folder = Folder::new();
+    let store = folder.path("store");
+    let write = |line: &str| folder.write("line.jsonl", line);
+    let file = write(r#"{"id":"a","what":"x","place":"Kew","metadata":{"k":1}}"#);
+    cortica(&["ingest", &file, "--store", &store]).ok();
+    for (line, fields) in [
+        (
+            r#"{"id":"a","what":"x","place":"Kew"}"#,
+            "another `metadata` (",
+        ),
+        (
+            r#"{"id":"a","what":"x","stream":"s","metadata":{"k":1}}"#,
+            "another `place`, `stream` (",
+        ),
+    ] {
+        let file = write(line);
+        refused(&store, &["ingest", &file, "--store", &store], 1, &[fields]);
+    }
+}
+
+#[test]
+fn relations_beyond_the_lines_are_refused_before_anything_is_stored() {
+    let folder = Folder::new();
+    let store = folder.path("store");
+    // Three rows, for a line that cannot be read is a row too; a blank one is not.
+    let text = "{\"id\":\"a\",\"what\":\"\"}\n\nnope\n{\"id\":\"b\",\"what\":\"\"}\n";
+    let lines = folder.write("lines.jsonl", text);
+    let edges = folder.u32s("edges.u32", &[0, 2, 5, 0, 3, 5]);
+    let args = ["ingest", &lines, "--edges", &edges, "--store", &store];
+    cortica(&args).failed(1, &["edge 1", "row 3", "3 rows", "nothing was stored"]);
+    assert!(!std::path::Path::new(&store).exists());
+
+    // What comes through a pipe is seen once only: the error says what became of the rows.
+    let mut child = command(&["ingest", "-", "--edges", &edges, "--store", &store])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let rows = "no relation was stored; of the rows 2 were stored, 0 were there already, 1 failed";
+    assert!(said.contains("edge 1") && said.contains(rows), "{said}");
+    assert_eq!(stats(&store)["episodes"], 2);
+    assert_eq!(stats(&store)["associations"], 0);
+
+    // Within the lines they are stored.
+    folder.u32s("edges.u32", &[0, 2, 5]);
+    let run = cortica(&args).failed(1, &["row 1: line 3"]);
+    run.says(&["2 were there already", "relations: 1 stored"]);
 }

@@ -157,3 +157,39 @@ fn a_wrong_truth_is_seen() {
     folder.npy("data/q.npy", 4, &rows[..16]);
     cortica(&["bench", "--data", &data]).failed(1, &["q.npy", "dimension"]);
 }
+
+#[test]
+fn a_row_that_the_store_refuses_is_nobodys_neighbour() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("data")).unwrap();
+    let data = folder.path("data");
+    let mut rows = clustered(50, 8, 1);
+    rows[7 * 8..8 * 8].fill(0.0);
+    folder.npy("data/X.npy", 8, &rows);
+    folder.npy("data/q.npy", 8, &rows[..3 * 8]);
+    // The second query means the row that is not there.
+    folder.write("data/queries.tsv", "0\tlemma\t0\n1\tlemma\t7\n");
+    let run = || {
+        let run = cortica(&["bench", "--data", &data, "--json"]);
+        let report = run.ok().json().remove(0);
+        for depth in ["recall_at_10", "recall_at_100", "hit_at_10"] {
+            assert_eq!(report["exact"][depth], 1.0, "{depth}");
+        }
+        let why = skipped(&report, "rows").unwrap();
+        assert!(why.contains("1 of 50") && why.contains("row 7"), "{why}");
+    };
+    run();
+    // A truth that is brought along may name the row, first or last.
+    for zero_first in [false, true] {
+        let nearest = |query: &[f32]| {
+            let ranked = cortica_testkit::brute_force(&rows, 8, query, 50);
+            let mut ranked: Vec<u32> = ranked.into_iter().map(|(row, _)| row as u32).collect();
+            ranked.retain(|row| *row != 7);
+            ranked.insert(if zero_first { 0 } else { 49 }, 7);
+            ranked
+        };
+        let truth: Vec<u32> = rows[..3 * 8].chunks(8).flat_map(nearest).collect();
+        folder.u32s("data/gt100.u32", &truth);
+        run();
+    }
+}

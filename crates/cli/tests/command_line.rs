@@ -103,3 +103,27 @@ fn a_reader_that_leaves_does_not_stop_an_ingest() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(stats(&store)["episodes"], 3_000);
 }
+
+#[test]
+fn kernels_that_cannot_run_are_refused() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let lacking = cortica::Isa::ALL
+        .into_iter()
+        .find(|isa| !isa.is_available());
+    let lacking = lacking.map(|isa| isa.to_string());
+    for name in [Some("axv2".to_owned()), lacking].into_iter().flatten() {
+        let mut command = command(&["stats", "--store", &store]);
+        let output = command.env("CORTICA_ISA", &name).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr);
+        for word in ["CORTICA_ISA", &name, "available here: scalar"] {
+            assert!(said.contains(word), "{said}");
+        }
+    }
+    for name in ["scalar", ""] {
+        let mut command = command(&["stats", "--store", &store]);
+        let output = command.env("CORTICA_ISA", name).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "`{name}`");
+    }
+}

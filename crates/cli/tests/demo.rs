@@ -106,7 +106,8 @@ fn an_interrupted_demo_is_completed_and_a_strange_store_refused() {
     let line = folder.write("mine.jsonl", r#"{"id":"mine","what":"my own memory"}"#);
     cortica(&["ingest", &line, "--store", &dir]).ok();
     let before = stats(&dir);
-    cortica(&["demo", "--dir", &dir]).failed(1, &["not the demo's", "--dir"]);
+    cortica(&["demo", "--dir", &dir])
+        .failed(1, &["not the demo's", "nothing was stored in it", "--dir"]);
     assert_eq!(stats(&dir), before);
     let other = folder.small_store("other");
     let before = stats(&other);

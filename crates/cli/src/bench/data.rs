@@ -1,5 +1,6 @@
 //! A data folder: rows, queries, and what the right answers are.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
@@ -31,6 +32,17 @@ pub(crate) struct Data {
     /// The source row of each query, where `queries.tsv` is there and names one.
     pub(crate) sources: Option<Vec<Option<usize>>>,
     neighbours: Option<U32Table>,
+    /// Rows that the store refused: they are nobody's neighbours.
+    left_out: HashSet<usize>,
+}
+
+/// What there is to find for a query among its k nearest rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nearest {
+    /// The exact score of the last of them.
+    pub(crate) kth: f64,
+    /// How many they are: k, or fewer where fewer are stored or known.
+    pub(crate) count: usize,
 }
 
 impl Data {
@@ -60,6 +72,7 @@ impl Data {
             queries,
             sources,
             neighbours,
+            left_out: HashSet::new(),
         })
     }
 
@@ -88,30 +101,48 @@ impl Data {
             .map_or(0.0, |row| cosine(&self.queries[query], row)))
     }
 
-    /// For each of the first queries the exact score of its k-th neighbour, for each of `ks`.
-    /// A k beyond the neighbours that are known gives None.
-    pub(crate) fn kth_scores(&mut self, ks: [usize; 2]) -> anyhow::Result<Vec<[Option<f64>; 2]>> {
-        let n = self.count();
-        match self.neighbours.take() {
-            None => self.brute_force(ks),
-            Some(table) => {
-                let mut kths = Vec::with_capacity(self.queries.len());
-                for query in 0..self.queries.len() {
-                    let row = table.row(query);
-                    let mut kth = [None; 2];
-                    for (kth, k) in kth.iter_mut().zip(ks) {
-                        if let Some(row) = row.get(k.min(n) - 1) {
-                            *kth = Some(self.score(query, *row as usize)?);
-                        }
-                    }
-                    kths.push(kth);
-                }
-                Ok(kths)
-            }
+    /// Takes rows that the store refused out of the truth: no recall can find them.
+    pub(crate) fn leave_out(&mut self, rows: HashSet<usize>) {
+        for source in self.sources.iter_mut().flatten() {
+            *source = source.filter(|row| !rows.contains(row));
         }
+        self.left_out = rows;
     }
 
-    fn brute_force(&mut self, ks: [usize; 2]) -> anyhow::Result<Vec<[Option<f64>; 2]>> {
+    /// What there is to find for each of the first queries, for each of `ks`. A k beyond the
+    /// neighbours that the folder names gives None.
+    pub(crate) fn nearest(&mut self, ks: [usize; 2]) -> anyhow::Result<Vec<[Option<Nearest>; 2]>> {
+        let Some(table) = self.neighbours.take() else {
+            return self.brute_force(ks);
+        };
+        let n = self.count();
+        let stored = n - self.left_out.len();
+        let mut all = Vec::with_capacity(self.queries.len());
+        for query in 0..self.queries.len() {
+            let named = table.row(query);
+            let known: Vec<usize> = named
+                .iter()
+                .map(|row| *row as usize)
+                .filter(|row| !self.left_out.contains(row))
+                .collect();
+            let mut nearest = [None; 2];
+            for (nearest, k) in nearest.iter_mut().zip(ks) {
+                if named.len() < k.min(n) && known.len() < k.min(stored) {
+                    continue;
+                }
+                let count = k.min(known.len());
+                let kth = match count.checked_sub(1) {
+                    Some(last) => self.score(query, known[last])?,
+                    None => 0.0, // All that the folder names were refused.
+                };
+                *nearest = Some(Nearest { kth, count });
+            }
+            all.push(nearest);
+        }
+        Ok(all)
+    }
+
+    fn brute_force(&mut self, ks: [usize; 2]) -> anyhow::Result<Vec<[Option<Nearest>; 2]>> {
         let (n, d) = (self.count(), self.dimension());
         let affordable = BRUTE_WORK_MAX / n.saturating_mul(d).max(1);
         let judged = affordable
@@ -120,13 +151,26 @@ impl Data {
         let mut best = vec![Best::new(K_MAX); judged];
         for from in (0..n).step_by(BLOCK_ROWS) {
             let rows = self.read(from, BLOCK_ROWS)?;
+            let rows: Vec<Vec<f32>> = (from..)
+                .zip(rows)
+                .filter(|(row, _)| !self.left_out.contains(row))
+                .map(|(_, values)| values)
+                .collect();
             for (best, query) in best.iter_mut().zip(&self.queries) {
                 for row in &rows {
                     best.offer(cosine(query, row));
                 }
             }
         }
-        Ok(best.iter().map(|best| ks.map(|k| best.kth(k))).collect())
+        let stored = n - self.left_out.len();
+        let nearest = |best: &Best, k: usize| {
+            let count = k.min(stored);
+            best.kth(k).map(|kth| Nearest { kth, count })
+        };
+        Ok(best
+            .iter()
+            .map(|best| ks.map(|k| nearest(best, k)))
+            .collect())
     }
 }
 

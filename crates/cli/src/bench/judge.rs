@@ -3,7 +3,7 @@
 use anyhow::bail;
 use cortica::{Cortica, Cue, Recalled};
 
-use crate::bench::data::{Data, K_MAX};
+use crate::bench::data::{Data, K_MAX, Nearest};
 use crate::bench::measure::{BATCHES, K, cue};
 use crate::bench::report::{Exact, Skipped};
 use crate::output::Out;
@@ -26,8 +26,8 @@ pub(crate) fn judge(
             "computing the truth"
         },
     );
-    let kths = data.kth_scores([K, K_MAX])?;
-    let (asked, judged) = (data.queries.len(), kths.len());
+    let nearest = data.nearest([K, K_MAX])?;
+    let (asked, judged) = (data.queries.len(), nearest.len());
     if !brought {
         let why = format!(
             "no gt100.u32: the neighbours of the first {judged} of {asked} queries were computed \
@@ -49,13 +49,12 @@ pub(crate) fn judge(
         progress.advance(queries.len() as u64);
     }
     let mut recall_at = |depth: usize, answers: &[Vec<Recalled>]| -> anyhow::Result<Option<f64>> {
-        let k = [K, K_MAX][depth].min(data.count());
         let mut sum = 0.0;
-        for (query, kth) in kths.iter().enumerate() {
-            let Some(kth) = kth[depth] else {
+        for (query, nearest) in nearest.iter().enumerate() {
+            let Some(Nearest { kth, count }) = nearest[depth] else {
                 return Ok(None);
             };
-            let mut rows = Vec::with_capacity(k);
+            let mut rows = Vec::with_capacity(answers[query].len());
             for recalled in &answers[query] {
                 rows.push(row_of(recalled)?);
             }
@@ -63,7 +62,7 @@ pub(crate) fn judge(
             rows.dedup();
             let scores: Result<Vec<f64>, _> =
                 rows.into_iter().map(|row| data.score(query, row)).collect();
-            sum += share_found(&scores?, kth, k);
+            sum += share_found(&scores?, kth, count);
         }
         Ok(Some(sum / judged as f64))
     };
@@ -105,7 +104,7 @@ fn hits(data: &Data, answers: &[Vec<Recalled>], skipped: &mut Vec<Skipped>) -> O
         .filter_map(|(source, answer)| Some(((*source)?, answer)))
         .collect();
     if meant.is_empty() {
-        skip("queries.tsv names no source row that X.npy has");
+        skip("queries.tsv names no source row that is stored");
         return None;
     }
     let hit = |(source, answer): &&(usize, &Vec<Recalled>)| {

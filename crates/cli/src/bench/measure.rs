@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use cortica::{Cortica, Cue, Durability, Episode, Metric, Recalled};
+use cortica::{Cortica, Cue, Durability, Episode, Metric, Recalled, StoreError};
 
 use crate::bench::data::{BLOCK_ROWS, Data};
 use crate::bench::judge::judge;
@@ -118,18 +118,23 @@ fn store(
         for (row, answer) in (from..).zip(answers) {
             match answer {
                 Ok(_) => stored += 1,
-                Err(error) => refused.push((row, error)),
+                Err(error @ StoreError::Embedding(_)) => refused.push((row, error)),
+                // Not the row's fault: without it the rest would be judged as if it were all.
+                Err(error) => return Err(error).with_context(|| format!("X.npy: row {row}")),
             }
         }
         progress.advance(count as u64);
     }
+    data.leave_out(refused.iter().map(|(row, _)| *row).collect());
     let rows_refused = refused.len();
     if let Some((row, error)) = refused.into_iter().next() {
         if stored == 0 {
             return Err(anyhow::Error::new(error).context("no row was stored"));
         }
-        let why =
-            format!("{rows_refused} of {n} rows were refused, the first is row {row}: {error}");
+        let why = format!(
+            "{rows_refused} of {n} rows were refused and are left out of the truth, the first is \
+             row {row}: {error}"
+        );
         skipped.push(Skipped { part: "rows", why });
     }
     Ok(per_second(stored, taken))

@@ -142,6 +142,7 @@ pub(crate) fn segment(store: &str) -> PathBuf {
     let mut segments: Vec<PathBuf> = std::fs::read_dir(Path::new(store).join("log"))
         .expect("a log")
         .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "log"))
         .collect();
     assert_eq!(segments.len(), 1);
     segments.remove(0)
