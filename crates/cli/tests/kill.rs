@@ -26,13 +26,32 @@ const KILLS_MIN: usize = 50;
 const KILLS_MAX: usize = 200;
 const LONG_ENOUGH: Duration = Duration::from_secs(30);
 const SEED: u64 = 0x5eed;
-const ROWS: usize = 3_000;
-const DIMENSION: usize = 16;
 const EDGES: usize = 2_000;
-const BATCH: usize = 32;
+
+/// Many small batches, each one write.
+const SMALL: Shape = Shape {
+    rows: 3_000,
+    dimension: 16,
+    batch: 32,
+};
+
+/// Batches of several MiB, which reach the file in pieces.
+const LARGE: Shape = Shape {
+    rows: 4_000,
+    dimension: 768,
+    batch: 1_000,
+};
+
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    rows: usize,
+    dimension: usize,
+    batch: usize,
+}
 
 /// The file that is ingested, as it is known outside the engine.
 struct World {
+    shape: Shape,
     folder: Folder,
     rows: Vec<f32>,
     edges: Vec<[u32; 3]>,
@@ -42,11 +61,11 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(shape: Shape) -> Self {
         let folder = Folder::new();
-        let rows = cortica_testkit::clustered(ROWS, DIMENSION, SEED);
-        let npy = folder.npy("rows.npy", DIMENSION, &rows);
-        let tsv: Vec<String> = (0..ROWS)
+        let rows = cortica_testkit::clustered(shape.rows, shape.dimension, SEED);
+        let npy = folder.npy("rows.npy", shape.dimension, &rows);
+        let tsv: Vec<String> = (0..shape.rows)
             .map(|row| format!("{row}\t{}\t{}", id(row), text(row)))
             .collect();
         let ids = folder.write("ids.tsv", tsv.join("\n"));
@@ -55,13 +74,14 @@ impl World {
             .map(|edge| {
                 [
                     edge % 1_000,
-                    (edge + 1 + edge / 1_000) % ROWS as u32,
+                    (edge + 1 + edge / 1_000) % shape.rows as u32,
                     edge % 7,
                 ]
             })
             .collect();
         let edges_file = folder.u32s("edges.u32", edges.as_flattened());
         Self {
+            shape,
             folder,
             rows,
             edges,
@@ -72,7 +92,7 @@ impl World {
     }
 
     fn start(&self, store: &str, durability: &str) -> Child {
-        let batch = BATCH.to_string();
+        let batch = self.shape.batch.to_string();
         let args = [
             "ingest",
             &self.npy,
@@ -154,6 +174,7 @@ fn verify(world: &World, store: &str, acked: Acked) -> (Acked, usize) {
         .expect("it opens");
     let stats = memory.stats();
     let held = stats.episodes as usize;
+    let dimension = world.shape.dimension;
 
     // A batch is written in the order of its rows, so what is there is the beginning of the file:
     // no holes, and since the counts agree nothing invented.
@@ -163,7 +184,7 @@ fn verify(world: &World, store: &str, acked: Acked) -> (Acked, usize) {
             .unwrap_or_else(|| panic!("row {row} of {held} is a hole"));
         assert_eq!(there.what, text(row));
         let embedding = memory.embedding(&id(row)).expect("an embedding");
-        let offered = &world.rows[row * DIMENSION..][..DIMENSION];
+        let offered = &world.rows[row * dimension..][..dimension];
         let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&embedding), bits(offered), "row {row}");
     }
@@ -228,10 +249,12 @@ fn kill_many(world: &World, durability: &str, enough: impl Fn(&Tally) -> bool) -
             acked = Acked::default();
         }
         let before = acked;
-        let heard_before = acked.rows.div_ceil(BATCH) + acked.edges.div_ceil(BATCH);
+        let heard_before =
+            acked.rows.div_ceil(world.shape.batch) + acked.edges.div_ceil(world.shape.batch);
+        let many = 70.min(world.shape.rows / world.shape.batch);
         let (lines, pause_us) = match rng.below(6) {
             0 => (0, rng.below(12_000)),
-            _ => (heard_before + 1 + rng.below(70), rng.below(2_500)),
+            _ => (heard_before + 1 + rng.below(many), rng.below(2_500)),
         };
         let child = world.start(&tally.store, durability);
         let pause = Duration::from_micros(pause_us as u64);
@@ -274,7 +297,7 @@ fn tell(durability: &str, tally: &Tally) {
 
 #[test]
 fn what_was_acknowledged_survives_every_kill() {
-    let world = World::new();
+    let world = World::new(SMALL);
     let started = Instant::now();
     let tally = kill_many(&world, "durable", |tally| {
         let long_enough = tally.kills >= KILLS_MIN && started.elapsed() > LONG_ENOUGH;
@@ -297,13 +320,24 @@ fn what_was_acknowledged_survives_every_kill() {
     for line in String::from_utf8(output.stdout).expect("UTF-8").lines() {
         whole.hear(line);
     }
-    assert_eq!((whole.rows, whole.edges), (ROWS, EDGES));
+    assert_eq!((whole.rows, whole.edges), (world.shape.rows, EDGES));
     assert_eq!(verify(&world, &tally.store, whole), (whole, 0));
 }
 
 #[test]
+fn batches_that_are_written_in_pieces_survive_too() {
+    let world = World::new(LARGE);
+    let tally = kill_many(&world, "durable", |tally| {
+        tally.kills >= KILLS_MIN || tally.lost > 0
+    });
+    tell("durable, in pieces", &tally);
+    assert_eq!(tally.lost, 0, "after {} kills", tally.kills);
+    assert!(tally.beyond > 0, "no kill came between two pieces");
+}
+
+#[test]
 fn buffered_survives_the_end_of_the_process_too() {
-    let world = World::new();
+    let world = World::new(SMALL);
     let tally = kill_many(&world, "buffered", |tally| {
         tally.kills >= 25 || tally.lost > 0
     });
@@ -314,7 +348,7 @@ fn buffered_survives_the_end_of_the_process_too() {
 /// The control: `none` promises nothing, and these same kills must be seen to take it away.
 #[test]
 fn without_durability_the_same_kills_lose() {
-    let world = World::new();
+    let world = World::new(SMALL);
     let tally = kill_many(&world, "none", |tally| {
         tally.kills >= KILLS_MIN || tally.lost > 0
     });

@@ -41,7 +41,7 @@ pub use cortica_storage::{
 };
 
 /// Verifies every checksum and the meaning of every record of the store in the folder `path`.
-/// Changes nothing; the store must not be open.
+/// Changes nothing but the process id in the lock file; the store must not be open.
 pub fn check(path: impl AsRef<std::path::Path>) -> Result<CheckReport, OpenError> {
     cortica_memory::check(&RealDisk, path.as_ref())
 }
