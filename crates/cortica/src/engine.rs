@@ -82,8 +82,9 @@ impl Cortica {
         self.memory.stats()
     }
 
-    /// Makes everything acknowledged durable, returns reserved disk space, and releases the
-    /// folder. Dropping does the same but for the sync.
+    /// Makes everything acknowledged durable, leaves a proof of it in the log, returns reserved
+    /// disk space, and releases the folder. Dropping writes what waits and returns the space,
+    /// without sync and proof.
     pub fn close(self) -> Result<(), CommitError> {
         self.memory.close()
     }

@@ -9,7 +9,7 @@ use crate::level::Activation;
 use crate::options::{SpaceInfo, StoreOptions};
 use crate::replay::{Replay, SPACE};
 use crate::space::{Agreed, Space, agree, check_spec};
-use crate::table::{EPISODES_MAX, Table};
+use crate::table::{EPISODES_MAX, SEQ_MAX, Table};
 use cortica_env::{Clock, Timestamp};
 use cortica_index::{Checked, Query};
 use cortica_simd::Isa;
@@ -356,8 +356,9 @@ impl MemoryStore {
         }
     }
 
-    /// Makes everything acknowledged durable, returns reserved disk space, and releases the
-    /// folder. Dropping the store does the same but for the sync.
+    /// Makes everything acknowledged durable, leaves a proof of it in the log, returns reserved
+    /// disk space, and releases the folder. Dropping the store writes what waits and returns the
+    /// space, without sync and proof.
     pub fn close(self) -> Result<(), CommitError> {
         self.log.into_inner().map_or(Ok(()), Log::close)
     }
@@ -431,7 +432,8 @@ impl MemoryStore {
                 id: episode.id.clone(),
             });
         }
-        if table.len() + ids.len() >= EPISODES_MAX {
+        let seq = table.next_seq() + ids.len() as u64;
+        if table.len() + ids.len() >= EPISODES_MAX || seq > SEQ_MAX {
             return Err(StoreError::Full {
                 max: EPISODES_MAX as u32,
             });

@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(crate) const EPISODES_MAX: usize = u32::MAX as usize - 1;
 
 /// The highest seq a log may hold: far above what counting up can reach, far below the end.
-const SEQ_MAX: u64 = u64::MAX / 2;
+pub(crate) const SEQ_MAX: u64 = u64::MAX / 2;
 
 /// Episodes by place, id and row, and the links between them.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use crate::error::OpenError;
 use crate::folder::{Folder, OpenMode, SEGMENT_HEADER_LEN, Segment, io_error};
 use crate::record::{KIND_MARK, Record};
-use crate::recovery::Tail;
+use crate::recovery::{Tail, newer};
 use crate::scanner::{Found, Scanner};
 use cortica_env::{Disk, Open};
 use std::path::Path;
@@ -77,15 +77,14 @@ pub fn check(
                 continue;
             }
             Found::Newer { version } => {
-                return Err(OpenError::NewerFormat {
-                    path,
-                    found: u32::from(version),
-                    supported: u32::from(crate::record::FORMAT_VERSION),
-                });
+                return Err(newer(&path, version));
             }
             Found::Bad { why } => why.to_owned(),
         };
         let tail = Tail::behind(&mut scanner).map_err(read)?;
+        if let Some(version) = tail.newer {
+            return Err(newer(&path, version));
+        }
         if !tail.damaged || !scanner.resync().map_err(read)? {
             report.tail_bytes = tail.used - offset;
             return Ok(report);

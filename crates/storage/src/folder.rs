@@ -85,10 +85,16 @@ impl Folder {
                 let ours = |name: &String| ["log", "lock", MARKER].contains(&name.as_str());
                 made = names.iter().any(|name| name == MARKER);
                 // A folder of somebody else's may well have a `log` in it.
-                if disk.open(&segment_path(dir), Open::Read).is_err() {
+                let segment = segment_path(dir);
+                let absent = match disk.open(&segment, Open::Read) {
+                    Ok(_) => false,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+                    // A log that cannot be read is not a log that is not there.
+                    Err(error) => return Err(io_error("read", &segment)(error)),
+                };
+                if absent {
                     if made {
-                        let path = segment_path(dir);
-                        return Err(OpenError::LogMissing { path });
+                        return Err(OpenError::LogMissing { path: segment });
                     }
                     if let Some(found) = names.iter().find(|name| !ours(name)) {
                         let found = found.clone();
@@ -163,7 +169,12 @@ impl Folder {
                     supported: u32::from(FORMAT_VERSION),
                 })
             }
-            Ok((_, position)) => Ok(Some(Segment { file, position })),
+            Ok((_, 0)) => Ok(Some(Segment { file, position: 0 })),
+            Ok(_) => Err(OpenError::Corrupt {
+                path,
+                offset: 16,
+                why: "the segment starts at another position than its name says".to_owned(),
+            }),
             Err(why) => {
                 // The header is synced before the first record is written, so a torn header with
                 // nothing behind it was never acknowledged to anybody.

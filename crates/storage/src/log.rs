@@ -68,6 +68,7 @@ impl Log {
         } = options.into();
         let folder = Folder::open(disk, dir, mode)?;
         let path = folder.segment_path();
+        let mut made_now = false;
         let (file, found) = match folder.open_segment(disk, Open::Write)? {
             Some(Segment { file, position }) => {
                 let found = recover(&*file, position, &path, &mut visit)?;
@@ -80,6 +81,7 @@ impl Log {
             }
             None => {
                 let file = folder.create_segment(disk)?;
+                made_now = true;
                 (file, Found::nothing())
             }
         };
@@ -97,7 +99,10 @@ impl Log {
         let proven = SEGMENT_HEADER_LEN as u64 + found.proven;
         write_anew(&*file, proven, end).map_err(io_error("write", &path))?;
         file.sync().map_err(io_error("sync", &path))?;
-        folder.mark_made(disk)?;
+        let marked_made = folder.mark_made(disk);
+        if made_now {
+            marked_made?; // For a store that was there before it can wait for another time.
+        }
         let allocated = file.len().map_err(io_error("measure", &path))?;
         let log = Log {
             file,

@@ -64,6 +64,8 @@ pub(crate) struct Tail {
     /// damaged. Otherwise it is the end of a commit that never finished, whose parts may have
     /// reached the disk out of order.
     pub(crate) damaged: bool,
+    /// The version of a record in it that a later release wrote.
+    pub(crate) newer: Option<u16>,
 }
 
 impl Tail {
@@ -75,15 +77,22 @@ impl Tail {
             used,
             whole: 0,
             damaged: false,
+            newer: None,
         };
         while used > offset && scanner.resync()? {
             match scanner.next()? {
                 Scanned::Record(record) => {
                     tail.whole += u64::from(record.entry.kind != KIND_MARK);
                     tail.damaged |= record.durable_to > position;
+                    // Its last bytes may be zeros, and belong to it all the same.
+                    tail.used = tail.used.max(scanner.offset());
                 }
-                // Its header is whole, but this build cannot know where it ends.
-                Scanned::Newer { .. } | Scanned::Bad { .. } => scanner.step(),
+                Scanned::Newer { version } => {
+                    // Its header is whole, but this build cannot know where it ends.
+                    tail.newer = Some(version);
+                    scanner.step();
+                }
+                Scanned::Bad { .. } => scanner.step(),
             }
         }
         scanner.move_to(offset);
@@ -118,11 +127,7 @@ pub(crate) fn recover(
                 }
             }
             Scanned::Newer { version } => {
-                return Err(OpenError::NewerFormat {
-                    path: path.to_owned(),
-                    found: u32::from(version),
-                    supported: u32::from(FORMAT_VERSION),
-                });
+                return Err(newer(path, version));
             }
             Scanned::Bad { why } => {
                 (found.end, found.end_position) = (offset, position);
@@ -131,12 +136,24 @@ pub(crate) fn recover(
         }
     };
     let tail = Tail::behind(&mut scanner).map_err(read)?;
+    if let Some(version) = tail.newer {
+        return Err(newer(path, version));
+    }
     if tail.damaged {
         return Err(corrupt(found.end, why.to_owned()));
     }
     found.recovery.dropped_tail_bytes = tail.used - found.end;
     found.whole_behind = tail.whole;
     Ok(found)
+}
+
+/// The refusal of a record that a later release wrote.
+pub(crate) fn newer(path: &Path, version: u16) -> OpenError {
+    OpenError::NewerFormat {
+        path: path.to_owned(),
+        found: u32::from(version),
+        supported: u32::from(FORMAT_VERSION),
+    }
 }
 
 /// Keeps the bytes behind the last whole record in a file of their own, durable when this returns.
@@ -156,9 +173,13 @@ pub(crate) fn set_aside(
             Err(error) => return Err(io_error("create", &aside)(error)),
         };
         let (from, to) = (found.end, found.end + found.recovery.dropped_tail_bytes);
-        copy_range(file, from, to, |bytes, at| copy.write_at(bytes, at - from))
-            .and_then(|()| copy.sync())
-            .map_err(io_error("write", &aside))?;
+        let copied = copy_range(file, from, to, |bytes, at| copy.write_at(bytes, at - from))
+            .and_then(|()| copy.sync());
+        if let Err(error) = copied {
+            // A part of the bytes under this name would pass for all of them.
+            let _ = disk.remove(&aside);
+            return Err(io_error("write", &aside)(error));
+        }
         disk.sync_dir(dir)
             .map_err(io_error("sync the folder", dir))?;
         return Ok(aside);
