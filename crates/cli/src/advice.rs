@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Error;
 use cortica::{CommitError, LogOpenError, OpenError};
@@ -50,7 +51,7 @@ fn next_step(error: &Error) -> Option<&'static str> {
             after_open(error)
         } else if let Some(error) = cause.downcast_ref::<NpyError>() {
             after_npy(error)
-        } else if cause.is::<CommitError>() {
+        } else if cause.is::<CommitError>() || cause.is::<Arc<CommitError>>() {
             Some("see that the disk has space and can be written, then run the same command again")
         } else {
             None
@@ -62,6 +63,14 @@ fn after_open(error: &OpenError) -> Option<&'static str> {
     Some(match error {
         OpenError::Log(LogOpenError::Missing { .. }) => {
             "check the spelling, or make the store with `cortica ingest`"
+        }
+        OpenError::Log(LogOpenError::LogMissing { .. }) => {
+            "put the file back from a copy; only if there is none, remove the folder to start anew"
+        }
+        OpenError::Log(LogOpenError::Io { source, .. })
+            if source.kind() == ErrorKind::StorageFull =>
+        {
+            "free some space on the disk, then run the same command again"
         }
         OpenError::Log(LogOpenError::NotAStore { .. }) => {
             "choose an empty folder, or one that does not exist yet; this one was left as it is"

@@ -25,7 +25,8 @@ pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let tail = match report.tail_bytes {
         0 => "none".to_owned(),
         n => format!(
-            "{} of an unfinished commit; the next opening drops them",
+            "{} behind the last whole record: a commit that never finished, or one that nothing \
+             proved durable, damaged since; the next opening drops them and sets whole records aside",
             bytes(n)
         ),
     };

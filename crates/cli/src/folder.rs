@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use cortica::{Cortica, Recovery};
+
+use crate::figures;
+use crate::output::Out;
 
 /// Whether something is in the folder; false when there is no such folder.
 pub(crate) fn is_occupied(folder: &Path) -> anyhow::Result<bool> {
@@ -56,5 +60,33 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         // Left behind at worst; a temporary folder is where such things may lie.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What opening a store had to drop, in words; `None` if that was nothing.
+pub(crate) fn dropped(recovery: &Recovery) -> Option<String> {
+    if recovery.dropped_tail_bytes == 0 {
+        return None;
+    }
+    let what = format!(
+        "{} behind the last whole record were dropped: a commit that never finished, or one that \
+         nothing proved durable, damaged since",
+        figures::bytes(recovery.dropped_tail_bytes)
+    );
+    Some(match &recovery.set_aside {
+        None => what,
+        Some(file) => format!(
+            "{what}; {} whole records among them are set aside in {}",
+            figures::count(recovery.set_aside_records),
+            file.display()
+        ),
+    })
+}
+
+/// Says so when opening this store had to drop something: whoever opens it first is the only one
+/// to learn of it.
+pub(crate) fn tell_dropped(memory: &Cortica, out: &Out) {
+    if let Some(dropped) = dropped(&memory.stats().recovery) {
+        out.note(format!("warning: {dropped}"));
     }
 }

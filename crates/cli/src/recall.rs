@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::args::RecallArgs;
 use crate::figures::plain;
+use crate::folder;
 use crate::output::{Out, Outcome};
 use crate::recalled;
 use crate::vectors::Vectors;
@@ -33,6 +34,7 @@ enum Line<'a> {
 
 pub(crate) fn run(args: &RecallArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let memory = Cortica::builder().must_exist(true).open(&args.store)?;
+    folder::tell_dropped(&memory, out);
     let mut answers = Answers {
         memory: &memory,
         args,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::args::StoreArgs;
 use crate::figures::{aligned, bytes, count};
+use crate::folder;
 use crate::output::{Out, Outcome};
 
 pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
@@ -39,6 +40,8 @@ fn object(stats: &Stats) -> Value {
         "recovery": {
             "records": stats.recovery.records,
             "dropped_tail_bytes": stats.recovery.dropped_tail_bytes,
+            "set_aside_records": stats.recovery.set_aside_records,
+            "set_aside": stats.recovery.set_aside.as_ref().map(|file| file.display().to_string()),
         },
     })
 }
@@ -58,13 +61,10 @@ fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
             )
         },
     );
-    let recovery = match stats.recovery.dropped_tail_bytes {
-        0 => format!("{} records, nothing dropped", count(stats.recovery.records)),
-        dropped => format!(
-            "{} records; an unfinished commit of {} at the end was dropped",
-            count(stats.recovery.records),
-            bytes(dropped)
-        ),
+    let records = count(stats.recovery.records);
+    let recovery = match folder::dropped(&stats.recovery) {
+        None => format!("{records} records, nothing dropped"),
+        Some(dropped) => format!("{records} records; {dropped}"),
     };
     vec![
         (

@@ -132,3 +132,47 @@ fn crc32(bytes: &[u8]) -> u32 {
         .iter()
         .fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
+
+/// The first to open a store after a crash and damage is told what was lost, whoever it is.
+#[test]
+fn whoever_opens_first_is_told_what_was_dropped() {
+    for opener in ["recall", "stats", "ingest"] {
+        let folder = Folder::new();
+        let store = folder.path("store");
+        let memory = cortica::Cortica::builder()
+            .dimension(2)
+            .open(&store)
+            .unwrap();
+        let episodes = (0..10_u8).map(|at| {
+            cortica::Episode::new(at.to_string(), "x").with_embedding(vec![1.0, f32::from(at)])
+        });
+        assert!(
+            memory
+                .store_many(episodes.collect())
+                .iter()
+                .all(Result::is_ok)
+        );
+        drop(memory); // Not closed: nothing in the log proves this commit durable.
+        let mut log = std::fs::read(segment(&store)).unwrap();
+        let at = log.len() - 200;
+        log[at] ^= 1;
+        std::fs::write(segment(&store), log).unwrap();
+        cortica(&["check", "--store", &store])
+            .ok()
+            .says(&["sets whole records aside"]);
+        let rows = folder.write("one.jsonl", r#"{"id":"new","what":"y"}"#);
+        let run = match opener {
+            "recall" => cortica(&["recall", "--store", &store, "--like", "1"]).ok(),
+            "stats" => cortica(&["stats", "--store", &store]).ok(),
+            _ => cortica(&["ingest", &rows, "--store", &store]).ok(),
+        };
+        let said = format!("{}{}", run.stdout, run.stderr);
+        for word in ["whole records among them are set aside in", ".dropped"] {
+            assert!(said.contains(word), "{opener}: {said}");
+        }
+        // Once: the next one finds a whole log.
+        cortica(&["stats", "--store", &store])
+            .ok()
+            .says(&["nothing dropped"]);
+    }
+}
