@@ -5,8 +5,10 @@ mod counting_disk;
 mod counts;
 mod dot;
 mod fixture;
+mod queue_bounded;
 mod read;
 mod recall;
+mod reclaim;
 mod scan;
 mod storage;
 
@@ -31,6 +33,16 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("storage.buffered", Ratio(storage::buffered)),
     ("storage.durable_batch", Ratio(storage::durable_batch)),
     ("storage.durable_single", Ratio(storage::durable_single)),
+    ("queue.bounded", Ratio(queue_bounded::against_array_queue)),
+    (
+        "queue.bounded_cq",
+        Ratio(queue_bounded::against_concurrent_queue),
+    ),
+    ("queue.many", Ratio(queue_bounded::many_against_array_queue)),
+    ("reclaim.bound", Count(reclaim::bound)),
+    ("reclaim.read", Ratio(reclaim::read)),
+    ("reclaim.read_fenced", Ratio(reclaim::read_fenced)),
+    ("reclaim.retire", Ratio(reclaim::retire)),
     ("recall.two_threads", Scaling(recall::two_threads)),
 ];
 

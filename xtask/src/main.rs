@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod loom;
 mod perf;
 mod step;
 mod suite;
@@ -26,10 +27,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Format, tidy, clippy, tests, doctests, docs, and the scalar path: what must hold before a commit.
+    /// Format, tidy, clippy, tests, doctests, docs, the scalar path and the loom models: what must hold before a commit.
     Test,
     /// Everything `test` does, with every feature of every crate turned on.
     CheckAll,
+    /// Explore the concurrent crates under loom, and show how many interleavings each model has.
+    Loom,
     /// Only the checks on the repository's own shape: edges, READMEs, manifests, sources, links.
     Tidy,
     /// Make the bundled data anew: the first rows of a data folder, small enough to compile in.
@@ -55,6 +58,7 @@ fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
         Command::Test => suite::run(&root, suite::Extent::Test),
         Command::CheckAll => suite::run(&root, suite::Extent::CheckAll),
+        Command::Loom => loom::run(&root),
         Command::Tidy => {
             let findings = tidy::run(&root)?;
             for finding in &findings {

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::step::{Outcome, Step, cargo};
 use crate::tally::Tally;
-use crate::{exit_code, tidy};
+use crate::{exit_code, loom, tidy};
 
 /// How much of the workspace a run covers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result<ExitCode> {
         outcomes.push(format.run(&mut to)?);
     }
     outcomes.push(tidy_step(root, &mut to)?);
-    for step in steps {
+    for step in steps.chain(loom::steps(root)?) {
         outcomes.push(step.run(&mut to)?);
     }
     let (summary, good) = summarise(&outcomes);

@@ -1,0 +1,57 @@
+//! Bounded lock-free queues: a hard capacity, and nothing lost without an answer.
+//!
+//! [`BoundedQueue`] carries items from any number of threads to any number of threads, first in,
+//! first out. A full queue hands the item back; the caller chooses whether to wait, to displace
+//! the oldest item or to slow down. [`PriorityLanes`] joins four such queues under a stated rule
+//! that keeps the lowest from starving.
+//!
+//! ```
+//! use cortica_queue::{BoundedQueue, PopError, PushError};
+//!
+//! let queue = BoundedQueue::new(2)?;
+//! assert_eq!(queue.try_push(1), Ok(()));
+//! assert_eq!(queue.try_push(2), Ok(()));
+//! assert_eq!(queue.try_push(3), Err(PushError::Full(3))); // Handed back.
+//! assert_eq!(queue.force_push(3), Ok(Some(1))); // Or: the oldest makes room.
+//!
+//! queue.close(); // No more pushes; what is inside still comes out.
+//! assert_eq!(queue.try_push(4), Err(PushError::Closed(4)));
+//! assert_eq!(queue.try_pop(), Ok(2));
+//! assert_eq!(queue.try_pop(), Ok(3));
+//! assert_eq!(queue.try_pop(), Err(PopError::Closed));
+//! # Ok::<(), cortica_queue::CapacityError>(())
+//! ```
+//!
+//! # What is promised
+//!
+//! - Every operation of a queue is linearisable: `Full` and `Empty` were true at a moment of the
+//!   call, and a batch enters or leaves as if its items followed one another in that moment.
+//! - An item is in one place: in the queue, with a caller, or dropped with the queue. Nothing that
+//!   can panic runs while a place in the queue is claimed.
+//! - The `try_` forms never sleep and never make a system call unless somebody sleeps on the other
+//!   side. They are not lock-free in the strict sense: a thread stopped between claiming a place
+//!   and filling it makes those wait who reach that place.
+//! - Blocking forms spin for some microseconds and then sleep.
+//!
+//! # Sources
+//!
+//! The ring is Dmitry Vyukov's bounded MPMC queue (1024cores.net, 2011) with the lap counters of
+//! crossbeam's `ArrayQueue`, which allow any capacity, and the closing bit of `concurrent-queue`.
+//! How orderings were checked is written in `docs/concurrency.md`.
+mod bounded;
+mod error;
+mod lanes;
+mod parking;
+mod ring;
+mod sync;
+
+pub use crate::bounded::BoundedQueue;
+pub use crate::error::{CapacityError, Closed, PopError, PushError};
+pub use crate::lanes::{Lane, PriorityLanes};
+#[cfg(loom)]
+#[doc(hidden)]
+pub use crate::sync::slept;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

@@ -1,0 +1,433 @@
+//! The ring: places with stamps, and two counters that claim them.
+//!
+//! A counter is `lap | closed bit | index`. The stamp of a place says who may use it:
+//!
+//! - `stamp == tail`: vacant, for the push that claims this value of `tail`;
+//! - `stamp == head + 1`: filled, for the pop that claims this value of `head`.
+//!
+//! A push leaves `tail + 1` behind, a pop `head + one lap`, which is the value `tail` will have
+//! when it comes by again. Claiming is one compare-and-swap, so between a claim and the stamp
+//! that ends it there is only a move of the item: nothing that panics, allocates or waits.
+
+use std::mem::MaybeUninit;
+
+use crate::error::{CapacityError, Closed, PopError, PushError};
+use crate::sync::{
+    AtomicUsize, Backoff, CachePadded,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+    UnsafeCell, total_order,
+};
+
+struct Slot<T> {
+    stamp: AtomicUsize,
+    item: UnsafeCell<MaybeUninit<T>>,
+}
+
+/// A bounded queue without any waiting for room or for items.
+pub(crate) struct Ring<T> {
+    /// Never has the closed bit.
+    head: CachePadded<AtomicUsize>,
+    tail: CachePadded<AtomicUsize>,
+    slots: Box<[Slot<T>]>,
+    /// A power of two above every index; indices lie below it, laps above.
+    closed_bit: usize,
+}
+
+// SAFETY: an item is moved in by one thread and out by one thread, each of which owns its place
+// meanwhile (see the stamps above); no reference to an item inside is ever handed out. So sharing
+// the ring only sends items.
+unsafe impl<T: Send> Sync for Ring<T> {}
+// SAFETY: as above; whoever has the ring has all items in it.
+unsafe impl<T: Send> Send for Ring<T> {}
+
+impl<T> Ring<T> {
+    pub(crate) fn new(capacity: usize) -> Result<Ring<T>, CapacityError> {
+        if capacity == 0 {
+            return Err(CapacityError::Zero);
+        }
+        // The upper half of the bits is left to laps: a thread that sleeps while the counter
+        // goes all the way round would not notice.
+        if capacity >= 1 << (usize::BITS / 2 - 1) {
+            return Err(CapacityError::TooLarge(capacity));
+        }
+        let mut slots = Vec::new();
+        let reserved = slots.try_reserve_exact(capacity);
+        reserved.map_err(|_| CapacityError::TooLarge(capacity))?;
+        slots.extend((0..capacity).map(|index| Slot {
+            stamp: AtomicUsize::new(index),
+            item: UnsafeCell::new(MaybeUninit::uninit()),
+        }));
+        Ok(Ring {
+            head: CachePadded(AtomicUsize::new(0)),
+            tail: CachePadded(AtomicUsize::new(0)),
+            slots: slots.into_boxed_slice(),
+            closed_bit: (capacity + 1).next_power_of_two(),
+        })
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Exact while nobody else is at work; never more than the capacity.
+    pub(crate) fn len(&self) -> usize {
+        // Head first: tail is never behind any value that head has had, and does not go back.
+        // Acquire pairs with the claims of pops, each of which has seen the tail beyond it; so
+        // the tail read here cannot be an older one, and Relaxed is enough for it.
+        let head = self.head.load(Acquire);
+        let tail = self.tail.load(Relaxed) & !self.closed_bit;
+        let index_mask = self.closed_bit - 1;
+        let laps = (tail & !index_mask).wrapping_sub(head & !index_mask) / self.one_lap();
+        // With a lap between them the second term is negative.
+        let len = (laps * self.capacity())
+            .wrapping_add(tail & index_mask)
+            .wrapping_sub(head & index_mask);
+        len.min(self.capacity())
+    }
+
+    /// Refuses pushes from now on; whether it was this call that did it.
+    pub(crate) fn close(&self) -> bool {
+        self.tail.fetch_or(self.closed_bit, SeqCst) & self.closed_bit == 0
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tail.load(Relaxed) & self.closed_bit != 0 // The flag by itself orders nothing.
+    }
+
+    #[inline]
+    fn one_lap(&self) -> usize {
+        self.closed_bit * 2
+    }
+
+    #[inline]
+    fn slot(&self, position: usize) -> &Slot<T> {
+        let index = position & (self.closed_bit - 1);
+        debug_assert!(index < self.slots.len());
+        // SAFETY: positions start at index 0 and go on by `next` only, which keeps the index
+        // below the number of places.
+        unsafe { self.slots.get_unchecked(index) }
+    }
+
+    #[inline]
+    fn next(&self, position: usize) -> usize {
+        let index = position & (self.closed_bit - 1);
+        if index + 1 < self.slots.len() {
+            position + 1
+        } else {
+            (position - index).wrapping_add(self.one_lap())
+        }
+    }
+
+    /// Moves `item` into the place at `position`; pops have it after [`hand_on`](Self::hand_on).
+    ///
+    /// # Safety
+    /// The caller has claimed `position` for a push, has seen its stamp vacant by an acquiring
+    /// load, calls this once, and hands the place on to position + 1 afterwards.
+    #[inline]
+    unsafe fn fill(&self, position: usize, item: T) {
+        let slot = self.slot(position);
+        // SAFETY: the place is the caller's and vacant; nobody touches it until the stamp says so.
+        slot.item.with_mut(|place| unsafe { (*place).write(item) });
+    }
+
+    /// Moves the item out of the place at `position`; pushes of the next lap have the place after
+    /// [`hand_on`](Self::hand_on).
+    ///
+    /// # Safety
+    /// The caller has claimed `position` for a pop, has seen its stamp filled by an acquiring
+    /// load, calls this once, and hands the place on to position + one lap afterwards.
+    #[inline]
+    unsafe fn empty(&self, position: usize) -> T {
+        let slot = self.slot(position);
+        // SAFETY: the place is the caller's and filled, and will be handed on as vacant.
+        slot.item
+            .with_mut(|place| unsafe { (*place).assume_init_read() })
+    }
+
+    /// Gives the place at `position` to whoever waits for it to have a stamp `ahead` of that.
+    #[inline]
+    fn hand_on(&self, position: usize, ahead: usize) {
+        // Release: whoever sees the stamp sees the item, or that it was moved out.
+        let stamp = position.wrapping_add(ahead);
+        self.slot(position).stamp.store(stamp, Release);
+    }
+
+    /// How many places from `position` on, up to `count_max`, have a stamp `ahead` of their
+    /// position; and the position after them. What it counts stays so until the counter that
+    /// `position` was read from moves.
+    #[inline]
+    fn run(&self, position: usize, ahead: usize, count_max: usize) -> (usize, usize) {
+        let (mut count, mut end) = (0, position);
+        // Acquire pairs with the Release in `fill` and `empty`.
+        while count < count_max && self.slot(end).stamp.load(Acquire) == end.wrapping_add(ahead) {
+            count += 1;
+            end = self.next(end);
+        }
+        (count, end)
+    }
+
+    /// Whether the place which `tail` would claim is still in use because the ring is full. If
+    /// not, somebody is about to leave it, or `tail` is out of date.
+    #[inline]
+    fn is_full_at(&self, tail: usize) -> bool {
+        total_order();
+        // SeqCst: a pusher that takes a seat and then finds the ring full is seen by the pop
+        // that moves head on.
+        self.head.load(SeqCst).wrapping_add(self.one_lap()) == tail
+    }
+
+    #[inline]
+    pub(crate) fn try_push(&self, item: T) -> Result<(), PushError<T>> {
+        let mut backoff = Backoff::default();
+        let mut tail = self.tail.load(Relaxed); // A claim checks it.
+        loop {
+            if tail & self.closed_bit != 0 {
+                return Err(PushError::Closed(item));
+            }
+            // Acquire pairs with the Release in `empty`.
+            if self.slot(tail).stamp.load(Acquire) == tail {
+                // SeqCst: before the look at who sleeps; see `Parking`.
+                let claim = self
+                    .tail
+                    .compare_exchange_weak(tail, self.next(tail), SeqCst, Relaxed);
+                match claim {
+                    Ok(_) => {
+                        // SAFETY: claimed just now, seen vacant above; the stamp cannot have
+                        // changed since, for only the claimer of `tail` may do that.
+                        unsafe { self.fill(tail, item) };
+                        self.hand_on(tail, 1);
+                        return Ok(());
+                    }
+                    Err(now) => {
+                        tail = now;
+                        backoff.spin();
+                    }
+                }
+            } else if self.is_full_at(tail) {
+                // Still the same tail, open: it was full when head was read.
+                let now = self.tail.load(SeqCst);
+                if now == tail {
+                    return Err(PushError::Full(item));
+                }
+                tail = now;
+            } else {
+                backoff.snooze();
+                tail = self.tail.load(Relaxed);
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_pop(&self) -> Result<T, PopError> {
+        let mut backoff = Backoff::default();
+        let mut head = self.head.load(Relaxed); // A claim checks it.
+        loop {
+            // Acquire pairs with the Release in `fill`.
+            if self.slot(head).stamp.load(Acquire) == head.wrapping_add(1) {
+                // SeqCst: before the look at who sleeps; see `Parking`.
+                let claim = self
+                    .head
+                    .compare_exchange_weak(head, self.next(head), SeqCst, Relaxed);
+                match claim {
+                    Ok(_) => {
+                        // SAFETY: claimed just now, seen filled above; the stamp cannot have
+                        // changed since, for only the claimer of `head` may do that.
+                        let item = unsafe { self.empty(head) };
+                        self.hand_on(head, self.one_lap());
+                        return Ok(item);
+                    }
+                    Err(now) => {
+                        head = now;
+                        backoff.spin();
+                    }
+                }
+            } else {
+                self.check_empty(head)?;
+                backoff.snooze();
+                head = self.head.load(Relaxed);
+            }
+        }
+    }
+
+    /// An error if there is nothing at or after `head`. Otherwise somebody is filling the place,
+    /// or `head` is out of date.
+    #[inline]
+    fn check_empty(&self, head: usize) -> Result<(), PopError> {
+        total_order();
+        // SeqCst: a popper that takes a seat and then finds the ring empty is seen by the push
+        // that moves tail on.
+        let tail = self.tail.load(SeqCst);
+        if tail & !self.closed_bit != head {
+            return Ok(());
+        }
+        Err(if tail & self.closed_bit == 0 {
+            PopError::Empty
+        } else {
+            PopError::Closed
+        })
+    }
+
+    /// Moves as many of the first items in as there are vacant places in a row; how many.
+    pub(crate) fn push_many(&self, items: &mut Vec<T>) -> Result<usize, Closed> {
+        let mut backoff = Backoff::default();
+        let mut tail = self.tail.load(Relaxed);
+        loop {
+            if tail & self.closed_bit != 0 {
+                return Err(Closed(()));
+            }
+            let (count, end) = self.run(tail, 0, items.len());
+            if count > 0 {
+                // As in `try_push`. Success means that tail has not moved, so the run is as it was.
+                let claim = self.tail.compare_exchange_weak(tail, end, SeqCst, Relaxed);
+                match claim {
+                    Ok(_) => {
+                        let mut position = tail;
+                        for item in items.drain(..count) {
+                            // SAFETY: within the claimed run, each place of which was seen vacant.
+                            unsafe { self.fill(position, item) };
+                            if position != tail {
+                                self.hand_on(position, 1);
+                            }
+                            position = self.next(position);
+                        }
+                        // The first place last: who comes to it finds the whole batch, and does
+                        // not tear it into many small ones.
+                        self.hand_on(tail, 1);
+                        return Ok(count);
+                    }
+                    Err(now) => {
+                        tail = now;
+                        backoff.spin();
+                    }
+                }
+            } else if items.is_empty() {
+                return Ok(0);
+            } else if self.is_full_at(tail) {
+                let now = self.tail.load(SeqCst);
+                if now == tail {
+                    return Ok(0);
+                }
+                tail = now;
+            } else {
+                backoff.snooze();
+                tail = self.tail.load(Relaxed);
+            }
+        }
+    }
+
+    /// Moves up to `count_max` items that follow one another to the end of `items`; how many.
+    pub(crate) fn pop_many(&self, items: &mut Vec<T>, count_max: usize) -> Result<usize, PopError> {
+        let mut backoff = Backoff::default();
+        let mut head = self.head.load(Relaxed);
+        loop {
+            let (count, end) = self.run(head, 1, count_max);
+            if count > 0 {
+                items.reserve(count); // May panic or allocate, so before the claim.
+                // As in `try_pop`. Success means that head has not moved, so the run is as it was.
+                let claim = self.head.compare_exchange_weak(head, end, SeqCst, Relaxed);
+                match claim {
+                    Ok(_) => {
+                        let mut position = head;
+                        for _ in 0..count {
+                            // SAFETY: within the claimed run, each place of which was seen filled.
+                            items.push(unsafe { self.empty(position) });
+                            if position != head {
+                                self.hand_on(position, self.one_lap());
+                            }
+                            position = self.next(position);
+                        }
+                        self.hand_on(head, self.one_lap()); // Last, as in `push_many`.
+                        return Ok(count);
+                    }
+                    Err(now) => {
+                        head = now;
+                        backoff.spin();
+                    }
+                }
+            } else if count_max == 0 {
+                return Ok(0);
+            } else {
+                self.check_empty(head)?;
+                backoff.snooze();
+                head = self.head.load(Relaxed);
+            }
+        }
+    }
+
+    /// Pushes; when the ring is full, in place of the oldest item, which it returns.
+    pub(crate) fn force_push(&self, item: T) -> Result<Option<T>, Closed<T>> {
+        let mut backoff = Backoff::default();
+        let mut item = item;
+        loop {
+            item = match self.try_push(item) {
+                Ok(()) => return Ok(None),
+                Err(PushError::Closed(item)) => return Err(Closed(item)),
+                Err(PushError::Full(item)) => item,
+            };
+            // Full: the place after the newest is the one of the oldest. Claim it as a push, so
+            // that closing and other pushes are decided; then claim it as a pop, unless somebody
+            // else is taking the oldest already.
+            let tail = self.tail.load(Relaxed);
+            if tail & self.closed_bit == 0 && self.is_full_at(tail) {
+                let claim = self
+                    .tail
+                    .compare_exchange(tail, self.next(tail), SeqCst, Relaxed);
+                if claim.is_ok() {
+                    return Ok(self.displace(tail, item));
+                }
+            }
+            backoff.spin();
+        }
+    }
+
+    /// Ends a push that claimed `tail` while the ring was full.
+    fn displace(&self, tail: usize, item: T) -> Option<T> {
+        let slot = self.slot(tail);
+        let oldest = tail.wrapping_sub(self.one_lap());
+        let mut backoff = Backoff::default();
+        let mut displaced = None;
+        loop {
+            // Acquire pairs with the Release in `fill` and in `empty`.
+            let stamp = slot.stamp.load(Acquire);
+            if stamp == tail {
+                // SAFETY: claimed by the caller, and vacant: emptied by us or by a pop.
+                unsafe { self.fill(tail, item) };
+                self.hand_on(tail, 1);
+                return displaced;
+            }
+            let filled = stamp == oldest.wrapping_add(1);
+            let next = self.next(oldest);
+            if filled
+                && self
+                    .head
+                    .compare_exchange(oldest, next, SeqCst, Relaxed)
+                    .is_ok()
+            {
+                // SAFETY: claimed just now, and seen filled above.
+                displaced = Some(unsafe { self.empty(oldest) });
+                self.hand_on(oldest, self.one_lap());
+            } else {
+                backoff.snooze();
+            }
+        }
+    }
+}
+
+impl<T> Drop for Ring<T> {
+    fn drop(&mut self) {
+        // Drops the rest even if an item panics while it is dropped. If a second one does, the
+        // process ends, as it does for a `Vec`.
+        struct Rest<'a, T>(&'a Ring<T>);
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                while let Ok(item) = self.0.try_pop() {
+                    drop(item);
+                }
+            }
+        }
+        let rest = Rest(self);
+        while let Ok(item) = rest.0.try_pop() {
+            drop(item);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Every item is dropped exactly once, whatever its size and whatever its drop does.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use cortica_queue::BoundedQueue;
+
+/// Counts its drop; panics there when told to.
+struct Counted {
+    drops: Arc<AtomicUsize>,
+    panics: bool,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.drops.fetch_add(1, Relaxed);
+        assert!(!self.panics, "on purpose");
+    }
+}
+
+fn counted(drops: &Arc<AtomicUsize>) -> Counted {
+    Counted {
+        drops: drops.clone(),
+        panics: false,
+    }
+}
+
+/// Fills a queue whose oldest item lies in the middle of the ring.
+fn full_queue(capacity: usize, drops: &Arc<AtomicUsize>) -> BoundedQueue<Counted> {
+    let queue = BoundedQueue::new(capacity).unwrap();
+    for _ in 0..capacity / 2 {
+        queue.push(counted(drops)).unwrap();
+        queue.pop().unwrap();
+    }
+    while queue.len() < capacity {
+        queue.push(counted(drops)).unwrap();
+    }
+    drops.store(0, Relaxed);
+    queue
+}
+
+#[test]
+fn a_full_queue_frees_every_item() {
+    for capacity in [1, 2, 3, 7, 64] {
+        let drops = Arc::default();
+        drop(full_queue(capacity, &drops));
+        assert_eq!(drops.load(Relaxed), capacity);
+    }
+}
+
+#[test]
+fn refused_and_displaced_items_are_the_callers() {
+    let drops = Arc::default();
+    let queue = full_queue(2, &drops);
+    let refused = queue
+        .try_push(counted(&drops))
+        .map_err(cortica_queue::PushError::into_inner);
+    let displaced = queue.force_push(counted(&drops)).unwrap();
+    assert_eq!(drops.load(Relaxed), 0);
+    drop((refused, displaced));
+    assert_eq!(drops.load(Relaxed), 2);
+    drop(queue);
+    assert_eq!(drops.load(Relaxed), 4);
+}
+
+#[test]
+fn an_item_that_panics_does_not_keep_the_others() {
+    let drops = Arc::default();
+    let queue = BoundedQueue::new(8).unwrap();
+    for number in 0..8 {
+        let mut item = counted(&drops);
+        item.panics = number == 3;
+        queue.push(item).unwrap();
+    }
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(queue))).is_err());
+    assert_eq!(drops.load(Relaxed), 8);
+}
+
+/// Items go in and out from four threads; the queue is dropped with some of them inside.
+#[test]
+fn shared_items_are_freed_once() {
+    const ITEMS: usize = 2_000;
+    let drops = Arc::default();
+    let queue = BoundedQueue::new(5).unwrap();
+    thread::scope(|scope| {
+        let workers = [true, true, false, false].map(|pushes| {
+            let (queue, drops) = (&queue, &drops);
+            scope.spawn(move || {
+                for _ in 0..ITEMS {
+                    if pushes {
+                        drop(queue.force_push(counted(drops)));
+                    } else {
+                        drop(queue.try_pop());
+                    }
+                }
+            })
+        });
+        for worker in workers {
+            worker.join().unwrap(); // By hand, for ThreadSanitizer's sake.
+        }
+    });
+    let inside = queue.len();
+    assert_eq!(drops.load(Relaxed) + inside, 2 * ITEMS);
+    drop(queue);
+    assert_eq!(drops.load(Relaxed), 2 * ITEMS);
+}
+
+#[test]
+fn items_without_size() {
+    let queue = BoundedQueue::new(3).unwrap();
+    assert_eq!(queue.push_many(&mut vec![(); 5]), Ok(3));
+    assert_eq!(queue.force_push(()), Ok(Some(())));
+    assert_eq!((queue.len(), queue.try_pop()), (3, Ok(())));
+    assert_eq!(queue.len(), 2);
+}
+
+#[test]
+fn items_of_4_kb() {
+    let item = |number: usize| -> [u8; 4096] { std::array::from_fn(|i| (i * 7 + number) as u8) };
+    let queue = BoundedQueue::new(3).unwrap();
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| (0..500).for_each(|n| queue.push(item(n)).unwrap()));
+        (0..500).for_each(|number| assert!(queue.pop() == Some(item(number)), "{number}"));
+        pusher.join().unwrap();
+    });
+}

@@ -1,0 +1,243 @@
+//! Many threads: nothing lost, nothing twice, each producer's order kept.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use cortica_queue::BoundedQueue;
+
+/// An item that says who made it and as which: `producer << 32 | number`.
+fn item(producer: u64, number: u64) -> u64 {
+    producer << 32 | number
+}
+
+/// Within what one consumer received, the items of each producer must rise.
+fn check_order(received: &[u64], producers: usize) {
+    let mut next = vec![0; producers];
+    for &item in received {
+        let (producer, number) = ((item >> 32) as usize, item & 0xffff_ffff);
+        assert!(
+            number >= next[producer],
+            "{number} of producer {producer} came late"
+        );
+        next[producer] = number + 1;
+    }
+}
+
+fn check_all(mut received: Vec<u64>, producers: u64, items: u64) {
+    received.sort_unstable();
+    let want = (0..producers).flat_map(|producer| (0..items).map(move |n| item(producer, n)));
+    assert!(
+        received.into_iter().eq(want),
+        "items were lost or came twice"
+    );
+}
+
+/// Four producers fill a queue, then four consumers empty it: the case which a predecessor of
+/// this queue failed.
+#[test]
+fn four_producers_then_four_consumers() {
+    let queue = BoundedQueue::new(400).unwrap();
+    thread::scope(|scope| {
+        let producers = [0, 1, 2, 3].map(|producer| {
+            let queue = &queue;
+            scope.spawn(move || (0..100).for_each(|n| queue.try_push(item(producer, n)).unwrap()))
+        });
+        for producer in producers {
+            producer.join().unwrap(); // Joined by hand, here and below, for ThreadSanitizer's sake.
+        }
+    });
+    assert_eq!(queue.len(), 400);
+    let received = thread::scope(|scope| {
+        let drain = || std::iter::from_fn(|| queue.try_pop().ok()).collect::<Vec<u64>>();
+        let consumers: Vec<_> = (0..4).map(|_| scope.spawn(drain)).collect();
+        let received = consumers
+            .into_iter()
+            .map(|consumer| consumer.join().unwrap());
+        received
+            .inspect(|received| check_order(received, 4))
+            .flatten()
+            .collect()
+    });
+    assert_eq!(queue.len(), 0);
+    check_all(received, 4, 100);
+}
+
+type Produce = fn(&BoundedQueue<u64>, u64, u64);
+type Consume = fn(&BoundedQueue<u64>) -> Vec<u64>;
+
+fn one_by_one(queue: &BoundedQueue<u64>, producer: u64, items: u64) {
+    (0..items).for_each(|number| queue.push(item(producer, number)).unwrap());
+}
+
+fn in_batches(queue: &BoundedQueue<u64>, producer: u64, items: u64) {
+    let mut left: Vec<u64> = Vec::new();
+    for number in 0..items {
+        left.push(item(producer, number));
+        while left.len() == 17 || (number + 1 == items && !left.is_empty()) {
+            if queue.push_many(&mut left).unwrap() == 0 {
+                thread::yield_now();
+            }
+        }
+    }
+}
+
+fn until_closed(queue: &BoundedQueue<u64>) -> Vec<u64> {
+    std::iter::from_fn(|| queue.pop()).collect()
+}
+
+fn batches_until_closed(queue: &BoundedQueue<u64>) -> Vec<u64> {
+    let mut received = Vec::new();
+    while let Ok(count) = queue.pop_many(&mut received, 23) {
+        if count == 0 {
+            thread::yield_now();
+        }
+    }
+    received
+}
+
+/// Eight threads; meanwhile a ninth looks at the length. Closing ends the consumers.
+#[track_caller]
+fn check(capacity: usize, items: u64, produce: [Produce; 4], consume: [Consume; 4]) {
+    let queue = BoundedQueue::new(capacity).unwrap();
+    let over = AtomicBool::new(false);
+    let received = thread::scope(|scope| {
+        let looker = scope.spawn(|| {
+            while !over.load(Relaxed) {
+                assert!(queue.len() <= capacity);
+                thread::yield_now();
+            }
+        });
+        let queue = &queue;
+        let consumers = consume.map(|consume| scope.spawn(move || consume(queue)));
+        let mut number = 0;
+        let producers = produce.map(|produce| {
+            let producer = number;
+            number += 1;
+            scope.spawn(move || produce(queue, producer, items))
+        });
+        for producer in producers {
+            producer.join().unwrap();
+        }
+        queue.close();
+        let received = consumers.map(|consumer| consumer.join().unwrap());
+        over.store(true, Relaxed);
+        looker.join().unwrap();
+        received
+    });
+    for received in &received {
+        check_order(received, 4);
+    }
+    check_all(received.concat(), 4, items);
+    assert_eq!(queue.len(), 0);
+}
+
+#[test]
+fn eight_threads_one_by_one() {
+    check(1024, 20_000, [one_by_one; 4], [until_closed; 4]);
+}
+
+#[test]
+fn eight_threads_on_one_place() {
+    check(1, 3_000, [one_by_one; 4], [until_closed; 4]);
+}
+
+#[test]
+fn eight_threads_on_three_places() {
+    check(3, 5_000, [one_by_one; 4], [until_closed; 4]);
+}
+
+#[test]
+fn eight_threads_in_batches() {
+    check(64, 20_000, [in_batches; 4], [batches_until_closed; 4]);
+}
+
+#[test]
+fn eight_threads_of_both_kinds() {
+    check(
+        50,
+        10_000,
+        [one_by_one, in_batches, one_by_one, in_batches],
+        [
+            until_closed,
+            batches_until_closed,
+            until_closed,
+            batches_until_closed,
+        ],
+    );
+}
+
+/// Whatever is pushed by force comes out as displaced or as popped, once, in order.
+#[test]
+fn displaced_or_popped() {
+    const ITEMS: u64 = 20_000;
+    let queue = BoundedQueue::new(7).unwrap();
+    let all = thread::scope(|scope| {
+        let queue = &queue;
+        let producers: Vec<_> = (0..4)
+            .map(|producer| {
+                scope.spawn(move || {
+                    let push = |number| queue.force_push(item(producer, number)).unwrap();
+                    (0..ITEMS).filter_map(push).collect::<Vec<u64>>()
+                })
+            })
+            .collect();
+        let consumers: Vec<_> = (0..4)
+            .map(|_| scope.spawn(move || until_closed(queue)))
+            .collect();
+        let displaced: Vec<_> = producers.into_iter().map(|p| p.join().unwrap()).collect();
+        queue.close();
+        let popped = consumers.into_iter().map(|c| c.join().unwrap());
+        displaced.into_iter().chain(popped).collect::<Vec<_>>()
+    });
+    for received in &all {
+        check_order(received, 4);
+    }
+    check_all(all.concat(), 4, ITEMS);
+}
+
+/// Of two threads which each push to one queue and then look into the other, one sees an item.
+/// Loom cannot explore the axiom behind it (one total order of `SeqCst` accesses); the processor
+/// is asked instead.
+#[test]
+fn two_queues_agree_on_an_order() {
+    const ROUNDS: usize = 20_000;
+    let queues = [(); 2].map(|()| BoundedQueue::new(1).unwrap());
+    let arrived = [(); 2].map(|()| AtomicUsize::new(0));
+    let saw = thread::scope(|scope| {
+        let (queues, arrived) = (&queues, &arrived);
+        [0, 1]
+            .map(|me| {
+                scope.spawn(move || {
+                    let meet = |round: usize| {
+                        arrived[me].store(round, Relaxed);
+                        let mut spins = 0;
+                        while arrived[1 - me].load(Relaxed) < round {
+                            spins += 1;
+                            if spins % 1_000 == 0 {
+                                thread::yield_now();
+                            }
+                        }
+                    };
+                    let mut saw = Vec::new();
+                    for round in 0..ROUNDS {
+                        meet(3 * round + 1);
+                        queues[me].try_push(round).unwrap();
+                        saw.push(queues[1 - me].try_pop().is_ok());
+                        meet(3 * round + 2);
+                        queues[me].try_pop().ok(); // What the other did not take.
+                        meet(3 * round + 3);
+                    }
+                    saw
+                })
+            })
+            .map(|thread| thread.join().unwrap())
+    });
+    let neither = saw[0]
+        .iter()
+        .zip(&saw[1])
+        .filter(|&(a, b)| !a && !b)
+        .count();
+    assert_eq!(neither, 0, "of {ROUNDS} rounds");
+}

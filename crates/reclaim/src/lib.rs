@@ -1,0 +1,49 @@
+//! Memory reclamation for lock-free structures: when may an object that was taken out be freed?
+//!
+//! When nobody looks at it any more. A [`Reclaim`] domain gives guards; a guard *protects* what
+//! it loads, and *retires* what was taken out. Two strategies answer the question:
+//!
+//! | | [`PublishOnPing`] | [`Epoch`] |
+//! |---|---|---|
+//! | protects | one pointer a guard | everything a guard loads |
+//! | a reader pays | two stores (fenced: and a fence) | a fence |
+//! | garbage behind a stalled reader | bounded | grows |
+//! | a batch of retirements pays | a ping of all readers, and a look at all slots | an attempt to advance |
+//!
+//! [`Shared`] is a whole structure on top of them, and needs no unsafe code to use:
+//!
+//! ```
+//! use cortica_reclaim::{PublishOnPing, Shared};
+//!
+//! let words = Shared::new(&PublishOnPing::new(), vec!["one"]);
+//! std::thread::scope(|threads| {
+//!     threads.spawn(|| words.replace(vec!["one", "two"]));
+//!     threads.spawn(|| assert_eq!(words.read()[0], "one")); // The old list or the new.
+//! });
+//! assert_eq!(words.read().len(), 2);
+//! ```
+//!
+//! Guards make structures of one's own; see [`Protect`]. Threads need not register: they get a
+//! slot at their first guard and give it back when they end.
+
+mod barrier;
+mod epoch;
+mod garbage;
+mod local;
+mod ping;
+mod shared;
+mod slot;
+mod stats;
+mod strategy;
+mod sync;
+
+pub use crate::barrier::Form;
+pub use crate::epoch::{Epoch, EpochGuard};
+pub use crate::ping::{PingGuard, PublishOnPing};
+pub use crate::shared::{Read, Reader, Shared};
+pub use crate::stats::Stats;
+pub use crate::strategy::{Protect, Reclaim};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;

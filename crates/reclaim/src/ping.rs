@@ -1,0 +1,175 @@
+//! Hazard slots that are made visible on demand.
+
+use std::marker::PhantomData;
+
+use crate::barrier::Form;
+use crate::garbage::Retired;
+use crate::local::{self, DomainId};
+use crate::slot::{Slot, Slots};
+use crate::stats::Stats;
+use crate::strategy::{Protect, Reclaim};
+use crate::sync::{Acquire, Arc, AtomicPtr, Counter, Relaxed};
+
+/// Objects all threads together hold back. The first thread gets a quarter of it as its quota: a
+/// ping takes about 4 us, 4 ns an object.
+const BATCH: usize = 4_096;
+
+/// Hazard slots whose readers pay no fence.
+///
+/// A reader writes what it protects into a slot of its own with a plain store and looks again;
+/// a thread whose batch of retired objects is full pings all readers through the kernel, which
+/// makes their stores visible, and frees what is in no slot. Where the kernel cannot do so,
+/// readers run a fence: [`form`](PublishOnPing::form) says which it is.
+///
+/// Garbage is bounded whatever readers do: [`Stats::pending_max`]. When the last clone of the
+/// domain is dropped, everything that was retired is freed.
+///
+/// After Singh & Brown, "Publish on Ping", PPoPP 2025, whose ping is a signal with a handler;
+/// here the kernel's barrier takes its place, so no handler is ever installed. The slots are
+/// Michael's hazard pointers (IEEE TPDS 15(6), 2004).
+#[derive(Clone, Debug)]
+pub struct PublishOnPing {
+    id: DomainId,
+    form: Form,
+    slots: Arc<Slots>,
+}
+
+impl PublishOnPing {
+    /// A domain of the fastest form this kernel has.
+    #[must_use]
+    pub fn new() -> PublishOnPing {
+        PublishOnPing::with(Form::best(), BATCH)
+    }
+
+    /// A domain whose readers run a fence, as everywhere that the kernel cannot ping.
+    #[must_use]
+    pub fn fenced() -> PublishOnPing {
+        PublishOnPing::with(Form::Fenced, BATCH)
+    }
+
+    /// As [`new`](PublishOnPing::new), with at most `batch` objects held back before slots are
+    /// looked at: smaller means less memory and more pings. From some number of threads on it
+    /// is 64 a thread, where `batch` is not smaller than that; [`Stats::batch`] says how much it is.
+    #[must_use]
+    pub fn with_batch(self, batch: usize) -> PublishOnPing {
+        PublishOnPing::with(self.form, batch)
+    }
+
+    fn with(form: Form, batch: usize) -> PublishOnPing {
+        static NEXT: Counter = Counter::new(1);
+        PublishOnPing {
+            id: NEXT.fetch_add(1, Relaxed),
+            form,
+            slots: Arc::new(Slots::new(form, batch)),
+        }
+    }
+
+    /// How readers and reclaimers see each other.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
+    }
+}
+
+impl Default for PublishOnPing {
+    fn default() -> PublishOnPing {
+        PublishOnPing::new()
+    }
+}
+
+// SAFETY: see `PingGuard`.
+unsafe impl Reclaim for PublishOnPing {
+    type Guard<'d> = PingGuard<'d>;
+
+    /// Two thread-local accesses, if this thread's last guard was of this domain, too; a short
+    /// search otherwise.
+    #[inline]
+    fn guard(&self) -> PingGuard<'_> {
+        PingGuard {
+            slot: local::take(self.id, &self.slots),
+            domain: self,
+            stays: PhantomData,
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        self.slots.stats()
+    }
+}
+
+/// A guard of [`PublishOnPing`]: one slot.
+#[derive(Debug)]
+pub struct PingGuard<'d> {
+    domain: &'d PublishOnPing,
+    slot: &'d Slot,
+    /// The slot is the thread's, so the guard does not leave it.
+    stays: PhantomData<*mut ()>,
+}
+
+impl PingGuard<'_> {
+    /// Two ends of one road: with the reservation left standing, or not.
+    #[inline]
+    fn put_back(&mut self) {
+        // SAFETY: the slot came from `take`, and `self` is at its end: `drop` and `park` call
+        // this once.
+        unsafe { local::put_back(self.domain.id, &self.domain.slots, self.slot) };
+    }
+}
+
+// SAFETY: a pointer is returned only if `source` still held it after it stood in the slot and
+// the fence. A reclaimer takes objects out of `source`, then runs its half of the fence, then
+// reads the slots: so either we see that the object was taken out, or it sees the slot. The slot
+// keeps the pointer until the guard's next `protect`, `release` or end.
+unsafe impl Protect for PingGuard<'_> {
+    #[inline]
+    fn protect<T>(&mut self, source: &AtomicPtr<T>) -> *mut T {
+        let mut pointer = source.load(Acquire);
+        // What stands in the slot was found in its source after it was put there, and has been
+        // standing since: the object was not freed, so there is nothing to validate anew.
+        if self.slot.reserved() == pointer.cast() {
+            return pointer;
+        }
+        loop {
+            self.slot.reserve(pointer.cast());
+            self.domain.form.reader();
+            // Acquire, as in the first load: what was written before the pointer was stored.
+            let again = source.load(Acquire);
+            if again == pointer {
+                return again;
+            }
+            pointer = again;
+        }
+    }
+
+    #[inline]
+    fn release(&mut self) {
+        self.slot.reserve(std::ptr::null_mut());
+    }
+
+    #[inline]
+    fn park(self) {
+        std::mem::ManuallyDrop::new(self).put_back();
+    }
+
+    #[inline]
+    unsafe fn retire_with<T: Send>(&mut self, pointer: *mut T, free: unsafe fn(*mut T)) {
+        // SAFETY: the caller's promise; the slot is this thread's while the guard lives.
+        unsafe {
+            let retired = Retired::new(pointer, free);
+            self.domain.slots.retire(self.slot, retired);
+        }
+    }
+
+    fn collect(&mut self) {
+        // SAFETY: the slot is this thread's while the guard lives.
+        unsafe { self.domain.slots.collect(self.slot) };
+    }
+}
+
+impl Drop for PingGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.release();
+        self.put_back();
+    }
+}

@@ -1,0 +1,149 @@
+//! What loom cannot model: the kernel's barrier. The two sides of a reservation, run against
+//! each other many thousand times, with the barrier and, as a negative control, without.
+#![cfg(all(not(loom), target_os = "linux"))]
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, compiler_fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cortica_reclaim::{Form, PublishOnPing, Reclaim, Shared};
+use rustix::thread::{MembarrierCommand, membarrier};
+
+/// Side by side means on two processors: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[repr(align(128))]
+struct Line(AtomicUsize);
+
+/// One round: the reader publishes and then looks; the reclaimer takes out and then looks.
+/// Gives the rounds in which neither saw the other, which is where an object would be freed
+/// under a reader.
+fn rounds_missed(barrier: bool, enough: impl Fn(usize, usize) -> bool) -> (usize, usize) {
+    let (published, taken, start) = (
+        Line(AtomicUsize::new(0)),
+        Line(AtomicUsize::new(0)),
+        Line(AtomicUsize::new(0)),
+    );
+    let (reader_saw, reader_done) = (Line(AtomicUsize::new(0)), Line(AtomicUsize::new(0)));
+    let stop = AtomicBool::new(false);
+    let (mut rounds, mut missed) = (0, 0);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut round = 0;
+            loop {
+                round += 1;
+                while start.0.load(Acquire) < round {
+                    if stop.load(Relaxed) {
+                        return;
+                    }
+                    std::hint::spin_loop();
+                }
+                published.0.store(round, Release);
+                compiler_fence(SeqCst);
+                let saw = taken.0.load(Acquire);
+                reader_saw.0.store(saw, Relaxed);
+                reader_done.0.store(round, Release);
+            }
+        });
+        while !enough(rounds, missed) {
+            rounds += 1;
+            start.0.store(rounds, Release);
+            // The reader hears of it a cache miss later; be about as late, differently each time.
+            for _ in 0..rounds % 97 {
+                std::hint::spin_loop();
+            }
+            taken.0.store(rounds, Release);
+            compiler_fence(SeqCst);
+            if barrier {
+                assert_eq!(membarrier(MembarrierCommand::PrivateExpedited), Ok(()));
+            }
+            let saw = published.0.load(Acquire);
+            let mut waited = 0_u32;
+            while reader_done.0.load(Acquire) < rounds {
+                waited += 1;
+                if waited.is_multiple_of(4_096) {
+                    std::thread::yield_now(); // In case the two share a processor.
+                }
+                std::hint::spin_loop();
+            }
+            missed += usize::from(saw < rounds && reader_saw.0.load(Relaxed) < rounds);
+        }
+        stop.store(true, Relaxed);
+    });
+    (rounds, missed)
+}
+
+#[test]
+fn with_the_ping_one_side_always_sees_the_other() {
+    let _alone = alone();
+    if Form::best() != Form::Membarrier {
+        println!("skipped: the kernel has no membarrier");
+        return;
+    }
+    let end = Instant::now() + Duration::from_secs(2);
+    let (rounds, missed) = rounds_missed(true, |_, _| Instant::now() > end);
+    println!("with membarrier: {missed} of {rounds} rounds missed");
+    assert_eq!(missed, 0, "of {rounds}");
+}
+
+/// The negative control: the harness can see the failure it looks for, soon.
+#[test]
+fn without_it_both_miss_each_other() {
+    let _alone = alone();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    if processors < 2 {
+        println!("skipped: on one processor no store is ever late");
+        return;
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    let (rounds, missed) = rounds_missed(false, |_, missed| missed >= 10 || Instant::now() > end);
+    println!("without: {missed} of {rounds} rounds missed, on {processors} processors");
+    assert!(missed > 0, "the harness cannot see what it looks for");
+}
+
+/// The whole thing, with the batch so small that nearly every replacement pings.
+#[test]
+fn nothing_is_freed_under_a_reader() {
+    const ALIVE: usize = 0x5AFE;
+    struct Canary(usize);
+    impl Drop for Canary {
+        fn drop(&mut self) {
+            // Volatile, so that the death is written though nobody should read it.
+            let alive = &raw mut self.0;
+            // SAFETY: a pointer to a field of `self`.
+            unsafe { alive.write_volatile(0) };
+        }
+    }
+    let _alone = alone();
+    let domain = PublishOnPing::new().with_batch(4);
+    let shared = Shared::new(&domain, Canary(ALIVE));
+    let done = AtomicBool::new(false);
+    let reads = AtomicUsize::new(0);
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                let mut count = 0;
+                while !done.load(Relaxed) {
+                    let value = shared.read();
+                    assert_eq!(value.0, ALIVE);
+                    count += 1;
+                }
+                reads.fetch_add(count, Relaxed);
+            });
+        }
+        let end = Instant::now() + Duration::from_secs(2);
+        let mut replaced = 0_u32;
+        while Instant::now() < end {
+            shared.replace(Canary(ALIVE));
+            replaced += 1;
+        }
+        done.store(true, Relaxed);
+        println!("{replaced} replaced");
+    });
+    println!("{} reads", reads.load(Relaxed));
+    assert!(domain.stats().freed > 1_000);
+}
