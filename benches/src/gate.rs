@@ -40,6 +40,8 @@ pub enum Need {
     Data,
     /// A peer whose build takes long or needs more than a Rust compiler.
     Peers,
+    /// The time and the quiet of a full run.
+    Full,
 }
 
 /// One line of what we hold ourselves to.

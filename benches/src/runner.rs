@@ -30,6 +30,7 @@ fn sample_min(setup: &Setup) -> Duration {
 pub fn skip_reason(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Option<&'static str> {
     match gate.needs {
         Some(Need::Data) if setup.data.is_none() => Some("skipped: needs --data"),
+        Some(Need::Full) if setup.quick => Some("skipped: full runs only"),
         Some(Need::Peers) if subject.is_none() => Some("skipped: needs the feature `peers`"),
         _ => None,
     }
