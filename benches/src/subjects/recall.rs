@@ -61,7 +61,8 @@ fn ensure_full(recalled: &[Recalled]) -> Result<()> {
     Ok(())
 }
 
-/// Single recalls on one store by two threads at once.
+/// Batches of recalls on one store by two threads at once: work for the processors more than for
+/// the memory that they share with whatever else runs on the machine.
 pub(super) fn two_threads(_: &Setup) -> Result<Scaled> {
     let data = fixture::bundled()?;
     let store = Arc::new(fixture::store_of(&data.rows, data.dimension)?);
@@ -93,7 +94,12 @@ pub(super) fn two_threads(_: &Setup) -> Result<Scaled> {
         check: Box::new(check),
         work: Box::new(move |thread| {
             let number = next[thread].fetch_add(1, Relaxed);
-            ensure_full(&store.recall(&cues[number % cues.len()])?)
+            let batches = cues.len() / BATCH;
+            let batch = &cues[number % batches * BATCH..][..BATCH];
+            let recalled = store.recall_many(batch);
+            recalled
+                .into_iter()
+                .try_for_each(|recalled| ensure_full(&recalled?))
         }),
     })
 }
