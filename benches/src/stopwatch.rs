@@ -41,6 +41,11 @@ impl Stopwatch {
         result
     }
 
+    /// Adds what was measured by other means. The brake applies to it as to a section.
+    pub fn add(&mut self, measured: Duration) {
+        self.total += measured.mul_f64(self.brake);
+    }
+
     /// The time of all sections so far.
     pub fn total(&self) -> Duration {
         self.total

@@ -6,12 +6,15 @@ mod counts;
 mod dot;
 mod fixture;
 mod queue_bounded;
+mod queue_mpmc;
 mod read;
 mod recall;
 mod reclaim;
 mod scan;
 mod storage;
+mod traffic;
 
+use self::queue_mpmc::{Bytes128, p99, throughput};
 use crate::subject::Subject::{self, Answer, Count, Ratio, Scaling};
 
 /// The subjects of this build.
@@ -38,7 +41,28 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
         "queue.bounded_cq",
         Ratio(queue_bounded::against_concurrent_queue),
     ),
-    ("queue.many", Ratio(queue_bounded::many_against_array_queue)),
+    ("queue.many", Ratio(queue_bounded::many)),
+    (
+        "queue.mpmc.many",
+        Ratio(|_| Ok(queue_bounded::many_unbounded())),
+    ),
+    ("queue.mpmc.1p1c", Ratio(|_| Ok(throughput::<u64>(1)))),
+    ("queue.mpmc.2p2c", Ratio(|_| Ok(throughput::<u64>(2)))),
+    ("queue.mpmc.4p4c", Ratio(|_| Ok(throughput::<u64>(4)))),
+    (
+        "queue.mpmc.1p1c_128b",
+        Ratio(|_| Ok(throughput::<Bytes128>(1))),
+    ),
+    (
+        "queue.mpmc.2p2c_128b",
+        Ratio(|_| Ok(throughput::<Bytes128>(2))),
+    ),
+    (
+        "queue.mpmc.4p4c_128b",
+        Ratio(|_| Ok(throughput::<Bytes128>(4))),
+    ),
+    ("queue.mpmc.p99", Ratio(|_| Ok(p99::<u64>()))),
+    ("queue.mpmc.p99_128b", Ratio(|_| Ok(p99::<Bytes128>()))),
     ("reclaim.bound", Count(reclaim::bound)),
     ("reclaim.read", Ratio(reclaim::read)),
     ("reclaim.read_fenced", Ratio(reclaim::read_fenced)),

@@ -1,9 +1,9 @@
-//! Bounded lock-free queues: a hard capacity, and nothing lost without an answer.
+//! Lock-free queues from any number of threads to any number of threads, first in, first out.
 //!
-//! [`BoundedQueue`] carries items from any number of threads to any number of threads, first in,
-//! first out. A full queue hands the item back; the caller chooses whether to wait, to displace
-//! the oldest item or to slow down. [`PriorityLanes`] joins four such queues under a stated rule
-//! that keeps the lowest from starving.
+//! [`BoundedQueue`] has a hard capacity, and loses nothing without an answer: a full queue hands
+//! the item back; the caller chooses whether to wait, to displace the oldest item or to slow down.
+//! [`PriorityLanes`] joins four such queues under a stated rule that keeps the lowest from
+//! starving. [`Queue`] has no bound, and refuses nothing.
 //!
 //! ```
 //! use cortica_queue::{BoundedQueue, PopError, PushError};
@@ -29,28 +29,38 @@
 //! - An item is in one place: in the queue, with a caller, or dropped with the queue. Nothing that
 //!   can panic runs while a place in the queue is claimed.
 //! - The `try_` forms never sleep and never make a system call unless somebody sleeps on the other
-//!   side. They are not lock-free in the strict sense: a thread stopped between claiming a place
-//!   and filling it makes those wait who reach that place.
+//!   side; nor does [`Queue`], but for asking the kernel who looks at the segments it wants back.
+//! - They are not lock-free in the strict sense: a thread stopped between claiming a place and
+//!   filling it makes those wait who reach that place.
 //! - Blocking forms spin for some microseconds and then sleep.
 //!
 //! # Sources
 //!
 //! The ring is Dmitry Vyukov's bounded MPMC queue (1024cores.net, 2011) with the lap counters of
 //! crossbeam's `ArrayQueue`, which allow any capacity, and the closing bit of `concurrent-queue`.
+//! The list of segments goes back to Michael and Scott (PODC 1996); that its nodes are arrays it
+//! shares with crossbeam's `SegQueue`, that hazard slots protect them with Ramalhete and Correia's
+//! `FAAArrayQueue` (2016).
 //! How orderings were checked is written in `docs/concurrency.md`.
 mod bounded;
+mod drain;
 mod error;
 mod lanes;
 mod parking;
+mod queue;
 mod ring;
+mod segment;
+mod slot;
+mod stash;
 mod sync;
 
 pub use crate::bounded::BoundedQueue;
 pub use crate::error::{CapacityError, Closed, PopError, PushError};
 pub use crate::lanes::{Lane, PriorityLanes};
+pub use crate::queue::Queue;
 #[cfg(loom)]
 #[doc(hidden)]
-pub use crate::sync::slept;
+pub use crate::sync::{reused, slept};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -9,19 +9,10 @@
 //! when it comes by again. Claiming is one compare-and-swap, so between a claim and the stamp
 //! that ends it there is only a move of the item: nothing that panics, allocates or waits.
 
-use std::mem::MaybeUninit;
-
+use crate::drain::drop_each;
 use crate::error::{CapacityError, Closed, PopError, PushError};
-use crate::sync::{
-    AtomicUsize, Backoff, CachePadded,
-    Ordering::{Acquire, Relaxed, Release, SeqCst},
-    UnsafeCell, total_order,
-};
-
-struct Slot<T> {
-    stamp: AtomicUsize,
-    item: UnsafeCell<MaybeUninit<T>>,
-}
+use crate::slot::Slot;
+use crate::sync::{Acquire, AtomicUsize, Backoff, CachePadded, Relaxed, SeqCst, total_order};
 
 /// A bounded queue without any waiting for room or for items.
 pub(crate) struct Ring<T> {
@@ -53,10 +44,7 @@ impl<T> Ring<T> {
         let mut slots = Vec::new();
         let reserved = slots.try_reserve_exact(capacity);
         reserved.map_err(|_| CapacityError::TooLarge(capacity))?;
-        slots.extend((0..capacity).map(|index| Slot {
-            stamp: AtomicUsize::new(index),
-            item: UnsafeCell::new(MaybeUninit::uninit()),
-        }));
+        slots.extend((0..capacity).map(Slot::new));
         Ok(Ring {
             head: CachePadded(AtomicUsize::new(0)),
             tail: CachePadded(AtomicUsize::new(0)),
@@ -110,60 +98,61 @@ impl<T> Ring<T> {
 
     #[inline]
     fn next(&self, position: usize) -> usize {
+        self.after(position, 1)
+    }
+
+    /// The position `count` places on, which are at most all there are.
+    #[inline]
+    fn after(&self, position: usize, count: usize) -> usize {
         let index = position & (self.closed_bit - 1);
-        if index + 1 < self.slots.len() {
-            position + 1
+        let beyond = (index + count).wrapping_sub(self.slots.len());
+        if index + count < self.slots.len() {
+            position + count
         } else {
-            (position - index).wrapping_add(self.one_lap())
+            (position - index).wrapping_add(self.one_lap() + beyond)
         }
     }
 
-    /// Moves `item` into the place at `position`; pops have it after [`hand_on`](Self::hand_on).
-    ///
-    /// # Safety
-    /// The caller has claimed `position` for a push, has seen its stamp vacant by an acquiring
-    /// load, calls this once, and hands the place on to position + 1 afterwards.
+    /// The `count` places from `position` on, which are at most all there are: up to the end of
+    /// the ring, and from its beginning; each with the position of its first place.
     #[inline]
-    unsafe fn fill(&self, position: usize, item: T) {
-        let slot = self.slot(position);
-        // SAFETY: the place is the caller's and vacant; nobody touches it until the stamp says so.
-        slot.item.with_mut(|place| unsafe { (*place).write(item) });
-    }
-
-    /// Moves the item out of the place at `position`; pushes of the next lap have the place after
-    /// [`hand_on`](Self::hand_on).
-    ///
-    /// # Safety
-    /// The caller has claimed `position` for a pop, has seen its stamp filled by an acquiring
-    /// load, calls this once, and hands the place on to position + one lap afterwards.
-    #[inline]
-    unsafe fn empty(&self, position: usize) -> T {
-        let slot = self.slot(position);
-        // SAFETY: the place is the caller's and filled, and will be handed on as vacant.
-        slot.item
-            .with_mut(|place| unsafe { (*place).assume_init_read() })
-    }
-
-    /// Gives the place at `position` to whoever waits for it to have a stamp `ahead` of that.
-    #[inline]
-    fn hand_on(&self, position: usize, ahead: usize) {
-        // Release: whoever sees the stamp sees the item, or that it was moved out.
-        let stamp = position.wrapping_add(ahead);
-        self.slot(position).stamp.store(stamp, Release);
+    fn places(&self, position: usize, count: usize) -> [(usize, &[Slot<T>]); 2] {
+        let index = position & (self.closed_bit - 1);
+        let (beginning, end) = self.slots.split_at(index);
+        let first = &end[..count.min(end.len())];
+        let second = &beginning[..(count - first.len()).min(index)];
+        let lap = (position - index).wrapping_add(self.one_lap());
+        [(position, first), (lap, second)]
     }
 
     /// How many places from `position` on, up to `count_max`, have a stamp `ahead` of their
-    /// position; and the position after them. What it counts stays so until the counter that
-    /// `position` was read from moves.
+    /// position. What it counts stays so until the counter that `position` was read from moves.
     #[inline]
-    fn run(&self, position: usize, ahead: usize, count_max: usize) -> (usize, usize) {
-        let (mut count, mut end) = (0, position);
-        // Acquire pairs with the Release in `fill` and `empty`.
-        while count < count_max && self.slot(end).stamp.load(Acquire) == end.wrapping_add(ahead) {
-            count += 1;
-            end = self.next(end);
+    fn run(&self, position: usize, ahead: usize, count_max: usize) -> usize {
+        let mut count = 0;
+        for (start, places) in self.places(position, count_max) {
+            let ready = places
+                .iter()
+                .enumerate()
+                .take_while(|(number, slot)| slot.has(start.wrapping_add(ahead + number)));
+            let ready = ready.count();
+            count += ready;
+            if ready < places.len() {
+                break;
+            }
         }
-        (count, end)
+        count
+    }
+
+    /// Gives `count` places from `position` on to whoever waits for them. The first place last:
+    /// who comes to it finds the whole batch, and does not tear it into many small ones.
+    #[inline]
+    fn hand_on_many(&self, position: usize, count: usize, ahead: usize) {
+        for (start, places) in self.places(position, count).into_iter().rev() {
+            for (number, slot) in places.iter().enumerate().rev() {
+                slot.set(start.wrapping_add(number).wrapping_add(ahead));
+            }
+        }
     }
 
     /// Whether the place which `tail` would claim is still in use because the ring is full. If
@@ -184,8 +173,8 @@ impl<T> Ring<T> {
             if tail & self.closed_bit != 0 {
                 return Err(PushError::Closed(item));
             }
-            // Acquire pairs with the Release in `empty`.
-            if self.slot(tail).stamp.load(Acquire) == tail {
+            let slot = self.slot(tail);
+            if slot.has(tail) {
                 // SeqCst: before the look at who sleeps; see `Parking`.
                 let claim = self
                     .tail
@@ -194,8 +183,8 @@ impl<T> Ring<T> {
                     Ok(_) => {
                         // SAFETY: claimed just now, seen vacant above; the stamp cannot have
                         // changed since, for only the claimer of `tail` may do that.
-                        unsafe { self.fill(tail, item) };
-                        self.hand_on(tail, 1);
+                        unsafe { slot.fill(item) };
+                        slot.set(tail.wrapping_add(1));
                         return Ok(());
                     }
                     Err(now) => {
@@ -222,8 +211,8 @@ impl<T> Ring<T> {
         let mut backoff = Backoff::default();
         let mut head = self.head.load(Relaxed); // A claim checks it.
         loop {
-            // Acquire pairs with the Release in `fill`.
-            if self.slot(head).stamp.load(Acquire) == head.wrapping_add(1) {
+            let slot = self.slot(head);
+            if slot.has(head.wrapping_add(1)) {
                 // SeqCst: before the look at who sleeps; see `Parking`.
                 let claim = self
                     .head
@@ -232,8 +221,8 @@ impl<T> Ring<T> {
                     Ok(_) => {
                         // SAFETY: claimed just now, seen filled above; the stamp cannot have
                         // changed since, for only the claimer of `head` may do that.
-                        let item = unsafe { self.empty(head) };
-                        self.hand_on(head, self.one_lap());
+                        let item = unsafe { slot.empty() };
+                        slot.set(head.wrapping_add(self.one_lap()));
                         return Ok(item);
                     }
                     Err(now) => {
@@ -275,24 +264,19 @@ impl<T> Ring<T> {
             if tail & self.closed_bit != 0 {
                 return Err(Closed(()));
             }
-            let (count, end) = self.run(tail, 0, items.len());
+            let count = self.run(tail, 0, items.len());
             if count > 0 {
                 // As in `try_push`. Success means that tail has not moved, so the run is as it was.
+                let end = self.after(tail, count);
                 let claim = self.tail.compare_exchange_weak(tail, end, SeqCst, Relaxed);
                 match claim {
                     Ok(_) => {
-                        let mut position = tail;
-                        for item in items.drain(..count) {
+                        let [(_, first), (_, second)] = self.places(tail, count);
+                        for (slot, item) in first.iter().chain(second).zip(items.drain(..count)) {
                             // SAFETY: within the claimed run, each place of which was seen vacant.
-                            unsafe { self.fill(position, item) };
-                            if position != tail {
-                                self.hand_on(position, 1);
-                            }
-                            position = self.next(position);
+                            unsafe { slot.fill(item) };
                         }
-                        // The first place last: who comes to it finds the whole batch, and does
-                        // not tear it into many small ones.
-                        self.hand_on(tail, 1);
+                        self.hand_on_many(tail, count, 1);
                         return Ok(count);
                     }
                     Err(now) => {
@@ -320,23 +304,19 @@ impl<T> Ring<T> {
         let mut backoff = Backoff::default();
         let mut head = self.head.load(Relaxed);
         loop {
-            let (count, end) = self.run(head, 1, count_max);
+            let count = self.run(head, 1, count_max);
             if count > 0 {
                 items.reserve(count); // May panic or allocate, so before the claim.
                 // As in `try_pop`. Success means that head has not moved, so the run is as it was.
+                let end = self.after(head, count);
                 let claim = self.head.compare_exchange_weak(head, end, SeqCst, Relaxed);
                 match claim {
                     Ok(_) => {
-                        let mut position = head;
-                        for _ in 0..count {
-                            // SAFETY: within the claimed run, each place of which was seen filled.
-                            items.push(unsafe { self.empty(position) });
-                            if position != head {
-                                self.hand_on(position, self.one_lap());
-                            }
-                            position = self.next(position);
-                        }
-                        self.hand_on(head, self.one_lap()); // Last, as in `push_many`.
+                        let [(_, first), (_, second)] = self.places(head, count);
+                        let slots = first.iter().chain(second);
+                        // SAFETY: within the claimed run, each place of which was seen filled.
+                        items.extend(slots.map(|slot| unsafe { slot.empty() }));
+                        self.hand_on_many(head, count, self.one_lap());
                         return Ok(count);
                     }
                     Err(now) => {
@@ -387,15 +367,13 @@ impl<T> Ring<T> {
         let mut backoff = Backoff::default();
         let mut displaced = None;
         loop {
-            // Acquire pairs with the Release in `fill` and in `empty`.
-            let stamp = slot.stamp.load(Acquire);
-            if stamp == tail {
+            if slot.has(tail) {
                 // SAFETY: claimed by the caller, and vacant: emptied by us or by a pop.
-                unsafe { self.fill(tail, item) };
-                self.hand_on(tail, 1);
+                unsafe { slot.fill(item) };
+                slot.set(tail.wrapping_add(1));
                 return displaced;
             }
-            let filled = stamp == oldest.wrapping_add(1);
+            let filled = slot.has(oldest.wrapping_add(1));
             let next = self.next(oldest);
             if filled
                 && self
@@ -404,8 +382,8 @@ impl<T> Ring<T> {
                     .is_ok()
             {
                 // SAFETY: claimed just now, and seen filled above.
-                displaced = Some(unsafe { self.empty(oldest) });
-                self.hand_on(oldest, self.one_lap());
+                displaced = Some(unsafe { slot.empty() });
+                slot.set(tail);
             } else {
                 backoff.snooze();
             }
@@ -415,19 +393,6 @@ impl<T> Ring<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        // Drops the rest even if an item panics while it is dropped. If a second one does, the
-        // process ends, as it does for a `Vec`.
-        struct Rest<'a, T>(&'a Ring<T>);
-        impl<T> Drop for Rest<'_, T> {
-            fn drop(&mut self) {
-                while let Ok(item) = self.0.try_pop() {
-                    drop(item);
-                }
-            }
-        }
-        let rest = Rest(self);
-        while let Ok(item) = rest.0.try_pop() {
-            drop(item);
-        }
+        drop_each(|| self.try_pop().ok());
     }
 }

@@ -6,14 +6,16 @@ use std::time::Instant;
 #[cfg(loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
-    sync::atomic::{AtomicUsize, Ordering},
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
-    Condvar, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
 };
+
+pub(crate) use Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 /// Loom's cell without its checks.
 #[cfg(not(loom))]
@@ -97,6 +99,7 @@ pub(crate) fn wait<'a, T>(
 /// Waiting without sleeping, longer each time.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
+    losses: u32,
     step: u32,
 }
 
@@ -106,11 +109,16 @@ impl Backoff {
     /// After as many yields it is cheaper to sleep.
     const STEPS: u32 = 10;
 
-    /// After losing a race to a thread that has moved on: try again soon.
+    /// The loser of a race leaves the counter to the winner for 2^4 pauses, then longer. Coming
+    /// back sooner, both would pay for moving its cache line to and fro at every single item.
+    const LOSSES: std::ops::RangeInclusive<u32> = 4..=7;
+
+    /// After losing a race to a thread that has moved on.
     #[inline]
     pub(crate) fn spin(&mut self) {
-        Backoff::pause(self.step.min(Backoff::SPINS));
-        self.step += u32::from(self.step <= Backoff::SPINS);
+        let doublings = Backoff::LOSSES.start() + self.losses;
+        Backoff::pause(doublings);
+        self.losses += u32::from(doublings < *Backoff::LOSSES.end());
     }
 
     /// Before waiting for a thread to finish what it began: it may need our processor for that.
@@ -157,4 +165,19 @@ impl<T> Deref for CachePadded<T> {
     fn deref(&self) -> &T {
         &self.0
     }
+}
+
+/// How often a segment was used again, in all runs of all models: the witness that it happened.
+#[cfg(loom)]
+static REUSED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+#[cfg(loom)]
+pub fn reused() -> usize {
+    REUSED.load(Ordering::Relaxed)
+}
+
+/// Called for every segment that is used again.
+pub(crate) fn note_reuse() {
+    #[cfg(loom)]
+    REUSED.fetch_add(1, Ordering::Relaxed);
 }

@@ -7,27 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
+use common::{Counted, counted};
 use cortica_queue::BoundedQueue;
 
-/// Counts its drop; panics there when told to.
-struct Counted {
-    drops: Arc<AtomicUsize>,
-    panics: bool,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.drops.fetch_add(1, Relaxed);
-        assert!(!self.panics, "on purpose");
-    }
-}
-
-fn counted(drops: &Arc<AtomicUsize>) -> Counted {
-    Counted {
-        drops: drops.clone(),
-        panics: false,
-    }
-}
+mod common;
 
 /// Fills a queue whose oldest item lies in the middle of the ring.
 fn full_queue(capacity: usize, drops: &Arc<AtomicUsize>) -> BoundedQueue<Counted> {

@@ -2,37 +2,13 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 
+use common::{check_all, check_order, item};
 use cortica_queue::BoundedQueue;
 
-/// An item that says who made it and as which: `producer << 32 | number`.
-fn item(producer: u64, number: u64) -> u64 {
-    producer << 32 | number
-}
-
-/// Within what one consumer received, the items of each producer must rise.
-fn check_order(received: &[u64], producers: usize) {
-    let mut next = vec![0; producers];
-    for &item in received {
-        let (producer, number) = ((item >> 32) as usize, item & 0xffff_ffff);
-        assert!(
-            number >= next[producer],
-            "{number} of producer {producer} came late"
-        );
-        next[producer] = number + 1;
-    }
-}
-
-fn check_all(mut received: Vec<u64>, producers: u64, items: u64) {
-    received.sort_unstable();
-    let want = (0..producers).flat_map(|producer| (0..items).map(move |n| item(producer, n)));
-    assert!(
-        received.into_iter().eq(want),
-        "items were lost or came twice"
-    );
-}
+mod common;
 
 /// Four producers fill a queue, then four consumers empty it: the case which a predecessor of
 /// this queue failed.
@@ -202,42 +178,9 @@ fn displaced_or_popped() {
 /// is asked instead.
 #[test]
 fn two_queues_agree_on_an_order() {
-    const ROUNDS: usize = 20_000;
     let queues = [(); 2].map(|()| BoundedQueue::new(1).unwrap());
-    let arrived = [(); 2].map(|()| AtomicUsize::new(0));
-    let saw = thread::scope(|scope| {
-        let (queues, arrived) = (&queues, &arrived);
-        [0, 1]
-            .map(|me| {
-                scope.spawn(move || {
-                    let meet = |round: usize| {
-                        arrived[me].store(round, Relaxed);
-                        let mut spins = 0;
-                        while arrived[1 - me].load(Relaxed) < round {
-                            spins += 1;
-                            if spins % 1_000 == 0 {
-                                thread::yield_now();
-                            }
-                        }
-                    };
-                    let mut saw = Vec::new();
-                    for round in 0..ROUNDS {
-                        meet(3 * round + 1);
-                        queues[me].try_push(round).unwrap();
-                        saw.push(queues[1 - me].try_pop().is_ok());
-                        meet(3 * round + 2);
-                        queues[me].try_pop().ok(); // What the other did not take.
-                        meet(3 * round + 3);
-                    }
-                    saw
-                })
-            })
-            .map(|thread| thread.join().unwrap())
-    });
-    let neither = saw[0]
-        .iter()
-        .zip(&saw[1])
-        .filter(|&(a, b)| !a && !b)
-        .count();
-    assert_eq!(neither, 0, "of {ROUNDS} rounds");
+    common::cross(
+        |me, round| queues[me].try_push(round).unwrap(),
+        |me| queues[me].try_pop().is_ok(),
+    );
 }
