@@ -3,7 +3,8 @@
 //! [`BoundedQueue`] has a hard capacity, and loses nothing without an answer: a full queue hands
 //! the item back; the caller chooses whether to wait, to displace the oldest item or to slow down.
 //! [`PriorityLanes`] joins four such queues under a stated rule that keeps the lowest from
-//! starving. [`Queue`] has no bound, and refuses nothing.
+//! starving. [`Queue`] has no bound, and refuses nothing; [`list::MsQueue`] promises the same
+//! with one node an item, slower and short enough to be read.
 //!
 //! ```
 //! use cortica_queue::{BoundedQueue, PopError, PushError};
@@ -46,6 +47,7 @@ mod bounded;
 mod drain;
 mod error;
 mod lanes;
+pub mod list;
 mod parking;
 mod queue;
 mod ring;

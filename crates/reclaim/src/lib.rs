@@ -30,17 +30,29 @@ mod barrier;
 mod epoch;
 mod garbage;
 mod local;
+mod order;
 mod ping;
 mod shared;
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+mod signal;
+#[cfg(not(all(feature = "signal", target_os = "linux", not(loom))))]
+#[path = "no_signal.rs"]
+mod signal;
 mod slot;
+mod sorted_set;
 mod stats;
 mod strategy;
 mod sync;
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+mod witness;
 
 pub use crate::barrier::Form;
 pub use crate::epoch::{Epoch, EpochGuard};
 pub use crate::ping::{PingGuard, PublishOnPing};
 pub use crate::shared::{Read, Reader, Shared};
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+pub use crate::signal::SignalError;
+pub use crate::sorted_set::SortedSet;
 pub use crate::stats::Stats;
 pub use crate::strategy::{Protect, Reclaim};
 

@@ -1,4 +1,4 @@
-//! Which slots the calling thread has. The last one used lies where two loads find it.
+//! Which slots the calling thread has. Those it used last lie where a few loads find them.
 
 use std::cell::{Cell, RefCell};
 
@@ -15,20 +15,38 @@ struct Held {
     slot: *const Slot,
 }
 
-/// No slot: domains are numbered from 1.
+/// Stands for no domain: they are numbered from 1.
+const NONE: DomainId = 0;
+
 const NOTHING: Held = Held {
-    domain: 0,
+    domain: NONE,
     slot: std::ptr::null(),
 };
 
+/// Slots at hand: two guards of each of two domains, or one of each of four.
+const AT_HAND: usize = 4;
+
+/// What is known of one slot. It stays known while a guard has it, so that giving it back is a
+/// comparison and one store, and the next guard does not wait for that store to find the slot.
+struct Place {
+    /// The slot's domain if it can be taken, or else `NONE`.
+    domain: Cell<DomainId>,
+    slot: Cell<*const Slot>,
+}
+
 per_thread! {
-    static MINE: Mine = const { Mine { last: Cell::new(NOTHING), others: RefCell::new(Others { slots: Vec::new(), homes: Vec::new() }) } };
+    static MINE: Mine = const {
+        Mine {
+            at_hand: [const { Place::new() }; AT_HAND],
+            others: RefCell::new(Others { slots: Vec::new(), homes: Vec::new() }),
+        }
+    };
 }
 
 /// The thread's slots that no guard uses. All of them go back when the thread ends; guards that
 /// live still longer, in thread-locals of others, give theirs back themselves.
 struct Mine {
-    last: Cell<Held>,
+    at_hand: [Place; AT_HAND],
     others: RefCell<Others>,
 }
 
@@ -41,17 +59,15 @@ struct Others {
 /// A slot of this domain for the calling thread; it is in nobody else's hands until `put_back`.
 #[inline]
 pub(crate) fn take(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
-    let last = MINE.try_with(|mine| {
-        let held = mine.last.get();
-        if held.domain == domain {
-            mine.last.set(NOTHING);
-        }
-        held
+    let found = MINE.try_with(|mine| {
+        let place = mine.find(|place| place.domain.get() == domain)?;
+        place.domain.set(NONE);
+        Some(place.slot.get())
     });
-    match last {
+    match found {
         // SAFETY: the id is that of the domain in hand, so its slots are alive; the slot is this
-        // thread's, and the cell no longer has it.
-        Ok(held) if held.domain == domain => unsafe { &*held.slot },
+        // thread's, and its place no longer has it.
+        Ok(Some(slot)) => unsafe { &*slot },
         _ => take_another(domain, slots),
     }
 }
@@ -64,6 +80,7 @@ fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
         let found = others.slots.iter().position(|held| held.domain == domain);
         if found.is_none() {
             others.remember(domain, slots);
+            mine.forget_those_gone(&others);
         }
         found.map(|at| others.slots.swap_remove(at).slot)
     });
@@ -81,22 +98,67 @@ fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
 /// `slot` came from `take` with the same domain, on this thread, and is not used again.
 #[inline]
 pub(crate) unsafe fn put_back(domain: DomainId, slots: &Arc<Slots>, slot: &Slot) {
-    let kept = MINE.try_with(|mine| {
-        let before = mine.last.replace(Held { domain, slot });
-        if before.domain != NOTHING.domain {
-            mine.put_aside(before);
-        }
-    });
+    let kept =
+        MINE.try_with(
+            |mine| match mine.find(|place| std::ptr::eq(place.slot.get(), slot)) {
+                Some(place) => place.domain.set(domain),
+                None => mine.make_known(Held { domain, slot }),
+            },
+        );
     if kept.is_err() {
         // SAFETY: the caller's promise. The thread is ending.
         unsafe { slots.give_up(slot) };
     }
 }
 
+impl Place {
+    const fn new() -> Place {
+        Place {
+            domain: Cell::new(NONE),
+            slot: Cell::new(std::ptr::null()),
+        }
+    }
+
+    fn get(&self) -> Held {
+        Held {
+            domain: self.domain.get(),
+            slot: self.slot.get(),
+        }
+    }
+
+    fn put(&self, held: Held) {
+        self.domain.set(held.domain);
+        self.slot.set(held.slot);
+    }
+}
+
 impl Mine {
+    #[inline]
+    fn find(&self, is_wanted: impl Fn(&Place) -> bool) -> Option<&Place> {
+        self.at_hand.iter().find(|place| is_wanted(place))
+    }
+
+    /// Finds a place for a slot that has none. Where more are in use than there are places, the
+    /// last place is for the latest.
     #[cold]
-    fn put_aside(&self, held: Held) {
-        self.others.borrow_mut().slots.push(held);
+    fn make_known(&self, latest: Held) {
+        let unused = self.find(|place| place.slot.get().is_null());
+        let place = unused.unwrap_or(&self.at_hand[AT_HAND - 1]);
+        let before = place.get();
+        place.put(latest);
+        // A slot that a guard has is told of again when it comes back.
+        if before.domain != NONE {
+            self.others.borrow_mut().slots.push(before);
+        }
+    }
+
+    fn forget_those_gone(&self, others: &Others) {
+        for place in &self.at_hand {
+            let domain = place.domain.get();
+            if domain != NONE && !is_home(&others.homes, domain) {
+                place.put(NOTHING);
+            }
+        }
     }
 }
 
@@ -106,18 +168,22 @@ impl Others {
     fn remember(&mut self, domain: DomainId, slots: &Arc<Slots>) {
         self.homes.retain(|(_, home)| home.strong_count() > 0);
         let homes = &self.homes;
-        let is_home = |id: DomainId| homes.iter().any(|(home, _)| *home == id);
-        self.slots.retain(|held| is_home(held.domain));
-        if !is_home(domain) {
+        self.slots.retain(|held| is_home(homes, held.domain));
+        if !is_home(homes, domain) {
             self.homes.push((domain, downgrade(slots)));
         }
     }
 }
 
+fn is_home(homes: &[(DomainId, Weak<Slots>)], id: DomainId) -> bool {
+    homes.iter().any(|(home, _)| *home == id)
+}
+
 impl Drop for Mine {
     fn drop(&mut self) {
         let others = self.others.get_mut();
-        for held in others.slots.drain(..).chain([self.last.get()]) {
+        let at_hand = self.at_hand.iter().map(Place::get);
+        for held in others.slots.drain(..).chain(at_hand) {
             let home = others.homes.iter().find(|(home, _)| *home == held.domain);
             if let Some(slots) = home.and_then(|(_, slots)| slots.upgrade()) {
                 // SAFETY: the domain is alive in `slots`, and so the slot; it was this thread's

@@ -5,6 +5,8 @@ use std::marker::PhantomData;
 use crate::barrier::Form;
 use crate::garbage::Retired;
 use crate::local::{self, DomainId};
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+use crate::signal::SignalError;
 use crate::slot::{Slot, Slots};
 use crate::stats::Stats;
 use crate::strategy::{Protect, Reclaim};
@@ -45,6 +47,52 @@ impl PublishOnPing {
     #[must_use]
     pub fn fenced() -> PublishOnPing {
         PublishOnPing::with(Form::Fenced, BATCH)
+    }
+
+    /// A domain whose readers are pinged by `SIGURG`: see
+    /// [`signalled_by`](PublishOnPing::signalled_by). It is ignored by default, so one that comes
+    /// from elsewhere does no harm, and hardly anybody handles it.
+    #[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+    pub fn signalled() -> Result<PublishOnPing, SignalError> {
+        PublishOnPing::signalled_by(libc::SIGURG)
+    }
+
+    /// A domain whose readers are pinged by the signal `number`, as in the paper; on kernels
+    /// without membarrier, or to compare with it.
+    ///
+    /// **Installs a handler** for the signal, process-wide and for good; nothing else in this
+    /// crate does. All domains of a process use the signal that the first one chose. Threads that
+    /// have used the domain are then interrupted once a batch. Calls of the kernel's that were
+    /// interrupted go on (`SA_RESTART`), except those that never do, such as `poll` and
+    /// `nanosleep` (the manual page signal(7) lists them), which give `EINTR`.
+    ///
+    /// A thread that has the signal blocked at its first guard runs a fence with each protection.
+    /// One that does not answer within 10 ms, because it blocked the signal later or was not given
+    /// a processor, keeps nobody waiting any longer: it runs fences, too, until it answers. Nothing
+    /// is freed before it has passed some barrier, which the kernel is asked to bring about
+    /// (membarrier) or else to testify (`/proc`): [`Stats::late`], [`Stats::refused`]. From then
+    /// on [`Stats::pending_max`] holds again. Only where the kernel has no membarrier, a thread
+    /// that blocked the signal later, never sleeps, never shares its processor and never uses the
+    /// domain again holds everything back.
+    ///
+    /// Not for use in a child after `fork`: threads are known by the parent's numbers.
+    ///
+    /// # Errors
+    ///
+    /// If the signal is in use in this process already, or cannot be used.
+    #[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+    pub fn signalled_by(number: i32) -> Result<PublishOnPing, SignalError> {
+        crate::signal::install(number)?;
+        Ok(PublishOnPing::with(Form::Signal, BATCH))
+    }
+
+    /// For models of what readers find: none of them runs a fence, as with membarrier, which no
+    /// model has, so nothing is freed.
+    #[cfg(loom)]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unfenced() -> PublishOnPing {
+        PublishOnPing::with(Form::Membarrier, BATCH)
     }
 
     /// As [`new`](PublishOnPing::new), with at most `batch` objects held back before slots are
@@ -131,7 +179,7 @@ unsafe impl Protect for PingGuard<'_> {
         }
         loop {
             self.slot.reserve(pointer.cast());
-            self.domain.form.reader();
+            self.slot.keep_order();
             // Acquire, as in the first load: what was written before the pointer was stored.
             let again = source.load(Acquire);
             if again == pointer {

@@ -1,16 +1,22 @@
 //! Reservation slots: a list that only grows, of entries that are used again.
 
-use crate::barrier::Form;
+use crate::barrier::{Form, kernel};
 use crate::garbage::Retired;
+use crate::order::Order;
+use crate::signal;
 use crate::stats::Stats;
-use crate::sync::{Acquire, AtomicBool, AtomicPtr, Counter, Relaxed, Release, UnsafeCell};
+use crate::sync::{
+    Acquire, AtomicBool, AtomicPtr, Counter, Relaxed, Release, SeqCst, UnsafeCell, fence,
+};
 
-/// One reservation, and what its owner retired. Two cache lines: processors fetch them in pairs.
+/// One reservation, and what its owner retired. Processors fetch cache lines in pairs; what every
+/// reservation touches comes first.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Slot {
     /// What the owner protects; null if nothing.
     reserved: AtomicPtr<()>,
+    order: Order,
     /// Whether a thread has it. Garbage and quota belong to that thread.
     owned: AtomicBool,
     private: UnsafeCell<Private>,
@@ -19,6 +25,7 @@ pub(crate) struct Slot {
     freed: Counter,
     panicked: Counter,
     refused: Counter,
+    late: Counter,
     next: *const Slot,
 }
 
@@ -44,6 +51,12 @@ impl Slot {
     #[inline]
     pub(crate) fn reserve(&self, pointer: *mut ()) {
         self.reserved.store(pointer, Release);
+    }
+
+    /// Between a reservation and the look at what it is for.
+    #[inline]
+    pub(crate) fn keep_order(&self) {
+        self.order.keep();
     }
 }
 
@@ -90,6 +103,9 @@ impl Slots {
                     .is_ok()
         });
         let slot = given_up.unwrap_or_else(|| self.push());
+        if self.form == Form::Signal {
+            slot.order.member.join(&slot.order);
+        }
         slot.private.with_mut(|private| {
             // SAFETY: the slot is owned by this thread, which holds no other access to it.
             let private = unsafe { &mut *private };
@@ -101,12 +117,14 @@ impl Slots {
     fn push(&self) -> &Slot {
         let slot = Box::into_raw(Box::new(Slot {
             reserved: AtomicPtr::new(std::ptr::null_mut()),
+            order: Order::new(self.form == Form::Fenced),
             owned: AtomicBool::new(true),
             private: UnsafeCell::new(Private::default()),
             retired: Counter::new(0),
             freed: Counter::new(0),
             panicked: Counter::new(0),
             refused: Counter::new(0),
+            late: Counter::new(0),
             next: std::ptr::null(),
         }));
         self.count.fetch_add(1, Relaxed);
@@ -141,6 +159,9 @@ impl Slots {
             self.allotted.fetch_sub(private.quota as u64, Relaxed);
             private.quota = 0;
         });
+        if self.form == Form::Signal {
+            slot.order.member.leave();
+        }
         slot.owned.store(false, Release);
     }
 
@@ -179,7 +200,7 @@ impl Slots {
         // Out of the slot, because destructors may come back here.
         let (mut garbage, mut reservations) = slot.private.with_mut(take);
         if !garbage.is_empty() {
-            if self.form.reclaimer() {
+            if self.show(slot) {
                 self.read_reservations(&mut reservations);
                 let (mut freed, mut panicked) = (0, 0);
                 let waiting = garbage.len();
@@ -211,6 +232,24 @@ impl Slots {
             private.garbage = garbage;
             self.allot(private);
         });
+    }
+
+    /// Between taking objects out and reading reservations: makes them visible. If it fails,
+    /// nothing may be freed.
+    #[must_use]
+    fn show(&self, own: &Slot) -> bool {
+        match self.form {
+            Form::Fenced => {
+                fence(SeqCst);
+                true
+            }
+            Form::Membarrier => kernel::ping(),
+            Form::Signal => {
+                let pinged = signal::ping(|| self.iter().map(|slot| &slot.order));
+                add(&own.late, pinged.late);
+                pinged.shown
+            }
+        }
     }
 
     fn read_reservations(&self, reservations: &mut Vec<*mut ()>) {
@@ -264,6 +303,7 @@ impl Slots {
             stats.retired += slot.retired.load(Relaxed);
             stats.panicked += slot.panicked.load(Relaxed);
             stats.refused += slot.refused.load(Relaxed);
+            stats.late += slot.late.load(Relaxed);
         }
         stats
     }

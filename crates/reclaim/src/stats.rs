@@ -10,9 +10,13 @@ pub struct Stats {
     pub freed: u64,
     /// Destructors that panicked.
     pub panicked: u64,
-    /// Batches that were put off because the kernel refused to ping the readers, which a
-    /// sandbox set up after the domain can bring about. What they hold is freed with the domain.
+    /// Batches that were put off because readers could not be made to show what they protect:
+    /// the kernel refused to ping them, which a sandbox set up after the domain can bring about,
+    /// or one that is late has not been seen to pass a barrier yet. What they hold is freed with
+    /// a later batch, or with the domain.
     pub refused: u64,
+    /// Slots whose threads did not answer a signal in time. They run a fence until they answer.
+    pub late: u64,
     /// Reservation slots there are: the most guards that were ever held at once. 0 for epochs.
     pub slots: u64,
     /// Objects all threads together may hold before one of them has to look at the slots.

@@ -4,6 +4,10 @@
 // Figures carry no ordering that anything relies on; std's make no branches in a model.
 pub(crate) use std::sync::atomic::AtomicU64 as Counter;
 
+// Whether readers run a fence does not change in a model.
+pub(crate) use std::sync::atomic::AtomicU64 as Flag;
+pub(crate) use std::sync::atomic::compiler_fence;
+
 pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 #[cfg(loom)]
@@ -50,7 +54,7 @@ mod of_loom {
 mod of_std {
     #[cfg(target_os = "linux")]
     pub(crate) use std::sync::OnceLock;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, compiler_fence, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, fence};
     pub(crate) use std::sync::{Arc, Weak};
 
     pub(crate) fn downgrade<T>(strong: &Arc<T>) -> Weak<T> {
@@ -74,7 +78,23 @@ mod of_std {
     }
 }
 
+/// What only pings by signal need; no model has them.
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+mod of_signals {
+    pub(crate) use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize};
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+
+    /// Nothing under these locks is left half done by a panic.
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 #[cfg(loom)]
 pub(crate) use of_loom::*;
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+pub(crate) use of_signals::*;
 #[cfg(not(loom))]
 pub(crate) use of_std::*;

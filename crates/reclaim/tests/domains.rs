@@ -37,14 +37,16 @@ impl Drop for Canary {
 
 type Maker = fn() -> Box<dyn AnyDomain>;
 
-/// Both forms and the epochs; a new thread for each, so that no thread outlives the check.
+/// All forms and the epochs; a new thread for each, so that no thread outlives the check.
 fn with_each(check: fn(&str, Maker)) {
-    let makers: [(&str, Maker); 3] = [
+    let makers: &[(&str, Maker)] = &[
         ("best", || Box::new(PublishOnPing::new())),
         ("fenced", || Box::new(PublishOnPing::fenced())),
+        #[cfg(all(feature = "signal", target_os = "linux"))]
+        ("signal", || Box::new(PublishOnPing::signalled().unwrap())),
         ("epoch", || Box::new(Epoch::new())),
     ];
-    for (name, make) in makers {
+    for &(name, make) in makers {
         let thread = std::thread::spawn(move || check(name, make));
         thread.join().unwrap();
     }

@@ -4,10 +4,11 @@
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, reason = "in helpers, a panic is the report, too")]
 
+use std::cmp::Ordering;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use cortica_reclaim::{Epoch, Protect, PublishOnPing, Reclaim, Shared};
+use cortica_reclaim::{Epoch, Protect, PublishOnPing, Reclaim, Shared, SortedSet};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicPtr;
@@ -240,43 +241,263 @@ fn a_second_reader_in_a_used_slot_is_seen() {
 /// the value is dropped: `Shared`'s own orderings.
 #[test]
 fn shared_values_arrive_whole() {
-    static OLD: AtomicBool = AtomicBool::new(false);
-    static NEW: AtomicBool = AtomicBool::new(false);
-    struct Value(Node);
-    impl Value {
-        fn new(value: u64) -> Value {
-            let node = Node::new(DEAD);
-            // SAFETY: nobody else has it yet.
-            node.value.with_mut(|cell| unsafe { *cell = value });
-            Value(node)
-        }
-    }
-    impl Drop for Value {
-        fn drop(&mut self) {
-            // SAFETY: loom checks that nobody reads it.
-            unsafe { bury(self.0.as_mut_ptr()) };
-        }
-    }
+    static SEEN: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
     explore("shared_values_arrive_whole", 3, || {
-        let shared = Arc::new(Shared::new(&eager(), Value::new(1)));
-        let reader = thread::spawn({
-            let shared = shared.clone();
-            move || shared.read().0.read()
-        });
-        let writer = thread::spawn({
-            let shared = shared.clone();
-            move || shared.replace(Value::new(2))
-        });
-        match reader.join().unwrap() {
-            1 => OLD.store(true, Relaxed),
-            2 => NEW.store(true, Relaxed),
-            other => panic!("read {other}"),
-        }
-        writer.join().unwrap();
+        read_beside_replace(eager(), &SEEN)
     });
     assert!(
-        OLD.load(Relaxed) && NEW.load(Relaxed),
+        SEEN.iter().all(|seen| seen.load(Relaxed)),
         "one side always won"
+    );
+}
+
+/// The same with no fence to help.
+#[test]
+fn shared_values_arrive_whole_without_fences() {
+    static SEEN: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    explore("shared_values_arrive_whole_without_fences", 3, || {
+        read_beside_replace(PublishOnPing::unfenced(), &SEEN);
+    });
+    assert!(
+        SEEN.iter().all(|seen| seen.load(Relaxed)),
+        "one side always won"
+    );
+}
+
+fn read_beside_replace(domain: PublishOnPing, seen: &[AtomicBool; 2]) {
+    let shared = Arc::new(Shared::new(&domain, Watched::new(1)));
+    let reader = thread::spawn({
+        let shared = shared.clone();
+        move || shared.read().0.read()
+    });
+    let writer = thread::spawn({
+        let shared = shared.clone();
+        move || shared.replace(Watched::new(2))
+    });
+    match reader.join().unwrap() {
+        value @ (1 | 2) => seen[value as usize - 1].store(true, Relaxed),
+        other => panic!("read {other}"),
+    }
+    writer.join().unwrap();
+}
+
+/// A value that loom watches from beginning to end: making it, reading it and dropping it are
+/// accesses to a cell.
+struct Watched(Node);
+
+impl Watched {
+    fn new(value: u64) -> Watched {
+        let node = Node::new(DEAD);
+        // SAFETY: nobody else has it yet.
+        node.value.with_mut(|cell| unsafe { *cell = value });
+        Watched(node)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return; // The model has failed already; a second panic would hide why.
+        }
+        // SAFETY: loom checks that nobody reads it.
+        unsafe { bury(self.0.as_mut_ptr()) };
+    }
+}
+
+impl Ord for Watched {
+    fn cmp(&self, other: &Watched) -> Ordering {
+        let (own, other) = (self.0.read(), other.0.read());
+        assert!(own != DEAD && other != DEAD, "compared after it was freed");
+        own.cmp(&other)
+    }
+}
+
+impl PartialOrd for Watched {
+    fn partial_cmp(&self, other: &Watched) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Watched {
+    fn eq(&self, other: &Watched) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Watched {}
+
+type Set = SortedSet<Watched, PublishOnPing>;
+
+/// A set of these keys and its domain.
+fn set_of(domain: PublishOnPing, keys: &[u64]) -> (Arc<Set>, PublishOnPing) {
+    let set = SortedSet::new(&domain);
+    for key in keys {
+        assert!(set.insert(Watched::new(*key)).is_ok());
+    }
+    (Arc::new(set), domain)
+}
+
+/// Runs two operations beside each other, and then what must hold.
+fn beside<A: Send + 'static, B: Send + 'static>(
+    set: &Arc<Set>,
+    one: impl FnOnce(&Set) -> A + Send + 'static,
+    two: impl FnOnce(&Set) -> B + Send + 'static,
+) -> (A, B) {
+    let one = thread::spawn({
+        let set = set.clone();
+        move || one(&set)
+    });
+    let two = thread::spawn({
+        let set = set.clone();
+        move || two(&set)
+    });
+    (one.join().unwrap(), two.join().unwrap())
+}
+
+#[test]
+fn a_search_goes_through_what_is_removed() {
+    static KEPT: AtomicBool = AtomicBool::new(false);
+    static FREED: AtomicBool = AtomicBool::new(false);
+    explore("a_search_goes_through_what_is_removed", 1, || {
+        let (set, domain) = set_of(eager(), &[1, 2, 3]);
+        let (found, pending) = beside(
+            &set,
+            |set| set.contains(&Watched::new(3)),
+            move |set| {
+                // One after the other: the first, removed, still points to the second.
+                assert!(set.remove(&Watched::new(1)) && set.remove(&Watched::new(2)));
+                // Each guard's slot may have some of it.
+                let (mut one, mut two) = (domain.guard(), domain.guard());
+                one.collect();
+                two.collect();
+                domain.stats().pending()
+            },
+        );
+        assert!(found);
+        match pending {
+            0 => FREED.store(true, Relaxed),
+            _ => KEPT.store(true, Relaxed),
+        }
+    });
+    assert!(KEPT.load(Relaxed), "never met the search");
+    assert!(FREED.load(Relaxed), "never freed");
+}
+
+#[test]
+fn one_of_two_removes_a_key() {
+    static FIRST: AtomicBool = AtomicBool::new(false);
+    static SECOND: AtomicBool = AtomicBool::new(false);
+    explore("one_of_two_removes_a_key", 1, || {
+        let (set, domain) = set_of(eager(), &[1]);
+        let remove = |set: &Set| set.remove(&Watched::new(1));
+        match beside(&set, remove, remove) {
+            (true, false) => FIRST.store(true, Relaxed),
+            (false, true) => SECOND.store(true, Relaxed),
+            both => panic!("{both:?}"),
+        }
+        assert_eq!(domain.stats().retired, 1);
+    });
+    assert!(
+        FIRST.load(Relaxed) && SECOND.load(Relaxed),
+        "one always won"
+    );
+}
+
+/// The mark: what is linked behind a node while it is removed is not lost with it.
+#[test]
+fn nothing_is_linked_behind_what_is_removed() {
+    static ORDER: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+    explore("nothing_is_linked_behind_what_is_removed", 1, || {
+        let (set, domain) = set_of(eager(), &[1]);
+        let (inserted, before) = beside(
+            &set,
+            |set| set.insert(Watched::new(2)).is_ok(),
+            |set| {
+                assert!(set.remove(&Watched::new(1)));
+                !set.contains(&Watched::new(2))
+            },
+        );
+        assert!(inserted && set.contains(&Watched::new(2)) && !set.contains(&Watched::new(1)));
+        assert_eq!(domain.stats().retired, 1);
+        ORDER[usize::from(before)].store(true, Relaxed);
+    });
+    assert!(
+        ORDER.iter().all(|seen| seen.load(Relaxed)),
+        "one order only"
+    );
+}
+
+#[test]
+fn neighbours_are_removed_at_once() {
+    static HELPED: AtomicBool = AtomicBool::new(false);
+    static BY_BOTH: AtomicBool = AtomicBool::new(false);
+    explore("neighbours_are_removed_at_once", 1, || {
+        let (set, domain) = set_of(eager(), &[1, 2, 3]);
+        let remove = |key| {
+            let domain = domain.clone();
+            move |set: &Set| {
+                assert!(set.remove(&Watched::new(key)));
+                domain.stats().retired
+            }
+        };
+        let (one, two) = beside(&set, remove(1), remove(2));
+        assert!(!set.contains(&Watched::new(1)) && !set.contains(&Watched::new(2)));
+        assert!(set.contains(&Watched::new(3)));
+        assert_eq!(domain.stats().retired, 2);
+        match (one, two) {
+            (2, 2) => HELPED.store(true, Relaxed),
+            _ => BY_BOTH.store(true, Relaxed),
+        }
+    });
+    assert!(
+        HELPED.load(Relaxed) && BY_BOTH.load(Relaxed),
+        "never at once"
+    );
+}
+
+/// With no fence to help.
+#[test]
+fn keys_arrive_whole() {
+    static FOUND: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    explore("keys_arrive_whole", 2, || {
+        let (set, _) = set_of(PublishOnPing::unfenced(), &[]);
+        let (inserted, found) = beside(
+            &set,
+            |set| set.insert(Watched::new(2)).is_ok(),
+            |set| set.contains(&Watched::new(2)),
+        );
+        assert!(inserted);
+        FOUND[usize::from(found)].store(true, Relaxed);
+    });
+    assert!(
+        FOUND.iter().all(|seen| seen.load(Relaxed)),
+        "one order only"
+    );
+}
+
+/// The same for a key that is found through a link which another thread made, when it took out
+/// the node before.
+#[test]
+fn keys_arrive_whole_through_others() {
+    static FOUND: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    explore("keys_arrive_whole_through_others", 1, || {
+        let (set, _) = set_of(PublishOnPing::unfenced(), &[1]);
+        let searcher = thread::spawn({
+            let set = set.clone();
+            move || set.contains(&Watched::new(2))
+        });
+        let remover = thread::spawn({
+            let set = set.clone();
+            move || assert!(set.remove(&Watched::new(1)))
+        });
+        assert!(set.insert(Watched::new(2)).is_ok());
+        remover.join().unwrap();
+        let found = searcher.join().unwrap();
+        FOUND[usize::from(found)].store(true, Relaxed);
+    });
+    assert!(
+        FOUND.iter().all(|seen| seen.load(Relaxed)),
+        "one order only"
     );
 }
 

@@ -1,0 +1,90 @@
+//! How the reader of one slot keeps its reservation before its second look.
+//!
+//! The compiler alone keeps them in order while whoever reclaims can make the reader pass a
+//! barrier. Otherwise the reader runs a fence. Which it is can change while the slot is used:
+//! see `signal.rs`.
+
+use crate::signal::Member;
+use crate::sync::{Acquire, Flag, Relaxed, Release, SeqCst, compiler_fence, fence};
+
+/// `late` of a slot whose reader always runs a fence.
+const ALWAYS: u64 = u64::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// 0 while the compiler is enough. Otherwise the reader runs a fence: since this round of
+    /// pings, or always.
+    late: Flag,
+    /// The last value of `late` since which the reader is known to have passed a barrier.
+    seen: Flag,
+    /// The thread to ping.
+    pub(crate) member: Member,
+}
+
+impl Order {
+    pub(crate) fn new(fenced: bool) -> Order {
+        let late = if fenced { ALWAYS } else { 0 };
+        Order {
+            late: Flag::new(late),
+            seen: Flag::new(late),
+            member: Member::new(),
+        }
+    }
+
+    /// Between the reader's store and its load.
+    #[inline]
+    pub(crate) fn keep(&self) {
+        compiler_fence(SeqCst);
+        // After the store: a reader that is found to have passed a barrier since `late` was set
+        // has either made its reservation visible by then, or looks here later. Acquire: one that
+        // is let off again sees what was taken out while it ran fences.
+        let late = self.late.load(Acquire);
+        if late != 0 {
+            fence(SeqCst);
+            if self.seen.load(Relaxed) != late {
+                self.seen.store(late, Release);
+            }
+        }
+        compiler_fence(SeqCst);
+    }
+}
+
+/// What pings by signal need. What changes anything is done under their lock.
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+impl Order {
+    /// The round since which the reader is to run a fence of its own, if it is.
+    pub(crate) fn late_since(&self) -> Option<u64> {
+        let late = self.late.load(Acquire);
+        (late != 0).then_some(late)
+    }
+
+    /// Whether the reader runs a fence, and every reservation made without one is visible.
+    pub(crate) fn is_fenced(&self) -> bool {
+        let late = self.late.load(Acquire);
+        // Acquire pairs with the Release of whoever knows.
+        late != 0 && self.seen.load(Acquire) == late
+    }
+
+    /// From its next reservation on, the reader runs a fence.
+    pub(crate) fn set_late(&self, round: u64) {
+        self.late.store(round, Release);
+    }
+
+    /// The new owner always runs a fence.
+    pub(crate) fn set_always(&self) {
+        self.seen.store(ALWAYS, Release);
+        self.late.store(ALWAYS, Release);
+    }
+
+    /// Every reservation that the reader made without a fence is visible: the reader was seen to
+    /// pass a barrier after `set_late(round)`.
+    pub(crate) fn set_seen(&self, round: u64) {
+        self.seen.store(round, Release);
+    }
+
+    /// The compiler is enough again, or for a new owner.
+    pub(crate) fn let_off(&self) {
+        // Release: the reader that finds this sees what was taken out before.
+        self.late.store(0, Release);
+    }
+}
