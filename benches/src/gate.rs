@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
+use cortica_simd::{Extension, Isa, ParseExtensionError, ParseIsaError};
 use serde::{Deserialize, Serialize};
 
 /// What a gate measures. Declared in the order in which gates are run: a fast wrong answer is
@@ -61,6 +62,46 @@ pub struct Gate {
     pub clock: Clock,
     /// What must be there for it to run.
     pub needs: Option<Need>,
+    /// The instruction sets the bar is stated for; none named: all.
+    #[serde(default)]
+    pub isa: Vec<IsaName>,
+    /// Instructions beyond those that the bar takes for granted.
+    pub extension: Option<ExtensionName>,
+}
+
+impl Gate {
+    /// Whether the bar says anything about a machine that uses this instruction set.
+    #[must_use]
+    pub fn is_stated_for(&self, isa: Isa) -> bool {
+        let named = self.isa.is_empty() || self.isa.contains(&IsaName(isa));
+        named && self.extension.is_none_or(|extension| isa.has(extension.0))
+    }
+}
+
+/// An instruction set by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct IsaName(pub Isa);
+
+impl TryFrom<String> for IsaName {
+    type Error = ParseIsaError;
+
+    fn try_from(name: String) -> Result<IsaName, ParseIsaError> {
+        name.parse().map(IsaName)
+    }
+}
+
+/// An extension of an instruction set by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ExtensionName(pub Extension);
+
+impl TryFrom<String> for ExtensionName {
+    type Error = ParseExtensionError;
+
+    fn try_from(name: String) -> Result<ExtensionName, ParseExtensionError> {
+        name.parse().map(ExtensionName)
+    }
 }
 
 /// How a bar is written.
@@ -136,9 +177,10 @@ impl FromStr for Bar {
         let value: f64 = number
             .parse()
             .with_context(|| format!("`{number}` is not a number"))?;
-        // A bar of zero holds for anything, and has no inverse.
+        // As a bound zero holds for anything or has no inverse; none at all is an exact count.
+        let counts_none = relation == Relation::Exactly && value == 0.0;
         ensure!(
-            value.is_finite() && value > 0.0,
+            value.is_finite() && (value > 0.0 || counts_none),
             "the bar `{text}` is not above zero"
         );
         Ok(Bar { relation, value })
@@ -178,6 +220,11 @@ fn parse_gates(text: &str) -> Result<Vec<Gate>> {
             "`{}` cannot ask for an exact ratio",
             gate.name
         );
+        ensure!(
+            timed || (gate.isa.is_empty() && gate.extension.is_none()),
+            "`{}` asks for an answer, which must be right on every instruction set",
+            gate.name
+        );
     }
     // Stable: within a kind, the order of the file.
     gates.sort_by_key(|gate| gate.kind);
@@ -213,13 +260,16 @@ required = \">= 2\"
     fn counts_are_compared_as_written() {
         let met = |bar: &str, measured| bar.parse::<Bar>().unwrap().is_met_by(measured);
         assert!(met("== 1", 1.0) && !met("== 1", 2.0) && !met("== 1", 0.0));
+        assert!(met("== 0", 0.0) && !met("== 0", 1.0));
         assert!(met("<= 3", 3.0) && !met("<= 3", 4.0));
         assert!(met(">= 1", 1.0) && !met(">= 1", 0.999));
     }
 
     #[test]
     fn what_is_no_bar_is_refused() {
-        for text in ["", "0.85", "> 1", ">= x", ">= -1", "<= 0", ">= inf", "par"] {
+        for text in [
+            "", "0.85", "> 1", ">= x", ">= -1", "<= 0", ">= 0", "== -1", ">= inf", "par",
+        ] {
             assert!(text.parse::<Bar>().is_err(), "{text}");
         }
     }
@@ -257,6 +307,28 @@ required = \">= 2\"
             parse_gates(&format!("{ONE}bar = 1")).is_err(),
             "an unknown field"
         );
+        assert!(
+            parse_gates(&format!("{ONE}isa = [\"sse9\"]")).is_err(),
+            "an unknown instruction set"
+        );
+        let counted = ONE.replace("ratio", "count");
+        assert!(
+            parse_gates(&format!("{counted}isa = [\"scalar\"]")).is_err(),
+            "a count for one instruction set"
+        );
+    }
+
+    #[test]
+    fn a_bar_is_stated_for_what_it_names_or_for_all() {
+        let stated = |isa: &str| {
+            let gates = parse_gates(&format!("{ONE}{isa}")).unwrap();
+            [Isa::Scalar, Isa::Avx2, Isa::Avx512].map(|isa| gates[0].is_stated_for(isa))
+        };
+        assert_eq!(stated(""), [true, true, true]);
+        assert_eq!(stated("isa = [\"avx512\"]"), [false, false, true]);
+        assert_eq!(stated("isa = [\"avx512\", \"avx2\"]"), [false, true, true]);
+        let has = [Isa::Scalar, Isa::Avx2, Isa::Avx512].map(|isa| isa.has(Extension::Vnni));
+        assert_eq!(stated("extension = \"vnni\""), has);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! assert_eq!(judge_ratio(&">= 3".parse()?, &estimate), Verdict::Fail);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod gate;
 mod machine;
@@ -30,7 +30,7 @@ mod verdict;
 
 pub use cortica_env::Seed;
 
-pub use crate::gate::{Bar, Clock, Gate, Kind, Need, read_gates};
+pub use crate::gate::{Bar, Clock, Gate, IsaName, Kind, Need, read_gates};
 pub use crate::machine::Machine;
 pub use crate::record::Record;
 pub use crate::stats::{Estimate, RESAMPLES, median};

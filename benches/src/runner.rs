@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use cortica_env::Seed;
+use cortica_simd::Isa;
 
 use crate::gate::{Clock, Gate, Need};
 use crate::stats::{Estimate, median};
@@ -41,11 +42,32 @@ pub fn run(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Outcome {
     if let Some(reason) = skip_reason(gate, subject, setup) {
         return Outcome::without_figure(gate, Verdict::Skipped, reason);
     }
+    let isa = Isa::best();
     let outcome = subject
         .context("no subject is registered under this name")
-        .and_then(|subject| measure(gate, subject, setup, 1.0));
+        .and_then(|subject| {
+            if gate.is_stated_for(isa) {
+                measure(gate, subject, setup, 1.0)
+            } else {
+                answers_only(gate, subject, setup, isa)
+            }
+        });
     outcome
         .unwrap_or_else(|error| Outcome::without_figure(gate, Verdict::Fail, format!("{error:#}")))
+}
+
+/// For a machine the bar says nothing about: its answers must be right all the same.
+fn answers_only(gate: &Gate, subject: &Subject, setup: &Setup, isa: Isa) -> Result<Outcome> {
+    match subject {
+        Subject::Ratio(prepare) => (prepare(setup)?.check)(),
+        Subject::Scaling(prepare) => (prepare(setup)?.check)(),
+        Subject::Answer(_) | Subject::Count(_) => Ok(()), // Never stated for a few sets alone.
+    }
+    .context("the answer is wrong")?;
+    let missing = gate.extension.filter(|extension| !isa.has(extension.0));
+    let without = missing.map_or(String::new(), |missing| format!(" without {}", missing.0));
+    let note = format!("skipped: no bar is stated for {isa}{without}; its answers are right");
+    Ok(Outcome::without_figure(gate, Verdict::Skipped, note))
 }
 
 /// Measures a subject whose timed sections are held back by `brake`, and judges it.
@@ -238,7 +260,7 @@ fn arithmetic(start: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::Kind;
+    use crate::gate::{IsaName, Kind};
     use std::path::PathBuf;
 
     fn gate(kind: Kind, required: &str) -> Gate {
@@ -249,6 +271,8 @@ mod tests {
             required: required.parse().unwrap(),
             clock: Clock::Wall,
             needs: None,
+            isa: Vec::new(),
+            extension: None,
         }
     }
 
@@ -327,6 +351,42 @@ mod tests {
         let outcome = run(&gate, Some(&subject), &setup());
         assert_eq!(outcome.verdict, Verdict::Fail);
         assert_eq!(outcome.note, "the answer is wrong: 4 is not 5");
+    }
+
+    /// On a set no bar is stated for, a subject is checked and not timed.
+    #[test]
+    fn other_instruction_sets_are_held_to_their_answers() {
+        let other = Isa::ALL
+            .into_iter()
+            .find(|&isa| isa != Isa::best())
+            .unwrap();
+        let mut gate = gate(Kind::Ratio, ">= 1");
+        gate.isa = vec![IsaName(other)];
+        let right = Subject::Ratio(|_| {
+            Ok(Pair {
+                check: Box::new(|| Ok(())),
+                subject: Box::new(|_| anyhow::bail!("was run")),
+                baseline: Box::new(|_| anyhow::bail!("was run")),
+            })
+        });
+        let outcome = run(&gate, Some(&right), &setup());
+        assert_eq!(outcome.verdict, Verdict::Skipped, "{outcome:?}");
+        assert!(
+            outcome.note.contains(&Isa::best().to_string()),
+            "{outcome:?}"
+        );
+        let wrong = Subject::Ratio(|_| {
+            Ok(Pair {
+                check: Box::new(|| anyhow::bail!("4 is not 5")),
+                subject: Box::new(|_| anyhow::bail!("was run")),
+                baseline: Box::new(|_| anyhow::bail!("was run")),
+            })
+        });
+        let outcome = run(&gate, Some(&wrong), &setup());
+        assert_eq!(outcome.verdict, Verdict::Fail, "{outcome:?}");
+        gate.isa.push(IsaName(Isa::best()));
+        let outcome = run(&gate, Some(&right), &setup());
+        assert_eq!(outcome.note, "was run");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Sees every gate fail: a gate that cannot fail guards nothing.
 
 use anyhow::{Context, Result, ensure};
+use cortica_simd::Isa;
 
 use crate::gate::{Gate, Kind};
 use crate::runner::{measure, skip_reason};
@@ -24,6 +25,10 @@ const ATTEMPTS: usize = 3;
 pub fn run(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Result<Outcome> {
     if let Some(reason) = skip_reason(gate, subject, setup) {
         return Ok(Outcome::without_figure(gate, Verdict::Skipped, reason));
+    }
+    if !gate.is_stated_for(Isa::best()) {
+        let note = format!("skipped: no bar is stated for {}", Isa::best());
+        return Ok(Outcome::without_figure(gate, Verdict::Skipped, note));
     }
     let subject = subject.context("no subject is registered under this name")?;
     let honest = measure(gate, subject, setup, 1.0).context("fails before it is made worse")?;
@@ -85,6 +90,8 @@ mod tests {
             required: required.parse().unwrap(),
             clock: Clock::Wall,
             needs: None,
+            isa: Vec::new(),
+            extension: None,
         }
     }
 

@@ -1,18 +1,27 @@
 //! Every subject, registered once under the name of its gate.
 
 mod answers;
+mod codes;
 mod counting_disk;
 mod counts;
-mod dot;
 mod fixture;
+mod gemm;
+mod pairs;
+mod pool;
 mod queue_bounded;
 mod queue_mpmc;
 mod read;
 mod recall;
 mod reclaim;
+mod reclaim_list;
+mod reclaim_peer;
+mod reclaim_retire;
 mod scan;
 mod storage;
+mod tile;
+mod top_k;
 mod traffic;
+mod two_stage;
 
 use self::queue_mpmc::{Bytes128, p99, throughput};
 use crate::subject::Subject::{self, Answer, Count, Ratio, Scaling};
@@ -30,7 +39,31 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ),
     ("count.syncs_per_batch", Count(counts::syncs_per_batch)),
     ("count.writes_per_batch", Count(counts::writes_per_batch)),
-    ("simd.dot768", Ratio(dot::subject)),
+    ("arena.pool_allocations", Count(pool::allocations)),
+    ("arena.pool", Ratio(|_| Ok(pool::against_slab::<64>()))),
+    ("arena.pool_256", Ratio(|_| Ok(pool::against_slab::<256>()))),
+    (
+        "arena.pool_1024",
+        Ratio(|_| Ok(pool::against_slab::<1024>())),
+    ),
+    ("answers.two_stage_recall", Answer(two_stage::recall)),
+    ("simd.dot", Ratio(pairs::dot_of_768)),
+    ("simd.dot_512", Ratio(pairs::dot_of_512)),
+    ("simd.dot_1536", Ratio(pairs::dot_of_1536)),
+    ("simd.l2", Ratio(pairs::l2_of_768)),
+    ("simd.l2_512", Ratio(pairs::l2_of_512)),
+    ("simd.l2_1536", Ratio(pairs::l2_of_1536)),
+    ("simd.cos768", Ratio(pairs::cosine_of_768)),
+    ("simd.cos768_norms", Ratio(pairs::cosine_of_768_with_norms)),
+    ("simd.tile16", Ratio(tile::against_gemm)),
+    ("simd.tile16_single", Ratio(tile::against_one_by_one)),
+    ("simd.scan", Ratio(tile::scan_against_read)),
+    ("simd.i8_l2", Ratio(codes::i8_in_cache)),
+    ("simd.i8_beyond", Ratio(codes::i8_beyond)),
+    ("simd.sign_l2", Ratio(codes::signs_in_cache)),
+    ("simd.sign_beyond", Ratio(codes::signs_beyond)),
+    ("simd.topk10", Ratio(top_k::subject)),
+    ("simd.two_stage", Ratio(two_stage::against_exact_scan)),
     ("index.exact_scan", Ratio(scan::subject)),
     ("recall.batch16", Ratio(recall::batch_of_16)),
     ("storage.buffered", Ratio(storage::buffered)),
@@ -66,7 +99,15 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("reclaim.bound", Count(reclaim::bound)),
     ("reclaim.read", Ratio(reclaim::read)),
     ("reclaim.read_fenced", Ratio(reclaim::read_fenced)),
-    ("reclaim.retire", Ratio(reclaim::retire)),
+    (
+        "reclaim.retire",
+        Ratio(reclaim_retire::beside_a_reader_elsewhere),
+    ),
+    ("reclaim.retire_read", Ratio(reclaim_retire::under_a_reader)),
+    (
+        "reclaim.signal_list",
+        Ratio(reclaim_list::signal_against_fenced),
+    ),
     ("recall.two_threads", Scaling(recall::two_threads)),
 ];
 

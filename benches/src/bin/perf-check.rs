@@ -11,6 +11,10 @@ use cortica_benches::{
     Gate, Machine, Outcome, Record, Setup, Verdict, read_gates, report, runner, self_test, subjects,
 };
 
+/// Counts for the gates that are about allocations; every other gate pays the same on both sides.
+#[global_allocator]
+static ALLOCATOR: cortica_testkit::CountingAllocator = cortica_testkit::CountingAllocator;
+
 /// Measures what Cortica is held to: answers, counts, then ratios and scaling against baselines.
 #[derive(Parser)]
 #[command(name = "perf-check", bin_name = "cargo xtask perf-check")]

@@ -1,8 +1,7 @@
-//! Protected reads, retirements, and the garbage behind a stalled reader.
+//! Protected reads, and the garbage behind a stalled reader.
 
 use std::hint::black_box;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::Ordering::Acquire;
 use std::sync::mpsc::channel;
 
 use anyhow::{Context, Result, ensure};
@@ -14,13 +13,13 @@ use crate::subject::{Pair, Setup};
 /// Reads in one timed section.
 const READS: usize = 100_000;
 
-/// Objects made and retired in one timed section: many batches.
+/// Objects that each thread retires behind the stalled reader: many batches.
 const RETIRED: usize = 50_000;
 
 /// An object of a cache line.
-type Object = [u64; 8];
+pub(super) type Object = [u64; 8];
 
-const OBJECT: Object = [7; 8];
+pub(super) const OBJECT: Object = [7; 8];
 
 /// Guard, load, look, let go; against crossbeam's pin, load, unpin, which does not even look.
 pub(super) fn read(_: &Setup) -> Result<Pair> {
@@ -53,7 +52,7 @@ pub(super) fn read_fenced(_: &Setup) -> Result<Pair> {
     })
 }
 
-fn ensure_membarrier(domain: &PublishOnPing) -> Result<()> {
+pub(super) fn ensure_membarrier(domain: &PublishOnPing) -> Result<()> {
     let form = domain.form();
     ensure!(form == Form::Membarrier, "the kernel has no membarrier");
     Ok(())
@@ -80,69 +79,6 @@ fn check_reads() -> Result<()> {
         "read another object"
     );
     Ok(())
-}
-
-/// Allocate, take a guard, exchange, retire; while another thread reads something else, so that
-/// a ping has a processor to reach, and cache lines that go to and fro cost neither side.
-pub(super) fn retire(_: &Setup) -> Result<Pair> {
-    let domain = PublishOnPing::new();
-    ensure_membarrier(&domain)?;
-    let (shared, idle) = (Shared::new(&domain, OBJECT), Shared::new(&domain, OBJECT));
-    let (other, address) = (Atomic::new(OBJECT), AtomicU64::new(0));
-    let check = || {
-        let domain = PublishOnPing::new();
-        let shared = Shared::new(&domain, OBJECT);
-        (0..RETIRED).for_each(|_| shared.replace(OBJECT));
-        let stats = domain.stats();
-        ensure!(stats.retired == RETIRED as u64, "{stats:?}");
-        ensure!(stats.pending() <= stats.pending_max(), "{stats:?}");
-        Ok(())
-    };
-    Ok(Pair {
-        check: Box::new(check),
-        subject: Box::new(move |watch| {
-            let read = || {
-                black_box(idle.read()[0]);
-            };
-            let retire = || shared.replace(black_box(OBJECT));
-            beside_a_reader(read, || watch.time(|| (0..RETIRED).for_each(|_| retire())));
-            Ok(())
-        }),
-        baseline: Box::new(move |watch| {
-            let read = || {
-                let guard = crossbeam_epoch::pin();
-                black_box(other.load(Acquire, &guard).as_raw());
-            };
-            let retire = || {
-                // What `defer_destroy` does, in the form that needs no unsafe code: the box goes
-                // into the closure, and the exchange is of its address.
-                let object = Box::new(black_box(OBJECT));
-                let guard = crossbeam_epoch::pin();
-                address.swap((&raw const *object).addr() as u64, AcqRel);
-                guard.defer(move || drop(object));
-            };
-            beside_a_reader(read, || watch.time(|| (0..RETIRED).for_each(|_| retire())));
-            Ok(())
-        }),
-    })
-}
-
-/// Runs `work` while another thread does nothing but `read`, which began before.
-fn beside_a_reader(read: impl Fn() + Sync, work: impl FnOnce()) {
-    let (reading, done) = (AtomicBool::new(false), AtomicBool::new(false));
-    std::thread::scope(|threads| {
-        threads.spawn(|| {
-            while !done.load(Relaxed) {
-                read();
-                reading.store(true, Relaxed);
-            }
-        });
-        while !reading.load(Relaxed) {
-            std::thread::yield_now();
-        }
-        work();
-        done.store(true, Relaxed);
-    });
 }
 
 /// The most objects pending while one reader stalls and two threads retire. Each of the three has

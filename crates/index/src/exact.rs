@@ -1,11 +1,11 @@
 //! The exact scan: every vector is compared.
 
 use crate::metric::Metric;
-use crate::packed::PackedRows;
 use crate::select::Collector;
 use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };
+use cortica_arena::{AddError, Reader, RoomError, Row as ArenaRow, VectorArena};
 use cortica_simd::{self as simd, Isa, Rows};
 use std::collections::HashMap;
 use std::iter::zip;
@@ -40,7 +40,8 @@ pub struct ExactIndex {
 
 #[derive(Debug)]
 struct Vectors {
-    rows: PackedRows,
+    /// None is ever freed, so that they are numbered in the order of insertion.
+    rows: VectorArena,
     /// `1 / |row|`, for cosine only.
     inverse_norms: Vec<f32>,
     /// The longest vector's length, for dot only.
@@ -52,11 +53,12 @@ struct Vectors {
 impl ExactIndex {
     /// An empty index of vectors of `dimension` values, 1 to [`DIMENSION_MAX`].
     pub fn new(dimension: usize, metric: Metric, isa: Isa) -> Result<Self, VectorError> {
-        if dimension == 0 || dimension > DIMENSION_MAX {
-            return Err(VectorError::DimensionRange { got: dimension });
+        let range = VectorError::DimensionRange { got: dimension };
+        if dimension > DIMENSION_MAX {
+            return Err(range);
         }
         let vectors = Vectors {
-            rows: PackedRows::new(dimension),
+            rows: VectorArena::new(dimension).map_err(|_| range)?,
             inverse_norms: Vec::new(),
             norm_max: 0.0,
             exponents: HashMap::new(),
@@ -70,10 +72,18 @@ impl ExactIndex {
     }
 
     /// Lends the vectors to `visit` as they lie in memory, run by run in the order of their rows.
-    /// Under cosine, a vector longer than 2^50 or shorter than 2^-50 is scaled by a power of two.
-    /// Inserts wait until `visit` is done.
-    pub fn lend(&self, visit: impl FnMut(Rows<'_>)) {
-        self.read().rows.runs().map(|(_, run)| run).for_each(visit);
+    /// Under cosine they come with their inverse norms, and a vector longer than 2^50 or shorter
+    /// than 2^-50 is scaled by a power of two. Inserts wait until `visit` is done.
+    pub fn lend(&self, mut visit: impl FnMut(Rows<'_>)) {
+        let vectors = self.read();
+        let reader = vectors.rows.read();
+        let mut norms = vectors.inverse_norms.as_slice();
+        for rows in reader.runs().map(|run| run.rows()) {
+            // Only cosine keeps norms.
+            let of_rows = norms.split_off(..rows.len());
+            let with_norms = of_rows.and_then(|norms| rows.with_inverse_norms(norms).ok());
+            visit(with_norms.unwrap_or(rows));
+        }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Vectors> {
@@ -136,7 +146,9 @@ impl ExactIndex {
             .map(|query| self.limit(vectors, query))
             .collect();
         let mut keys = vec![0.0; queries.len() * BLOCK_ROWS];
-        for (first, run) in vectors.rows.runs() {
+        let reader = vectors.rows.read();
+        for run in reader.runs() {
+            let (first, run) = (run.first().get() as usize, run.rows());
             for from in (0..run.len()).step_by(BLOCK_ROWS) {
                 let rows = run.range(from, from + BLOCK_ROWS);
                 let first_row = first + from;
@@ -151,7 +163,7 @@ impl ExactIndex {
         let chosen = zip(collectors, &limits)
             .map(|(collector, limit)| collector.finish(|kth| limit.below(kth)));
         zip(queries, chosen)
-            .map(|(query, rows)| self.rank(vectors, query, rows))
+            .map(|(query, rows)| self.rank(vectors, &reader, query, rows))
             .collect()
     }
 
@@ -208,22 +220,24 @@ impl ExactIndex {
     fn rank(
         &self,
         vectors: &Vectors,
+        reader: &Reader<'_, f32>,
         query: &Admitted<'_>,
         rows: impl Iterator<Item = u32>,
     ) -> Vec<Neighbor> {
         let mut found: Vec<_> = rows
             .filter_map(|row| {
-                let vector = vectors.rows.row(row as usize)?;
+                let vector = reader.get(ArenaRow::new(row))?;
                 let score = match self.metric {
                     Metric::Dot => simd::dot(self.isa, &query.vector, vector),
                     Metric::Cosine => {
-                        let inverse_norm = vectors.inverse_norms.get(row as usize)?;
-                        let dot = simd::dot(self.isa, &query.vector, vector);
-                        (dot * (inverse_norm * query.inverse_norm())).clamp(-1.0, 1.0)
+                        let inverse_norm = *vectors.inverse_norms.get(row as usize)?;
+                        let of_query = query.inverse_norm();
+                        let q = &query.vector;
+                        simd::cosine_with_norms(self.isa, q, vector, of_query, inverse_norm)
                     }
                     Metric::L2 => {
                         let squared = simd::squared_distance(self.isa, &query.vector, vector);
-                        1.0 / (1.0 + squared.sqrt())
+                        simd::distance_similarity(squared)
                     }
                 };
                 // Adding zero turns -0 into 0, so that equal scores also compare equal.
@@ -301,7 +315,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn reserve(&self, additional: usize) -> Result<(), VectorError> {
-        self.write().rows.reserve(additional)
+        self.write().rows.make_room(additional).map_err(no_room)
     }
 
     fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError> {
@@ -314,14 +328,12 @@ impl VectorIndex for ExactIndex {
         }
         let exponent = self.exponent(norm);
         let mut vectors = self.write();
-        let row = u32::try_from(vectors.rows.len())
-            .ok()
-            .filter(|&row| row < u32::MAX);
-        let row = row.ok_or(VectorError::Full { max: u32::MAX })?;
-        if exponent == 0 {
-            vectors.rows.push(vector)?;
-        } else {
-            vectors.rows.push(&scaled(vector, -exponent))?;
+        let added = match exponent {
+            0 => vectors.rows.add(vector),
+            _ => vectors.rows.add(&scaled(vector, -exponent)),
+        };
+        let row = added.map_err(not_added)?.get();
+        if exponent != 0 {
             vectors.exponents.insert(row, exponent);
         }
         match self.metric {
@@ -337,7 +349,8 @@ impl VectorIndex for ExactIndex {
 
     fn vector(&self, row: Row) -> Option<Vec<f32>> {
         let vectors = self.read();
-        let kept = vectors.rows.row(row.get() as usize)?;
+        let reader = vectors.rows.read();
+        let kept = reader.get(ArenaRow::new(row.get()))?;
         Some(match vectors.exponents.get(&row.get()) {
             Some(&exponent) => scaled(kept, exponent),
             None => kept.to_vec(),
@@ -387,12 +400,30 @@ impl VectorIndex for ExactIndex {
 
     fn stats(&self) -> IndexStats {
         let vectors = self.read();
+        let rows = vectors.rows.len() * vectors.rows.stride() * size_of::<f32>();
         let norms = vectors.inverse_norms.len() * size_of::<f32>();
         let exponents = vectors.exponents.len() * size_of::<(u32, i32)>();
         IndexStats {
             vectors: vectors.rows.len() as u64,
-            bytes: (vectors.rows.bytes() + norms + exponents) as u64,
+            bytes: (rows + norms + exponents) as u64,
         }
+    }
+}
+
+fn not_added(error: AddError) -> VectorError {
+    match error {
+        AddError::Dimension { got, expected } => VectorError::Dimension { got, expected },
+        AddError::Room(error) => no_room(error),
+        _ => VectorError::Full { max: u32::MAX },
+    }
+}
+
+fn no_room(error: RoomError) -> VectorError {
+    match error {
+        RoomError::OutOfMemory { bytes } => VectorError::OutOfMemory { bytes },
+        RoomError::Full { max } => VectorError::Full { max: max as u32 },
+        // The arena has no budget.
+        _ => VectorError::Full { max: u32::MAX },
     }
 }
 

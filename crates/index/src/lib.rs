@@ -21,7 +21,6 @@
 
 mod exact;
 mod metric;
-mod packed;
 mod select;
 mod vector_index;
 

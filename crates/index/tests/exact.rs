@@ -8,7 +8,7 @@
 use cortica_index::{
     DIMENSION_MAX, ExactIndex, Metric, Neighbor, Query, Row, VectorError, VectorIndex,
 };
-use cortica_simd::Isa;
+use cortica_simd::{Isa, inverse_norm};
 use cortica_testkit::{Measure, Rng, bundle, clustered, scores};
 use proptest::prelude::*;
 
@@ -127,8 +127,16 @@ fn lent_rows_are_what_was_inserted_in_order() {
     let data = bundle();
     let index = index_of(Metric::Cosine, Isa::best(), &data.rows, data.dimension);
     let mut lent: Vec<f32> = Vec::new();
-    index.lend(|rows| lent.extend(rows.iter().flatten().copied()));
+    index.lend(|rows| {
+        lent.extend(rows.iter().flatten().copied());
+        let norms = rows.inverse_norms().unwrap();
+        for (row, &norm) in rows.iter().zip(norms) {
+            assert!((norm - inverse_norm(Isa::Scalar, row)).abs() < 1e-6);
+        }
+    });
     assert_eq!(lent, data.rows);
+    let index = index_of(Metric::Dot, Isa::best(), &data.rows, data.dimension);
+    index.lend(|rows| assert_eq!(rows.inverse_norms(), None));
 }
 
 #[test]

@@ -19,14 +19,23 @@ pub enum Isa {
     Avx512,
     /// 64-bit Arm with NEON.
     Neon,
+    /// WebAssembly with 128-bit vectors.
+    WasmSimd128,
 }
 
 impl Isa {
     /// Every variant, weakest first.
-    pub const ALL: [Isa; 4] = [Isa::Scalar, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 5] = [
+        Isa::Scalar,
+        Isa::WasmSimd128,
+        Isa::Neon,
+        Isa::Avx2,
+        Isa::Avx512,
+    ];
 
     /// The strongest set this machine has, found once. The environment variable `CORTICA_ISA`
-    /// (`scalar`, `avx2`, `avx512`, `neon`) overrides it where the machine has what it names.
+    /// (`scalar`, `avx2`, `avx512`, `neon`, `simd128`) overrides it where the machine has what it
+    /// names.
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| {
@@ -56,6 +65,8 @@ impl Isa {
             Isa::Avx512 => pulp::x86::V4::is_available(),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => pulp::aarch64::Neon::is_available(),
+            #[cfg(target_arch = "wasm32")]
+            Isa::WasmSimd128 => pulp::wasm::Simd128::is_available(),
             #[allow(unreachable_patterns, reason = "the sets of other architectures")]
             _ => false,
         }
@@ -66,7 +77,7 @@ impl Isa {
         match self {
             Isa::Scalar | Isa::Avx512 => 16,
             Isa::Avx2 => 8,
-            Isa::Neon => 4,
+            Isa::Neon | Isa::WasmSimd128 => 4,
         }
     }
 
@@ -92,6 +103,12 @@ impl Isa {
                     return Simd::vectorize(simd, op);
                 }
             }
+            #[cfg(target_arch = "wasm32")]
+            Isa::WasmSimd128 => {
+                if let Some(simd) = pulp::wasm::Simd128::try_new() {
+                    return Simd::vectorize(simd, op);
+                }
+            }
             _ => {}
         }
         Scalar.vectorize(op)
@@ -103,6 +120,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
+            Isa::WasmSimd128 => "simd128",
         }
     }
 }
@@ -115,7 +133,7 @@ impl fmt::Display for Isa {
 
 /// The name is none of an [`Isa`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no instruction set is called {0:?}; use scalar, avx2, avx512 or neon")]
+#[error("no instruction set is called {0:?}; use scalar, avx2, avx512, neon or simd128")]
 pub struct ParseIsaError(String);
 
 impl FromStr for Isa {

@@ -19,6 +19,18 @@
 //! # Ok::<(), cortica_simd::RowsError>(())
 //! ```
 //!
+//! # Formats
+//!
+//! | format | functions | error |
+//! |---|---|---|
+//! | f16 | [`encode_f16`], [`dot_rows_f16`], [`squared_distance_rows_f16`] | 2^-11 of a value |
+//! | i8 | [`encode_i8`], [`dot_rows_i8`], [`dot_estimates_i8`] | half a [`scale`](I8Scale::scale) a value |
+//! | signs | [`encode_signs`], [`hamming_rows`] | lengths are lost |
+//! | PDX | [`pack_pdx`], [`squared_distances_pdx`], [`PdxSearch`] | none |
+//!
+//! Codes select and f32 vectors decide: [`TwoStage`] takes a fixed number of candidates on,
+//! [`BoundedScan`] all that the error bounds leave possible. [`top_k`] selects among scores.
+//!
 //! # What "identical" means
 //!
 //! [`dot`] and [`squared_distance`] are *canonical*: every score that leaves an index was computed
@@ -26,25 +38,86 @@
 //! [`dot_tile`] and their distance forms add in another order; they may only *select*, and
 //! [`error_bound`] says how far off they can be. Within one [`Isa`] the bits are the same on every
 //! machine; between two they may differ by [`error_bound`].
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(
     clippy::inline_always,
     reason = "a call inside a kernel would drop the target features dispatch turned on"
 )]
 
+mod block;
+mod bound;
+mod bounded_scan;
+mod code_rows;
+mod confidence;
+mod cosine;
+mod exponential;
+mod extension;
+mod f16_codes;
+mod fold;
+mod i8_codes;
+mod i8_scores;
 mod isa;
+mod map;
+mod native;
 mod pair;
+mod pdx;
 mod portable;
 mod rows;
 mod scan;
+mod sign_codes;
+mod similarity;
+mod tile;
+mod top_k;
+mod two_stage;
+mod update;
 
+pub use crate::bound::error_bound;
+pub use crate::bounded_scan::BoundedScan;
+pub use crate::code_rows::CodeRows;
+pub use crate::confidence::{
+    reinforce, reinforce_reference, weigh, weigh_reference, weighted_mean, weighted_mean_reference,
+};
+pub use crate::cosine::{
+    cosine, cosine_reference, cosine_with_norms, cosine_with_norms_reference, inverse_norm,
+    inverse_norm_reference,
+};
+pub use crate::exponential::{
+    EXP_ERROR, SIGMOID_ERROR, TANH_ERROR, exp, exp_reference, sigmoid, sigmoid_reference, tanh,
+    tanh_reference,
+};
+pub use crate::extension::{Extension, ParseExtensionError};
+pub use crate::f16_codes::{
+    decode_f16, dot_f16, dot_f16_reference, dot_rows_f16, encode_f16, f16_from_f32, f32_from_f16,
+    f32_from_f16_reference, squared_distance_f16, squared_distance_f16_reference,
+    squared_distance_rows_f16,
+};
+pub use crate::i8_codes::{
+    I8Rows, I8RowsError, I8Scale, I8Vector, decode_i8, dot_i8, dot_i8_reference, dot_rows_i8,
+    encode_i8,
+};
+pub use crate::i8_scores::{
+    dot_estimate_i8_reference, dot_estimates_i8, squared_distance_estimates_i8,
+};
 pub use crate::isa::{Isa, ParseIsaError};
 pub use crate::pair::{
-    cosine, cosine_reference, dot, dot_reference, error_bound, norm, norm_reference,
-    squared_distance, squared_distance_reference, squared_norm_f64, squared_norm_f64_reference,
+    dot, dot_reference, norm, norm_reference, squared_distance, squared_distance_reference,
+    squared_norm_f64, squared_norm_f64_reference,
+};
+pub use crate::pdx::{
+    PDX_LANES, PdxBlock, PdxError, PdxSearch, pack_pdx, pdx_error_bound, squared_distances_pdx,
+    squared_distances_pdx_reference,
 };
 pub use crate::rows::{Rows, RowsError};
-pub use crate::scan::{dot_rows, dot_tile, squared_distance_rows, squared_distance_tile};
+pub use crate::scan::{cosine_rows, dot_rows, squared_distance_rows};
+pub use crate::sign_codes::{encode_signs, hamming, hamming_reference, hamming_rows, sign_words};
+pub use crate::similarity::{distance_similarities, distance_similarity};
+pub use crate::tile::{cosine_tile, dot_tile, squared_distance_tile};
+pub use crate::top_k::{Scored, TopK, select_at_least, top_k, top_k_reference};
+pub use crate::two_stage::{EncodedQuery, I8Query, Measure, SelectingRows, SignQuery, TwoStage};
+pub use crate::update::{
+    axpy, axpy_reference, clamped_add, clamped_add_reference, decay, decay_factor, decay_reference,
+    scale, scale_reference, weighted_average, weighted_average_reference,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -6,6 +6,7 @@ use crate::isa::Isa;
 use crate::portable;
 use pulp::{Simd, WithSimd};
 use std::iter::zip;
+use std::ops::RangeInclusive;
 
 /// One step of a sum over pairs: what distinguishes a dot product from a distance.
 pub(crate) trait Pairing: Copy {
@@ -44,13 +45,19 @@ impl Pairing for SquaredDifference {
     }
 }
 
+/// Sums of squares between these bounds lost nothing to the ends of the range of f32: of d <= 8192
+/// squares that add up to so much, those that vanished made less than 2^-50 of it.
+pub(crate) const SQUARES: RangeInclusive<f32> =
+    1.0 / (1_u128 << 80) as f32..=(1_u128 << 100) as f32;
+
 /// The definition of [`dot`]: the sum of products, one accumulator, in order.
 pub fn dot_reference(a: &[f32], b: &[f32]) -> f32 {
     zip(a, b).map(|(x, y)| x * y).sum()
 }
 
 /// The dot product. Canonical. Differs from the exact sum by at most
-/// [`error_bound`]`(isa, d) * |a| * |b|`.
+/// [`error_bound`](crate::error_bound)`(isa, d) * |a| * |b|`, as long as nothing leaves the range
+/// of f32.
 pub fn dot(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
     isa.run(PairSum {
         a,
@@ -64,8 +71,8 @@ pub fn squared_distance_reference(a: &[f32], b: &[f32]) -> f32 {
     zip(a, b).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
-/// The squared Euclidean distance, `>= 0`. Canonical. Its relative error is at most
-/// [`error_bound`]`(isa, d)`.
+/// The squared Euclidean distance, `>= 0`; infinite where a square overflows. Canonical. Its
+/// relative error is at most [`error_bound`](crate::error_bound)`(isa, d)`.
 pub fn squared_distance(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
     isa.run(PairSum {
         a,
@@ -76,12 +83,19 @@ pub fn squared_distance(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
 
 /// The definition of [`norm`].
 pub fn norm_reference(a: &[f32]) -> f32 {
-    dot_reference(a, a).sqrt()
+    squared_norm_f64_reference(a).sqrt() as f32
 }
 
-/// The Euclidean length, `>= 0`; infinite where a square overflows.
+/// The Euclidean length, `>= 0`. Its relative error is at most
+/// [`error_bound`](crate::error_bound)`(isa, d)`, for vectors of any finite length that f32 can
+/// express: where squares leave the range of f32 they are added up in f64.
 pub fn norm(isa: Isa, a: &[f32]) -> f32 {
-    dot(isa, a, a).sqrt()
+    let squares = dot(isa, a, a);
+    if SQUARES.contains(&squares) {
+        squares.sqrt()
+    } else {
+        squared_norm_f64(isa, a).sqrt() as f32
+    }
 }
 
 /// The definition of [`squared_norm_f64`].
@@ -95,41 +109,6 @@ pub fn squared_norm_f64_reference(a: &[f32]) -> f64 {
 /// exactly when every value is. Relative error at most d * 2^-53.
 pub fn squared_norm_f64(isa: Isa, a: &[f32]) -> f64 {
     isa.run(SquaredNorm { a })
-}
-
-/// The definition of [`cosine`].
-pub fn cosine_reference(a: &[f32], b: &[f32]) -> f32 {
-    cosine_of(dot_reference(a, b), norm_reference(a), norm_reference(b))
-}
-
-/// The cosine of the angle between two vectors, in [-1, 1]; 0 when either is zero.
-///
-/// Error below 1e-6 for vectors whose squares neither overflow nor vanish.
-pub fn cosine(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
-    cosine_of(dot(isa, a, b), norm(isa, a), norm(isa, b))
-}
-
-fn cosine_of(dot: f32, a: f32, b: f32) -> f32 {
-    let norms = a * b;
-    if norms == 0.0 {
-        0.0
-    } else {
-        (dot / norms).clamp(-1.0, 1.0)
-    }
-}
-
-/// How far a kernel's sum over `dimension` pairs can be from the exact one, in units of what the
-/// pairs add up to in absolute value (for a dot product that is at most `|a| * |b|`).
-///
-/// Any order of adding that a kernel of this crate uses stays below it: a chain of d / lanes
-/// roundings, the lanes folded in log2 steps, and two for the pair itself, each at most 2^-24
-/// (Higham, "Accuracy and Stability of Numerical Algorithms", 2002, section 4.2).
-pub fn error_bound(isa: Isa, dimension: usize) -> f32 {
-    let lanes = isa.lanes();
-    // 2: four accumulators folded into one. 2: the difference and the product.
-    let roundings = dimension.div_ceil(lanes) + lanes.ilog2() as usize + 2 + 2;
-    // The hundredth covers the higher powers that the first-order bound leaves out.
-    roundings as f32 * (f32::EPSILON / 2.0) * 1.01
 }
 
 struct PairSum<'a, P> {
@@ -172,9 +151,14 @@ impl<P: Pairing> WithSimd for PairSum<'_, P> {
             );
             sums[3] = P::step(simd, a, b, sums[3]);
         }
-        let [s0, s1, s2, s3] = sums;
-        simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(s0, s1), simd.add_f32s(s2, s3)))
+        fold_four(simd, sums)
     }
+}
+
+/// Adds up the four accumulators of a canonical kernel: part of what fixes its bits.
+#[inline(always)]
+pub(crate) fn fold_four<S: Simd>(simd: S, [s0, s1, s2, s3]: [S::f32s; 4]) -> f32 {
+    simd.reduce_sum_f32s(simd.add_f32s(simd.add_f32s(s0, s1), simd.add_f32s(s2, s3)))
 }
 
 struct SquaredNorm<'a> {

@@ -7,6 +7,8 @@ const LANES: usize = 16;
 /// Sums `step` over the pairs of two slices, cut to the shorter.
 #[inline(always)]
 pub(crate) fn sum_pairs(a: &[f32], b: &[f32], step: impl Fn(f32, f32) -> f32) -> f32 {
+    let d = a.len().min(b.len());
+    let (a, b) = (&a[..d], &b[..d]);
     let (a_chunks, a_tail) = a.as_chunks::<LANES>();
     let (b_chunks, b_tail) = b.as_chunks::<LANES>();
     let mut sums = [0.0_f32; LANES];

@@ -3,12 +3,14 @@
 /// Vectors that lie one behind the other: row `i` is `data[i * stride..][..dimension]`.
 ///
 /// Whoever owns the memory lends it in this form; a stride above the dimension leaves room for
-/// padding, so that rows can start on cache lines.
+/// padding, so that rows can start on cache lines. Where the owner keeps `1 / |row|` for each row,
+/// it lends those too, and a cosine costs a dot product.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     data: &'a [f32],
     dimension: usize,
     stride: usize,
+    inverse_norms: Option<&'a [f32]>,
 }
 
 /// The slice does not hold whole rows.
@@ -31,6 +33,14 @@ pub enum RowsError {
         /// Values from one row's start to the next.
         stride: usize,
     },
+    /// Each row needs its own inverse norm, and no other.
+    #[error("{got} inverse norms for {rows} rows")]
+    InverseNorms {
+        /// Inverse norms.
+        got: usize,
+        /// Rows.
+        rows: usize,
+    },
 }
 
 impl<'a> Rows<'a> {
@@ -49,6 +59,21 @@ impl<'a> Rows<'a> {
             data,
             dimension,
             stride,
+            inverse_norms: None,
+        })
+    }
+
+    /// The same rows with the [`inverse_norm`](crate::inverse_norm) of each.
+    pub fn with_inverse_norms(self, inverse_norms: &'a [f32]) -> Result<Self, RowsError> {
+        if inverse_norms.len() != self.len() {
+            return Err(RowsError::InverseNorms {
+                got: inverse_norms.len(),
+                rows: self.len(),
+            });
+        }
+        Ok(Self {
+            inverse_norms: Some(inverse_norms),
+            ..self
         })
     }
 
@@ -77,6 +102,16 @@ impl<'a> Rows<'a> {
         self.dimension
     }
 
+    /// Values from one row's start to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// `1 / |row|` of each row, where its owner keeps it.
+    pub fn inverse_norms(&self) -> Option<&'a [f32]> {
+        self.inverse_norms
+    }
+
     /// The rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [f32]> + Clone + use<'a> {
         let dimension = self.dimension;
@@ -92,6 +127,7 @@ impl<'a> Rows<'a> {
         let from = from.min(to);
         Rows {
             data: &self.data[from * self.stride..to * self.stride],
+            inverse_norms: self.inverse_norms.map(|norms| &norms[from..to]),
             ..*self
         }
     }
@@ -108,6 +144,17 @@ mod tests {
         assert_eq!(rows.iter().collect::<Vec<_>>(), [[1.0, 2.0], [3.0, 4.0]]);
         assert_eq!(rows.range(1, 9).iter().collect::<Vec<_>>(), [[3.0, 4.0]]);
         assert!(rows.range(2, 1).is_empty());
+    }
+
+    #[test]
+    fn inverse_norms_go_with_their_rows() {
+        let rows = Rows::packed(&[2.0, 4.0, 8.0], 1).unwrap();
+        assert_eq!(rows.inverse_norms(), None);
+        let rows = rows.with_inverse_norms(&[0.5, 0.25, 0.125]).unwrap();
+        let last = rows.range(1, 3);
+        assert_eq!(last.inverse_norms(), Some([0.25, 0.125].as_slice()));
+        let refused = rows.with_inverse_norms(&[0.5]).err();
+        assert_eq!(refused, Some(RowsError::InverseNorms { got: 1, rows: 3 }));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - [`brute_force`], [`scores`] and [`recall_at`] say in f64 what the right answer is.
 //! - [`split_of`] says which concepts are for training and which for testing.
 //! - [`clustered`] and [`Rng`] make synthetic input, for edges and scale only.
+//! - [`CountingAllocator`] and [`count_allocations`] say how often code asks for memory.
 //!
 //! ```
 //! use cortica_testkit::{brute_force, recall_at, scores, Measure};
@@ -19,14 +20,16 @@
 //! let exact = scores(Measure::Cosine, &rows, 2, &[1.0, 0.1]);
 //! assert_eq!(recall_at(2, &[2, 1], &exact), 0.5);
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // Allowed in `allocator` alone.
 
+mod allocator;
 mod dataset;
 mod npy;
 mod oracle;
 mod split;
 mod synthetic;
 
+pub use crate::allocator::{Allocations, CountingAllocator, count_allocations, is_counting};
 pub use crate::dataset::{
     Dataset, Item, LoadError, Query, TRUTH_COLUMNS, bundle, bundle_dir, data_dir, data_or_skip,
     load,

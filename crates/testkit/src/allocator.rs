@@ -1,0 +1,144 @@
+//! An allocator that counts what every thread asks of it.
+#![allow(
+    unsafe_code,
+    reason = "there is no other way to write an allocator; it hands everything to the system's"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// The system's allocator, with a count for each thread.
+///
+/// A test that is about allocations is a program of its own and sets it:
+///
+/// ```
+/// use cortica_testkit::{CountingAllocator, count_allocations};
+///
+/// #[global_allocator]
+/// static ALLOCATOR: CountingAllocator = CountingAllocator;
+///
+/// let mut numbers = Vec::with_capacity(10);
+/// let (_, counted) = count_allocations(|| numbers.extend(0..10_u64));
+/// assert_eq!(counted.allocations, 0);
+/// let (_, counted) = count_allocations(|| numbers.push(10)); // Too many: it has to move.
+/// assert_eq!(counted.allocations, 1);
+/// assert_eq!(counted.net_bytes(), 80);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CountingAllocator;
+
+/// What one thread asked of a [`CountingAllocator`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allocations {
+    /// Blocks asked for, those included that another grew or shrank into.
+    pub allocations: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Blocks given back, by this thread, and those that grew or shrank.
+    pub frees: u64,
+    /// Bytes of them.
+    pub bytes_freed: u64,
+}
+
+impl Allocations {
+    /// All that the calling thread asked for since it began; nothing, in a program whose allocator
+    /// does not count.
+    #[must_use]
+    pub fn of_this_thread() -> Allocations {
+        COUNTED.get()
+    }
+
+    /// What was added since an earlier reading of the same thread.
+    #[must_use]
+    pub fn since(self, before: Allocations) -> Allocations {
+        Allocations {
+            allocations: self.allocations - before.allocations,
+            bytes: self.bytes - before.bytes,
+            frees: self.frees - before.frees,
+            bytes_freed: self.bytes_freed - before.bytes_freed,
+        }
+    }
+
+    /// Bytes asked for less bytes given back: what is still held, if nothing went between threads.
+    #[must_use]
+    pub fn net_bytes(self) -> i64 {
+        self.bytes as i64 - self.bytes_freed as i64
+    }
+}
+
+/// Runs `work` and says what the calling thread asked for meanwhile.
+///
+/// # Panics
+///
+/// In a program whose allocator does not count: a count of nothing would prove nothing.
+pub fn count_allocations<R>(work: impl FnOnce() -> R) -> (R, Allocations) {
+    assert!(
+        is_counting(),
+        "set `CountingAllocator` as this program's #[global_allocator]"
+    );
+    let before = Allocations::of_this_thread();
+    let result = work();
+    (result, Allocations::of_this_thread().since(before))
+}
+
+/// Whether this program's allocator is a [`CountingAllocator`].
+#[must_use]
+pub fn is_counting() -> bool {
+    let before = Allocations::of_this_thread();
+    drop(std::hint::black_box(Box::new(0_u8)));
+    Allocations::of_this_thread().since(before).allocations > 0
+}
+
+thread_local! {
+    // A constant without a destructor: reading it never allocates, and works to a thread's end.
+    static COUNTED: Cell<Allocations> = const {
+        Cell::new(Allocations { allocations: 0, bytes: 0, frees: 0, bytes_freed: 0 })
+    };
+}
+
+fn allocated(bytes: usize) {
+    let _ = COUNTED.try_with(|counted| {
+        let mut all = counted.get();
+        all.allocations += 1;
+        all.bytes += bytes as u64;
+        counted.set(all);
+    });
+}
+
+fn freed(bytes: usize) {
+    let _ = COUNTED.try_with(|counted| {
+        let mut all = counted.get();
+        all.frees += 1;
+        all.bytes_freed += bytes as u64;
+        counted.set(all);
+    });
+}
+
+// SAFETY: every call goes to the system's allocator as it came, and its answer goes back as it is;
+// counting neither allocates nor panics.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        allocated(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        allocated(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        freed(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        allocated(new_size);
+        freed(layout.size());
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(block, layout, new_size) }
+    }
+}
