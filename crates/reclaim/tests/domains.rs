@@ -80,7 +80,7 @@ impl<R: Reclaim> AnyDomain for R {
                     threads.spawn(|| (0..EACH).for_each(|_| shared.replace(Canary::new(&drops))))
                 })
                 .collect();
-            for again in [false, true] {
+            let readers = [false, true].map(|again| {
                 let (shared, done) = (&shared, &done);
                 threads.spawn(move || {
                     let mut reader = shared.reader();
@@ -93,12 +93,16 @@ impl<R: Reclaim> AnyDomain for R {
                             assert_eq!(value.alive, ALIVE, "{name}");
                         }
                     }
-                });
-            }
+                })
+            });
             for writer in writers {
                 writer.join().unwrap();
             }
             done.store(true, Relaxed);
+            // One by one, here and elsewhere: ThreadSanitizer does not see the end of a scope.
+            for reader in readers {
+                reader.join().unwrap();
+            }
         });
         drop(shared);
         assert_eq!(self.stats().retired, 3 * EACH as u64, "{name}");
@@ -247,7 +251,7 @@ fn behind_a_stalled_reader_slots_are_bounded_and_epochs_grow() {
         let (resume, is_resumed) = channel::<()>();
         std::thread::scope(|threads| {
             let shared = &shared;
-            threads.spawn(move || {
+            let reader = threads.spawn(move || {
                 let value = shared.read();
                 stalled.send(()).unwrap();
                 is_resumed.recv().unwrap();
@@ -268,6 +272,7 @@ fn behind_a_stalled_reader_slots_are_bounded_and_epochs_grow() {
             let most = one.join().unwrap().max(two.join().unwrap());
             let stats = domain.stats();
             resume.send(()).unwrap();
+            reader.join().unwrap();
             (most.max(stats.pending()), stats.pending_max())
         })
     }

@@ -19,6 +19,21 @@
 //! # Ok::<(), cortica_simd::RowsError>(())
 //! ```
 //!
+//! # Kernels in f32
+//!
+//! | what | functions | error |
+//! |---|---|---|
+//! | two vectors | [`dot`], [`squared_distance`], [`norm`] | [`error_bound`] |
+//! | | [`cosine`], [`cosine_with_norms`], [`inverse_norm`] | 2 [`error_bound`]; 1e-6 in practice |
+//! | one query, many rows | [`dot_rows`], [`squared_distance_rows`], [`cosine_rows`] | as for two |
+//! | many queries, many rows | [`dot_tile`], [`squared_distance_tile`], [`cosine_tile`] | as for two |
+//! | vectors in place | [`axpy`], [`scale`], [`clamped_add`], [`decay`], [`weighted_average`] | roundings, counted in each |
+//! | numbers in \[0, 1\] | [`weigh`], [`reinforce`], [`weighted_mean`], [`distance_similarities`] | 2^-23 |
+//! | functions | [`exp`], [`sigmoid`], [`tanh`] | [`EXP_ERROR`], [`SIGMOID_ERROR`], [`TANH_ERROR`] |
+//!
+//! All are total: the cosine with a zero vector is 0, an average without weight is 0, and what is
+//! not a number either stays so or, among numbers in \[0, 1\], counts as 0.
+//!
 //! # Formats
 //!
 //! | format | functions | error |
@@ -33,11 +48,18 @@
 //!
 //! # What "identical" means
 //!
-//! [`dot`] and [`squared_distance`] are *canonical*: every score that leaves an index was computed
-//! by one of them, so it has the same bits whichever way the row was found. [`dot_rows`],
-//! [`dot_tile`] and their distance forms add in another order; they may only *select*, and
-//! [`error_bound`] says how far off they can be. Within one [`Isa`] the bits are the same on every
-//! machine; between two they may differ by [`error_bound`].
+//! A pair of vectors has one score, whichever way it was found, and it is kept apart from how it
+//! was found:
+//!
+//! - *Canonical* kernels compute every score that leaves an index: [`dot`], [`squared_distance`],
+//!   [`cosine`] and [`cosine_with_norms`]. Within one [`Isa`] the same values have the same bits,
+//!   wherever they lie in memory, alone or among others, and on every machine.
+//! - *Selecting* kernels, the many-row ones, add in another order. They may only say which rows
+//!   are worth a canonical score. Both are within [`error_bound`] of the exact sum, in units of
+//!   `sum(|a[i] * b[i]|)`, so a selecting score is within twice that of the canonical one:
+//!   whatever lies as near to the k-th best may be the k-th best, and goes on. Among themselves
+//!   they agree to the last bit, so a batch selects what its queries select one by one.
+//! - Between two [`Isa`]s, canonical scores differ by no more than the sum of their bounds.
 #![deny(unsafe_code)]
 #![allow(
     clippy::inline_always,
