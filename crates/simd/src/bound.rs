@@ -8,7 +8,7 @@ use crate::isa::Isa;
 /// Any order of adding that an f32 kernel of this crate uses stays below it, so two kernels of one
 /// [`Isa`] that were given the same pairs are at most twice as far from each other. The bound
 /// grows with d / lanes: at 768 values it is 3.4e-6 for AVX-512 and the portable form, 6.2e-6 for
-/// AVX2; what random vectors show is a hundredth of it.
+/// AVX2.
 ///
 /// It counts a chain of d / lanes roundings, the lanes folded in log2 steps, and two for the pair
 /// itself, each at most 2^-24 (Higham, "Accuracy and Stability of Numerical Algorithms", 2002,
