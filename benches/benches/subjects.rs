@@ -30,14 +30,10 @@ fn run_subjects(criterion: &mut Criterion) {
         group.measurement_time(Duration::from_secs(2));
         group.warm_up_time(Duration::from_millis(500));
         match subject {
-            Subject::Ratio(prepare) => {
-                let pair = || -> Result<Pair> {
-                    let mut pair = prepare(&setup)?;
-                    (pair.check)()?;
-                    Ok(pair)
-                };
-                run_side(&mut group, "subject", || Ok(pair()?.subject));
-                run_side(&mut group, "baseline", || Ok(pair()?.baseline));
+            Subject::Ratio(prepare) => run_pair(&mut group, || prepare(&setup)),
+            Subject::Limited(prepare) => {
+                run_pair(&mut group, || Ok(prepare(&setup)?.pair));
+                run_side(&mut group, "roof", || Ok(prepare(&setup)?.roof));
             }
             Subject::Scaling(prepare) => run_threads(&mut group, || {
                 let mut scaled = prepare(&setup)?;
@@ -48,6 +44,16 @@ fn run_subjects(criterion: &mut Criterion) {
         }
         group.finish();
     }
+}
+
+fn run_pair(group: &mut Group<'_>, prepare: impl Fn() -> Result<Pair>) {
+    let checked = || -> Result<Pair> {
+        let mut pair = prepare()?;
+        (pair.check)()?;
+        Ok(pair)
+    };
+    run_side(group, "subject", || Ok(checked()?.subject));
+    run_side(group, "baseline", || Ok(checked()?.baseline));
 }
 
 /// Prepares one side only when criterion asks for it, so that a filter saves the set-up too.

@@ -35,8 +35,10 @@ pub use crate::machine::Machine;
 pub use crate::record::Record;
 pub use crate::stats::{Estimate, RESAMPLES, median};
 pub use crate::stopwatch::Stopwatch;
-pub use crate::subject::{Pair, Run, Scaled, Setup, Subject, in_parallel};
-pub use crate::verdict::{Outcome, Verdict, WIDTH_MAX, judge_exact, judge_ratio};
+pub use crate::subject::{Limited, Pair, Run, Scaled, Setup, Subject, in_parallel};
+pub use crate::verdict::{
+    Outcome, Verdict, WIDTH_MAX, held_to, judge_below, judge_exact, judge_ratio,
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -91,6 +91,7 @@ mod tests {
             kind,
             estimate: Some(Estimate::exact(median)),
             required: 1.0,
+            held_to: 1.0,
             baseline: String::new(),
             verdict,
             note: String::new(),

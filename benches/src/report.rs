@@ -84,10 +84,11 @@ pub fn write_summary(to: &mut impl Write, outcomes: &[Outcome]) -> Result<()> {
     };
     writeln!(
         to,
-        "{} gates: {} pass, {} fail, {} unmeasurable, {} skipped",
+        "{} gates: {} pass, {} fail, {} beyond this processor, {} unmeasurable, {} skipped",
         outcomes.len(),
         of(Verdict::Pass),
         of(Verdict::Fail),
+        of(Verdict::Beyond),
         of(Verdict::Unmeasurable),
         of(Verdict::Skipped)
     )
@@ -97,6 +98,7 @@ fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "FAIL",
+        Verdict::Beyond => "beyond",
         Verdict::Unmeasurable => "unmeasurable",
         Verdict::Skipped => "skipped",
     }
@@ -113,6 +115,7 @@ mod tests {
             kind: Kind::Ratio,
             estimate,
             required: 0.85,
+            held_to: 0.85,
             baseline: "read".to_owned(),
             verdict,
             note: "15 pairs".to_owned(),
@@ -168,12 +171,13 @@ mod tests {
             Verdict::Pass,
             Verdict::Pass,
             Verdict::Fail,
+            Verdict::Beyond,
             Verdict::Skipped,
         ]
         .map(|verdict| outcome(None, verdict));
         assert_eq!(
             written(|to| write_summary(to, &outcomes)),
-            "4 gates: 2 pass, 1 fail, 0 unmeasurable, 1 skipped\n"
+            "5 gates: 2 pass, 1 fail, 1 beyond this processor, 0 unmeasurable, 1 skipped\n"
         );
     }
 }

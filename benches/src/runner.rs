@@ -10,8 +10,8 @@ use cortica_simd::Isa;
 use crate::gate::{Clock, Gate, Need};
 use crate::stats::{Estimate, median};
 use crate::stopwatch::Stopwatch;
-use crate::subject::{Pair, Run, Scaled, Setup, Subject, in_parallel};
-use crate::verdict::{Outcome, Verdict, WIDTH_MAX, judge_exact, judge_ratio};
+use crate::subject::{Limited, Pair, Run, Scaled, Setup, Subject, in_parallel};
+use crate::verdict::{Outcome, Verdict, WIDTH_MAX, held_to, judge_below, judge_exact, judge_ratio};
 
 /// Pairs taken at first, and at most when the bounds stay wide.
 const PAIRS_MIN: usize = 15;
@@ -60,6 +60,7 @@ pub fn run(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Outcome {
 fn answers_only(gate: &Gate, subject: &Subject, setup: &Setup, isa: Isa) -> Result<Outcome> {
     match subject {
         Subject::Ratio(prepare) => (prepare(setup)?.check)(),
+        Subject::Limited(prepare) => (prepare(setup)?.pair.check)(),
         Subject::Scaling(prepare) => (prepare(setup)?.check)(),
         Subject::Answer(_) | Subject::Count(_) => Ok(()), // Never stated for a few sets alone.
     }
@@ -86,7 +87,11 @@ pub fn measure(gate: &Gate, subject: &Subject, setup: &Setup, brake: f64) -> Res
         }
         Subject::Ratio(prepare) => {
             let pair = prepare(setup).context("cannot set the subject up")?;
-            ratio(gate, pair, at_least, brake)
+            ratio(gate, pair, None, at_least, brake)
+        }
+        Subject::Limited(prepare) => {
+            let Limited { pair, roof } = prepare(setup).context("cannot set the subject up")?;
+            ratio(gate, pair, Some(roof), at_least, brake)
         }
         Subject::Scaling(prepare) => {
             let scaled = prepare(setup).context("cannot set the subject up")?;
@@ -96,12 +101,55 @@ pub fn measure(gate: &Gate, subject: &Subject, setup: &Setup, brake: f64) -> Res
     }
 }
 
-fn ratio(gate: &Gate, mut pair: Pair, at_least: Duration, brake: f64) -> Result<Outcome> {
+fn ratio(
+    gate: &Gate,
+    mut pair: Pair,
+    roof: Option<Run>,
+    at_least: Duration,
+    brake: f64,
+) -> Result<Outcome> {
     (pair.check)().context("the answer is wrong")?;
     let mut subject = Side::warmed_up(pair.subject, gate.clock, brake, at_least)?;
     let mut baseline = Side::warmed_up(pair.baseline, gate.clock, 1.0, at_least)?;
+    let measured = interleave(&gate.name, &mut subject, &mut baseline)?;
+    let estimate = measured.estimate;
+    let note = format!(
+        "{} pairs; {:.3} ms a run, baseline {:.3} ms",
+        measured.pairs,
+        1e3 * measured.subject,
+        1e3 * measured.baseline
+    );
+    let verdict = judge_ratio(&gate.required, &estimate);
+    let outcome = Outcome::with_figure(gate, estimate, verdict, note);
+    let Some(roof) = roof.filter(|_| estimate.median < gate.required.ratio()) else {
+        return Ok(outcome);
+    };
+    // What the processor itself needs, beside the same baseline.
+    let mut roof = Side::warmed_up(roof, gate.clock, 1.0, at_least)?;
+    let ceiling = interleave(&gate.name, &mut roof, &mut baseline)?.estimate;
+    Ok(Outcome {
+        verdict: judge_below(&gate.required, &estimate, ceiling.median),
+        held_to: held_to(&gate.required, ceiling.median),
+        note: format!(
+            "{}; this processor's limit is {:.3} ({:.3} .. {:.3})",
+            outcome.note, ceiling.median, ceiling.low, ceiling.high
+        ),
+        ..outcome
+    })
+}
+
+/// What pairs came to; medians in seconds a run.
+struct Measured {
+    /// The baseline's time over the subject's.
+    estimate: Estimate,
+    pairs: usize,
+    subject: f64,
+    baseline: f64,
+}
+
+fn interleave(name: &str, subject: &mut Side, baseline: &mut Side) -> Result<Measured> {
     let mut times = (Vec::new(), Vec::new());
-    let (estimate, pairs) = converge(&gate.name, |subject_first| {
+    let (estimate, pairs) = converge(name, |subject_first| {
         let (of_subject, of_baseline);
         if subject_first {
             of_subject = subject.sample()?;
@@ -114,14 +162,12 @@ fn ratio(gate: &Gate, mut pair: Pair, at_least: Duration, brake: f64) -> Result<
         times.1.push(of_baseline);
         Ok(of_baseline / of_subject)
     })?;
-    let verdict = judge_ratio(&gate.required, &estimate);
-    let milliseconds = |times: &[f64]| 1e3 * median(times).unwrap_or_default();
-    let note = format!(
-        "{pairs} pairs; {:.3} ms a run, baseline {:.3} ms",
-        milliseconds(&times.0),
-        milliseconds(&times.1)
-    );
-    Ok(Outcome::with_figure(gate, estimate, verdict, note))
+    Ok(Measured {
+        estimate,
+        pairs,
+        subject: median(&times.0).unwrap_or_default(),
+        baseline: median(&times.1).unwrap_or_default(),
+    })
 }
 
 /// One side of a pair, and how often it is run for one sample.
@@ -325,7 +371,7 @@ mod tests {
     #[test]
     fn a_ratio_is_baseline_over_subject() {
         let gate = gate(Kind::Ratio, ">= 1.4");
-        let outcome = ratio(&gate, twice_as_fast(), Duration::ZERO, 1.0).unwrap();
+        let outcome = ratio(&gate, twice_as_fast(), None, Duration::ZERO, 1.0).unwrap();
         let median = outcome.estimate.unwrap().median;
         assert!((1.4..2.6).contains(&median), "{median}");
         assert_ne!(outcome.verdict, Verdict::Fail);
@@ -334,8 +380,23 @@ mod tests {
     #[test]
     fn the_brake_brings_a_ratio_below_its_bar() {
         let gate = gate(Kind::Ratio, ">= 1.4");
-        let outcome = ratio(&gate, twice_as_fast(), Duration::ZERO, 4.0).unwrap();
+        let outcome = ratio(&gate, twice_as_fast(), None, Duration::ZERO, 4.0).unwrap();
         assert_eq!(outcome.verdict, Verdict::Fail, "{outcome:?}");
+    }
+
+    /// A subject that does nothing but what the roof does is not asked for more; one that wastes
+    /// time fails on any processor.
+    #[test]
+    fn a_roof_is_looked_at_where_the_bar_is_missed() {
+        let gate = gate(Kind::Ratio, ">= 5");
+        let judged = |brake| {
+            let roof = Some(wait(2));
+            let outcome = ratio(&gate, twice_as_fast(), roof, Duration::ZERO, brake).unwrap();
+            assert!(outcome.held_to < 5.0, "{outcome:?}");
+            outcome.verdict
+        };
+        assert_eq!(judged(1.0), Verdict::Beyond);
+        assert_eq!(judged(3.0), Verdict::Fail);
     }
 
     #[test]

@@ -46,15 +46,22 @@ pub fn run(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Result<Outc
         }
         Kind::Ratio | Kind::Scaling => {
             let ratio = honest.estimate.context("nothing was measured")?.median;
-            held_back(gate, subject, setup, ratio)
+            held_back(gate, subject, setup, ratio, honest.held_to)
         }
     }
 }
 
 /// Holds a subject of this ratio back until it lands where it should. The first guess is seldom
-/// right: work that stops to burn time finds its caches colder when it goes on.
-fn held_back(gate: &Gate, subject: &Subject, setup: &Setup, ratio: f64) -> Result<Outcome> {
-    let aim = SHARE_OF_BAR * gate.required.ratio();
+/// right: work that stops to burn time finds its caches colder when it goes on. Where the bar is
+/// beyond this processor, what it is held to instead stands for the bar.
+fn held_back(
+    gate: &Gate,
+    subject: &Subject,
+    setup: &Setup,
+    ratio: f64,
+    held_to: f64,
+) -> Result<Outcome> {
+    let aim = SHARE_OF_BAR * gate.required.ratio().min(held_to);
     let mut brake = (ratio / aim).max(1.0);
     let mut attempts = 0;
     loop {

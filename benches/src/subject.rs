@@ -35,6 +35,15 @@ pub struct Pair {
     pub baseline: Run,
 }
 
+/// A ratio whose bar may be more than a processor can do.
+pub struct Limited {
+    /// The subject and its baseline.
+    pub pair: Pair,
+    /// The least that any code has to do for the same work, and nothing else: to read the same
+    /// bytes from where they lie, or to run the same arithmetic. Only run where the bar is missed.
+    pub roof: Run,
+}
+
 /// The subject of a scaling gate.
 pub struct Scaled {
     /// How many threads the gate is about.
@@ -54,6 +63,8 @@ pub enum Subject {
     Count(fn(&Setup) -> Result<f64>),
     /// Gives two ways to do the same work.
     Ratio(fn(&Setup) -> Result<Pair>),
+    /// Gives two ways to do the same work, and what the processor needs for it at least.
+    Limited(fn(&Setup) -> Result<Limited>),
     /// Gives work for several threads.
     Scaling(fn(&Setup) -> Result<Scaled>),
 }
@@ -65,7 +76,7 @@ impl Subject {
         match self {
             Subject::Answer(_) => Kind::Answer,
             Subject::Count(_) => Kind::Count,
-            Subject::Ratio(_) => Kind::Ratio,
+            Subject::Ratio(_) | Subject::Limited(_) => Kind::Ratio,
             Subject::Scaling(_) => Kind::Scaling,
         }
     }

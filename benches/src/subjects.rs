@@ -16,6 +16,7 @@ mod reclaim;
 mod reclaim_list;
 mod reclaim_peer;
 mod reclaim_retire;
+mod roof;
 mod scan;
 mod storage;
 mod tile;
@@ -24,7 +25,7 @@ mod traffic;
 mod two_stage;
 
 use self::queue_mpmc::{Bytes128, p99, throughput};
-use crate::subject::Subject::{self, Answer, Count, Ratio, Scaling};
+use crate::subject::Subject::{self, Answer, Count, Limited, Ratio, Scaling};
 
 /// The subjects of this build.
 pub const SUBJECTS: &[(&str, Subject)] = &[
@@ -47,16 +48,19 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
         Ratio(|_| Ok(pool::against_slab::<1024>())),
     ),
     ("answers.two_stage_recall", Answer(two_stage::recall)),
-    ("simd.dot", Ratio(pairs::dot_of_768)),
-    ("simd.dot_512", Ratio(pairs::dot_of_512)),
-    ("simd.dot_1536", Ratio(pairs::dot_of_1536)),
-    ("simd.l2", Ratio(pairs::l2_of_768)),
-    ("simd.l2_512", Ratio(pairs::l2_of_512)),
-    ("simd.l2_1536", Ratio(pairs::l2_of_1536)),
-    ("simd.cos768", Ratio(pairs::cosine_of_768)),
-    ("simd.cos768_norms", Ratio(pairs::cosine_of_768_with_norms)),
+    ("simd.dot", Limited(pairs::dot_of_768)),
+    ("simd.dot_512", Limited(pairs::dot_of_512)),
+    ("simd.dot_1536", Limited(pairs::dot_of_1536)),
+    ("simd.l2", Limited(pairs::l2_of_768)),
+    ("simd.l2_512", Limited(pairs::l2_of_512)),
+    ("simd.l2_1536", Limited(pairs::l2_of_1536)),
+    ("simd.cos768", Limited(pairs::cosine_of_768)),
+    (
+        "simd.cos768_norms",
+        Limited(pairs::cosine_of_768_with_norms),
+    ),
     ("simd.tile16", Ratio(tile::against_gemm)),
-    ("simd.tile16_single", Ratio(tile::against_one_by_one)),
+    ("simd.tile16_single", Limited(tile::against_one_by_one)),
     ("simd.scan", Ratio(tile::scan_against_read)),
     ("simd.i8_l2", Ratio(codes::i8_in_cache)),
     ("simd.i8_beyond", Ratio(codes::i8_beyond)),

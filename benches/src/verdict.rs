@@ -8,6 +8,12 @@ use crate::stats::Estimate;
 /// Bounds further apart than this need more samples, or tell nothing.
 pub const WIDTH_MAX: f64 = 1.2;
 
+/// No code comes closer to what a processor can do: a bar above this share of it is beyond reach.
+const REACH: f64 = 0.95;
+
+/// The share of what a processor can do that a subject must reach where its bar is beyond reach.
+const SHARE_MIN: f64 = 0.85;
+
 /// What came of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,6 +22,9 @@ pub enum Verdict {
     Pass,
     /// The bar is missed, surely.
     Fail,
+    /// The bar is missed, but it lies beyond what this processor can do, and the subject comes
+    /// close to that.
+    Beyond,
     /// The machine is too noisy, or too small, to tell.
     Unmeasurable,
     /// Something the gate needs is not here.
@@ -33,6 +42,9 @@ pub struct Outcome {
     pub estimate: Option<Estimate>,
     /// The figure it must reach: ratios as "times as good as the baseline".
     pub required: f64,
+    /// The figure below which it fails on this processor: less than the bar where that is beyond
+    /// reach.
+    pub held_to: f64,
     /// What it was compared with.
     pub baseline: String,
     /// What came of it.
@@ -50,6 +62,7 @@ impl Outcome {
             kind: gate.kind,
             estimate: None,
             required: required(gate),
+            held_to: required(gate),
             baseline: gate.baseline.clone(),
             verdict,
             note: note.into(),
@@ -97,9 +110,50 @@ pub fn judge_ratio(bar: &Bar, estimate: &Estimate) -> Verdict {
     }
 }
 
+/// The ratio a subject is held to on a processor that could reach no more than `ceiling`: the
+/// bar's, or a share of the ceiling where the bar is beyond reach.
+#[must_use]
+pub fn held_to(bar: &Bar, ceiling: f64) -> f64 {
+    if bar.ratio_floor() > REACH * ceiling {
+        SHARE_MIN * ceiling
+    } else {
+        bar.ratio_floor()
+    }
+}
+
+/// Judges a ratio on a processor that could reach no more than `ceiling`. A bar that is met is
+/// met; one that is missed is no failure where it is beyond reach and the subject is not far from
+/// the ceiling.
+#[must_use]
+pub fn judge_below(bar: &Bar, estimate: &Estimate, ceiling: f64) -> Verdict {
+    let verdict = judge_ratio(bar, estimate);
+    let held_to = held_to(bar, ceiling);
+    if verdict == Verdict::Fail && held_to < bar.ratio_floor() && estimate.high >= held_to {
+        Verdict::Beyond
+    } else {
+        verdict
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A processor that could reach 2 at most.
+    #[test]
+    fn a_bar_beyond_reach_leaves_a_share_of_the_ceiling() {
+        #[track_caller]
+        fn below(bar: &str, measured: f64, want: Verdict) {
+            let bar = bar.parse().unwrap();
+            let estimate = Estimate::exact(measured);
+            assert_eq!(judge_below(&bar, &estimate, 2.0), want);
+        }
+        below(">= 1.9", 1.95, Verdict::Pass);
+        below(">= 1.9", 1.89, Verdict::Fail);
+        below(">= 1.91", 1.89, Verdict::Beyond);
+        below(">= 4", 1.71, Verdict::Beyond);
+        below(">= 4", 1.69, Verdict::Fail);
+    }
 
     #[track_caller]
     fn check(bar: &str, low: f64, high: f64, want: Verdict) {

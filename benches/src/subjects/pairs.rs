@@ -8,7 +8,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use super::fixture::{self, Aligned};
-use crate::subject::{Pair, Run, Setup};
+use super::roof::{self, Steps};
+use crate::subject::{Limited, Pair, Run, Setup};
 
 /// Values of one query and of all vectors it is compared with: 27 KB, in the first-level cache.
 const VALUES: usize = 9 * 768;
@@ -22,48 +23,50 @@ const TOLERANCE: f64 = 1e-6;
 /// SimSIMD's cosine goes through an estimate of the inverse root.
 const COSINE_TOLERANCE: f64 = 1e-5;
 
-pub(super) fn dot_of_512(_: &Setup) -> Result<Pair> {
+pub(super) fn dot_of_512(_: &Setup) -> Result<Limited> {
     dot_of(512)
 }
 
-pub(super) fn dot_of_768(_: &Setup) -> Result<Pair> {
+pub(super) fn dot_of_768(_: &Setup) -> Result<Limited> {
     dot_of(768)
 }
 
-pub(super) fn dot_of_1536(_: &Setup) -> Result<Pair> {
+pub(super) fn dot_of_1536(_: &Setup) -> Result<Limited> {
     dot_of(1_536)
 }
 
-pub(super) fn l2_of_512(_: &Setup) -> Result<Pair> {
+pub(super) fn l2_of_512(_: &Setup) -> Result<Limited> {
     l2_of(512)
 }
 
-pub(super) fn l2_of_768(_: &Setup) -> Result<Pair> {
+pub(super) fn l2_of_768(_: &Setup) -> Result<Limited> {
     l2_of(768)
 }
 
-pub(super) fn l2_of_1536(_: &Setup) -> Result<Pair> {
+pub(super) fn l2_of_1536(_: &Setup) -> Result<Limited> {
     l2_of(1_536)
 }
 
-fn dot_of(dimension: usize) -> Result<Pair> {
+fn dot_of(dimension: usize) -> Result<Limited> {
     let isa = Isa::best();
     let exact = |a: &[f32], b: &[f32]| score(Measure::Dot, a, b);
     compare(
         dimension,
         TOLERANCE,
+        Steps::Product,
         exact,
         move |a, b, _| dot(isa, a, b),
         |a, b| f32::dot(a, b).unwrap_or(f64::NAN),
     )
 }
 
-fn l2_of(dimension: usize) -> Result<Pair> {
+fn l2_of(dimension: usize) -> Result<Limited> {
     let isa = Isa::best();
     let exact = |a: &[f32], b: &[f32]| -score(Measure::L2, a, b);
     compare(
         dimension,
         TOLERANCE,
+        Steps::Difference,
         exact,
         move |a, b, _| squared_distance(isa, a, b),
         |a, b| f32::l2sq(a, b).unwrap_or(f64::NAN),
@@ -71,22 +74,25 @@ fn l2_of(dimension: usize) -> Result<Pair> {
 }
 
 /// Nothing is known about the vectors beforehand: three sums for us and for them.
-pub(super) fn cosine_of_768(_: &Setup) -> Result<Pair> {
+pub(super) fn cosine_of_768(_: &Setup) -> Result<Limited> {
     let isa = Isa::best();
-    compare_cosines(move |a, b, _| cosine(isa, a, b))
+    compare_cosines(Steps::ProductAndSquares, move |a, b, _| cosine(isa, a, b))
 }
 
 /// The norms are stored, as an index does: one sum for us, and the same call for them.
-pub(super) fn cosine_of_768_with_norms(_: &Setup) -> Result<Pair> {
+pub(super) fn cosine_of_768_with_norms(_: &Setup) -> Result<Limited> {
     let isa = Isa::best();
-    compare_cosines(move |a, b, norms| cosine_with_norms(isa, a, b, norms[0], norms[1]))
+    compare_cosines(Steps::Product, move |a, b, norms| {
+        cosine_with_norms(isa, a, b, norms[0], norms[1])
+    })
 }
 
 fn compare_cosines(
+    steps: Steps,
     ours: impl Fn(&[f32], &[f32], [f32; 2]) -> f32 + Copy + 'static,
-) -> Result<Pair> {
+) -> Result<Limited> {
     let exact = |a: &[f32], b: &[f32]| score(Measure::Cosine, a, b);
-    compare(768, COSINE_TOLERANCE, exact, ours, |a, b| {
+    compare(768, COSINE_TOLERANCE, steps, exact, ours, |a, b| {
         1.0 - f32::cosine(a, b).unwrap_or(f64::NAN)
     })
 }
@@ -144,10 +150,11 @@ impl Vectors {
 fn compare(
     dimension: usize,
     tolerance: f64,
+    steps: Steps,
     exact: impl Fn(&[f32], &[f32]) -> f64 + 'static,
     ours: impl Fn(&[f32], &[f32], [f32; 2]) -> f32 + Copy + 'static,
     theirs: impl Fn(&[f32], &[f32]) -> f64 + Copy + 'static,
-) -> Result<Pair> {
+) -> Result<Limited> {
     let vectors = Arc::new(Vectors::of(dimension)?);
     let checked = vectors.clone();
     let check = move || {
@@ -163,10 +170,18 @@ fn compare(
         }
         Ok(())
     };
-    Ok(Pair {
-        check: Box::new(check),
-        subject: timed(vectors.clone(), ours),
-        baseline: timed(vectors, move |a, b, _| theirs(a, b) as f32),
+    let read = vectors.clone();
+    Ok(Limited {
+        pair: Pair {
+            check: Box::new(check),
+            subject: timed(vectors.clone(), ours),
+            baseline: timed(vectors, move |a, b, _| theirs(a, b) as f32),
+        },
+        roof: Box::new(move |watch| {
+            let (query, rows) = (read.query.values(), read.rows.values());
+            let sum = watch.time(|| roof::pairs(steps, query, rows, ROUNDS));
+            sum.is_finite().then_some(()).context("not a number")
+        }),
     })
 }
 

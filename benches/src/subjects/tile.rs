@@ -11,7 +11,8 @@ use cortica_testkit::{Dataset, Measure, score};
 use super::fixture::{self, Aligned};
 use super::gemm::{Matrix, multiply};
 use super::read::Streams;
-use crate::subject::{Pair, Setup};
+use super::roof;
+use crate::subject::{Limited, Pair, Setup};
 
 const QUERIES: usize = 16;
 const ROWS: usize = 10_000;
@@ -148,7 +149,7 @@ pub(super) fn against_gemm(_: &Setup) -> Result<Pair> {
     })
 }
 
-pub(super) fn against_one_by_one(_: &Setup) -> Result<Pair> {
+pub(super) fn against_one_by_one(_: &Setup) -> Result<Limited> {
     let data = fixture::bundled()?;
     let work = Arc::new(Work::new(&data, ROWS, QUERIES)?);
     let out = || vec![0.0; QUERIES * ROWS];
@@ -164,15 +165,22 @@ pub(super) fn against_one_by_one(_: &Setup) -> Result<Pair> {
         Ok(())
     };
     let (tiled, mut ours, mut theirs) = (work.clone(), out(), out());
-    Ok(Pair {
-        check: Box::new(check),
-        subject: Box::new(move |watch| {
-            watch.time(|| tiled.tile(&mut ours));
-            Ok(())
-        }),
-        baseline: Box::new(move |watch| {
-            watch.time(|| work.one_by_one(&mut theirs));
-            Ok(())
+    let multiply_adds = QUERIES * ROWS * data.dimension;
+    Ok(Limited {
+        pair: Pair {
+            check: Box::new(check),
+            subject: Box::new(move |watch| {
+                watch.time(|| tiled.tile(&mut ours));
+                Ok(())
+            }),
+            baseline: Box::new(move |watch| {
+                watch.time(|| work.one_by_one(&mut theirs));
+                Ok(())
+            }),
+        },
+        roof: Box::new(move |watch| {
+            let sum = watch.time(|| roof::arithmetic(multiply_adds));
+            sum.is_finite().then_some(()).context("not a number")
         }),
     })
 }
