@@ -6,6 +6,8 @@ mod counting_disk;
 mod counts;
 mod fixture;
 mod gemm;
+#[cfg(feature = "peers")]
+mod log_peers;
 mod pairs;
 mod pool;
 mod queue_bounded;
@@ -16,6 +18,8 @@ mod reclaim;
 mod reclaim_list;
 mod reclaim_peer;
 mod reclaim_retire;
+#[cfg(unix)]
+mod recovery;
 mod roof;
 mod scan;
 mod storage;
@@ -73,6 +77,14 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("storage.buffered", Ratio(storage::buffered)),
     ("storage.durable_batch", Ratio(storage::durable_batch)),
     ("storage.durable_single", Ratio(storage::durable_single)),
+    #[cfg(unix)]
+    ("storage.recovery", Ratio(recovery::against_read)),
+    #[cfg(feature = "peers")]
+    ("storage.durable_lmdb", Ratio(log_peers::against_lmdb)),
+    #[cfg(feature = "peers")]
+    ("storage.durable_redb", Ratio(log_peers::against_redb)),
+    #[cfg(feature = "peers")]
+    ("storage.durable_fjall", Ratio(log_peers::against_fjall)),
     ("queue.bounded", Ratio(queue_bounded::against_array_queue)),
     (
         "queue.bounded_cq",
