@@ -7,6 +7,8 @@ mod counts;
 mod fixture;
 mod gemm;
 #[cfg(feature = "peers")]
+mod lmdb_peer;
+#[cfg(feature = "peers")]
 mod log_peers;
 mod pairs;
 mod pool;

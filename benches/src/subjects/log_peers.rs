@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use cortica_env::RealDisk;
 use cortica_storage::{Durability, Entry, Log, OpenMode};
 use fjall::{Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode};
-use heed::types::Bytes;
 use redb::{ReadableDatabase, TableDefinition};
 use tempfile::TempDir;
 
@@ -26,11 +25,8 @@ const COMMITS: usize = 16;
 /// What a record holds besides the embedding: about what an episode's other fields take.
 const FIELDS: usize = 64;
 
-/// Address space for LMDB's map; files take what is used of it.
-const MAP_BYTES: usize = 4 << 30;
-
 pub(super) fn against_lmdb(setup: &Setup) -> Result<Pair> {
-    against(setup, open_lmdb)
+    against(setup, super::lmdb_peer::open)
 }
 
 pub(super) fn against_redb(setup: &Setup) -> Result<Pair> {
@@ -42,7 +38,7 @@ pub(super) fn against_fjall(setup: &Setup) -> Result<Pair> {
 }
 
 /// A store of records by number.
-trait Store {
+pub(super) trait Store {
     /// Adds records, numbered from `first`, durable when this returns.
     fn commit(&mut self, first: u64, records: &[Vec<u8>]) -> Result<()>;
 
@@ -156,43 +152,6 @@ impl Store for OurLog {
         })?;
         self.log = Some(log);
         Ok(found)
-    }
-}
-
-/// LMDB: a copy-on-write tree in a map. Keys rise, so they are appended.
-struct Lmdb {
-    env: heed::Env,
-    records: heed::Database<Bytes, Bytes>,
-}
-
-#[allow(unsafe_code, reason = "the peer's own interface is unsafe")]
-fn open_lmdb(folder: &Path) -> Result<Box<dyn Store>> {
-    let mut options = heed::EnvOpenOptions::new();
-    options.map_size(MAP_BYTES);
-    // SAFETY: the folder is this run's own; nobody else changes its files, or opens them twice.
-    let env = unsafe { options.open(folder)? };
-    let mut writing = env.write_txn()?;
-    let records = env.create_database(&mut writing, None)?;
-    writing.commit()?;
-    Ok(Box::new(Lmdb { env, records }))
-}
-
-impl Store for Lmdb {
-    fn commit(&mut self, first: u64, records: &[Vec<u8>]) -> Result<()> {
-        let mut writing = self.env.write_txn()?;
-        for (number, record) in (first..).zip(records) {
-            let (flags, key) = (heed::PutFlags::APPEND, number.to_be_bytes());
-            self.records
-                .put_with_flags(&mut writing, flags, &key, record)?;
-        }
-        writing.commit()?; // Syncs: no flag says otherwise.
-        Ok(())
-    }
-
-    fn get(&mut self, number: u64) -> Result<Option<Vec<u8>>> {
-        let reading = self.env.read_txn()?;
-        let found = self.records.get(&reading, &number.to_be_bytes())?;
-        Ok(found.map(<[u8]>::to_vec))
     }
 }
 
