@@ -10,7 +10,7 @@ use cortica_simd::Isa;
 use crate::gate::{Clock, Gate, Need};
 use crate::stats::{Estimate, median};
 use crate::stopwatch::Stopwatch;
-use crate::subject::{Limited, Pair, Run, Scaled, Setup, Subject, in_parallel};
+use crate::subject::{Pair, Run, Scaled, Setup, Subject, in_parallel};
 use crate::verdict::{Outcome, Verdict, WIDTH_MAX, held_to, judge_below, judge_exact, judge_ratio};
 
 /// Pairs taken at first, and at most when the bounds stay wide.
@@ -90,8 +90,9 @@ pub fn measure(gate: &Gate, subject: &Subject, setup: &Setup, brake: f64) -> Res
             ratio(gate, pair, None, at_least, brake)
         }
         Subject::Limited(prepare) => {
-            let Limited { pair, roof } = prepare(setup).context("cannot set the subject up")?;
-            ratio(gate, pair, Some(roof), at_least, brake)
+            let limited = prepare(setup).context("cannot set the subject up")?;
+            let roof = Some((limited.roof, limited.share));
+            ratio(gate, limited.pair, roof, at_least, brake)
         }
         Subject::Scaling(prepare) => {
             let scaled = prepare(setup).context("cannot set the subject up")?;
@@ -104,7 +105,7 @@ pub fn measure(gate: &Gate, subject: &Subject, setup: &Setup, brake: f64) -> Res
 fn ratio(
     gate: &Gate,
     mut pair: Pair,
-    roof: Option<Run>,
+    roof: Option<(Run, f64)>,
     at_least: Duration,
     brake: f64,
 ) -> Result<Outcome> {
@@ -121,15 +122,15 @@ fn ratio(
     );
     let verdict = judge_ratio(&gate.required, &estimate);
     let outcome = Outcome::with_figure(gate, estimate, verdict, note);
-    let Some(roof) = roof.filter(|_| estimate.median < gate.required.ratio()) else {
+    let Some((roof, share)) = roof.filter(|_| estimate.median < gate.required.ratio()) else {
         return Ok(outcome);
     };
     // What the processor itself needs, beside the same baseline.
     let mut roof = Side::warmed_up(roof, gate.clock, 1.0, at_least)?;
     let ceiling = interleave(&gate.name, &mut roof, &mut baseline)?.estimate;
     Ok(Outcome {
-        verdict: judge_below(&gate.required, &estimate, ceiling.median),
-        held_to: held_to(&gate.required, ceiling.median),
+        verdict: judge_below(&gate.required, &estimate, ceiling.median, share),
+        held_to: held_to(&gate.required, ceiling.median, share),
         note: format!(
             "{}; this processor's limit is {:.3} ({:.3} .. {:.3})",
             outcome.note, ceiling.median, ceiling.low, ceiling.high
@@ -390,7 +391,7 @@ mod tests {
     fn a_roof_is_looked_at_where_the_bar_is_missed() {
         let gate = gate(Kind::Ratio, ">= 5");
         let judged = |brake| {
-            let roof = Some(wait(2));
+            let roof = Some((wait(2), 0.8));
             let outcome = ratio(&gate, twice_as_fast(), roof, Duration::ZERO, brake).unwrap();
             assert!(outcome.held_to < 5.0, "{outcome:?}");
             outcome.verdict

@@ -42,6 +42,8 @@ pub struct Limited {
     /// The least that any code has to do for the same work, and nothing else: to read the same
     /// bytes from where they lie, or to run the same arithmetic. Only run where the bar is missed.
     pub roof: Run,
+    /// The share of that limit which the subject must reach where the bar is beyond it.
+    pub share: f64,
 }
 
 /// The subject of a scaling gate.

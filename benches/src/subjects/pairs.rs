@@ -182,6 +182,7 @@ fn compare(
             let sum = watch.time(|| roof::pairs(steps, query, rows, ROUNDS));
             sum.is_finite().then_some(()).context("not a number")
         }),
+        share: 0.8,
     })
 }
 
