@@ -67,6 +67,10 @@ pub struct Gate {
     pub isa: Vec<IsaName>,
     /// Instructions beyond those that the bar takes for granted.
     pub extension: Option<ExtensionName>,
+    /// Whether the bar takes it for granted that 512-bit registers are worked on whole. Where they
+    /// are taken in two halves it is measured all the same, but missing it is no failure.
+    #[serde(default)]
+    pub whole_registers: bool,
 }
 
 impl Gate {
@@ -225,6 +229,11 @@ fn parse_gates(text: &str) -> Result<Vec<Gate>> {
             "`{}` asks for an answer, which must be right on every instruction set",
             gate.name
         );
+        ensure!(
+            !gate.whole_registers || gate.isa == [IsaName(Isa::Avx512)],
+            "`{}` speaks of 512-bit registers, but not of avx512 alone",
+            gate.name
+        );
     }
     // Stable: within a kind, the order of the file.
     gates.sort_by_key(|gate| gate.kind);
@@ -311,6 +320,12 @@ required = \">= 2\"
             parse_gates(&format!("{ONE}isa = [\"sse9\"]")).is_err(),
             "an unknown instruction set"
         );
+        assert!(
+            parse_gates(&format!("{ONE}whole_registers = true")).is_err(),
+            "registers that not every instruction set has"
+        );
+        let wide = format!("{ONE}isa = [\"avx512\"]\nwhole_registers = true");
+        assert!(parse_gates(&wide).is_ok());
         let counted = ONE.replace("ratio", "count");
         assert!(
             parse_gates(&format!("{counted}isa = [\"scalar\"]")).is_err(),

@@ -27,6 +27,7 @@ mod stopwatch;
 mod subject;
 pub mod subjects;
 mod verdict;
+pub mod width;
 
 pub use cortica_env::Seed;
 

@@ -92,6 +92,7 @@ mod tests {
             needs: None,
             isa: Vec::new(),
             extension: None,
+            whole_registers: false,
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::fixture::{self, Aligned};
 use crate::subject::{Pair, Run, Setup};
+use crate::width::{load_both, multiply_adds};
 
 /// Values of one query and of all vectors it is compared with: 27 KB, in the first-level cache.
 const VALUES: usize = 9 * 768;
@@ -88,6 +89,47 @@ fn compare_cosines(
     let exact = |a: &[f32], b: &[f32]| score(Measure::Cosine, a, b);
     compare(768, COSINE_TOLERANCE, exact, ours, |a, b| {
         1.0 - f32::cosine(a, b).unwrap_or(f64::NAN)
+    })
+}
+
+/// The dot product against loading both vectors, which nothing that reads them can do without.
+pub(super) fn dot_against_loads(_: &Setup) -> Result<Pair> {
+    let isa = Isa::best();
+    against_roof(move |a, b| dot(isa, a, b), load_both)
+}
+
+/// As above, for the distance.
+pub(super) fn l2_against_loads(_: &Setup) -> Result<Pair> {
+    let isa = Isa::best();
+    against_roof(move |a, b| squared_distance(isa, a, b), load_both)
+}
+
+/// The cosine against its multiply-adds alone: three for each value.
+pub(super) fn cosine_against_arithmetic(_: &Setup) -> Result<Pair> {
+    let isa = Isa::best();
+    against_roof(
+        move |a, b| cosine(isa, a, b),
+        |a, _| multiply_adds(3 * a.len()),
+    )
+}
+
+/// What is right is what the gates against SimSIMD check; the roof gives no score to compare.
+fn against_roof(
+    ours: impl Fn(&[f32], &[f32]) -> f32 + Copy + 'static,
+    roof: impl Fn(&[f32], &[f32]) -> f32 + Copy + 'static,
+) -> Result<Pair> {
+    let vectors = Arc::new(Vectors::of(768)?);
+    let checked = vectors.clone();
+    Ok(Pair {
+        check: Box::new(move || {
+            let finite = |of: &dyn Fn(&[f32], &[f32]) -> f32| {
+                checked.pairs().all(|(a, b, _)| of(a, b).is_finite())
+            };
+            ensure!(finite(&ours) && finite(&roof), "not a number");
+            Ok(())
+        }),
+        subject: timed(vectors.clone(), move |a, b, _| ours(a, b)),
+        baseline: timed(vectors, move |a, b, _| roof(a, b)),
     })
 }
 
