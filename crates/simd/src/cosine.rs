@@ -24,12 +24,7 @@ pub fn cosine_reference(a: &[f32], b: &[f32]) -> f32 {
 /// whatever the vectors; below 1e-6 for all but vectors made to accumulate every rounding in one
 /// direction. Where squares leave the range of f32 it is computed as [`cosine_reference`] does.
 pub fn cosine(isa: Isa, a: &[f32], b: &[f32]) -> f32 {
-    let [dot, a_squares, b_squares] = isa.run(CosineSums { a, b });
-    if SQUARES.contains(&a_squares) && SQUARES.contains(&b_squares) {
-        (dot / (a_squares.sqrt() * b_squares.sqrt())).clamp(-1.0, 1.0)
-    } else {
-        cosine_reference(a, b)
-    }
+    isa.run(Cosine { a, b })
 }
 
 /// The definition of [`inverse_norm`].
@@ -71,17 +66,36 @@ pub(crate) fn cosine_of_dot(dot: f32, inverse_a: f32, inverse_b: f32) -> f32 {
     (dot * (inverse_a * inverse_b)).clamp(-1.0, 1.0)
 }
 
-/// The three sums of a cosine in one pass, each with the bits of its own [`dot`].
-struct CosineSums<'a> {
+/// Of three sums in one pass, each with the bits of its own [`dot`].
+struct Cosine<'a> {
     a: &'a [f32],
     b: &'a [f32],
 }
 
-impl WithSimd for CosineSums<'_> {
-    type Output = [f32; 3];
+impl WithSimd for Cosine<'_> {
+    type Output = f32;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> [f32; 3] {
+    fn with_simd<S: Simd>(self, simd: S) -> f32 {
+        let [dot, a, b] = self.sums(simd);
+        if SQUARES.contains(&a) && SQUARES.contains(&b) {
+            (dot / (a.sqrt() * b.sqrt())).clamp(-1.0, 1.0)
+        } else {
+            out_of_range(self.a, self.b)
+        }
+    }
+}
+
+/// Apart, so that ordinary vectors do not pay for its registers.
+#[cold]
+#[inline(never)]
+fn out_of_range(a: &[f32], b: &[f32]) -> f32 {
+    cosine_reference(a, b)
+}
+
+impl Cosine<'_> {
+    #[inline(always)]
+    fn sums<S: Simd>(&self, simd: S) -> [f32; 3] {
         let d = self.a.len().min(self.b.len());
         let (a, b) = (&self.a[..d], &self.b[..d]);
         if S::IS_SCALAR {

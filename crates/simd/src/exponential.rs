@@ -1,8 +1,9 @@
 //! Exponential, sigmoid and hyperbolic tangent of slices, with bounded errors.
 //!
 //! The polynomials are those of Cephes (Moshier, "Methods and Programs for Mathematical Functions",
-//! 1989; `expf.c`, `tanhf.c`). The bounds hold for every f32 on every [`Isa`]. Trying each f32 from
-//! 2^-30 to 2^13, of either sign, showed 1.5, 3 and 2.5 times 2^-24. Cost: O(n), no table.
+//! 1989; `expf.c`, `tanhf.c`). The tests try every f32 from 2^-30 to where the functions no longer
+//! change (110, 90 and 20) on each [`Isa`] of the machine, and one in 4,001 beyond: errors are at
+//! most 1.5, 3 and 2.5 times 2^-24, within the bounds stated below. Cost: O(n), no table.
 
 use crate::isa::Isa;
 use crate::map::{Map, map};

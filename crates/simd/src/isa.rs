@@ -82,21 +82,45 @@ impl Isa {
     }
 
     /// Runs a kernel, compiled for this set.
+    #[cfg(target_arch = "x86_64")]
+    #[inline]
+    pub(crate) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
+        // All that does not end in the call of a wide kernel is in a function of its own, and gets
+        // `op` through a closure: so nothing is saved on the stack on the way to the kernel.
+        if let Some(machine) = MACHINE.get() {
+            if self == Isa::Avx512
+                && let Some(simd) = machine.avx512
+            {
+                return Simd::vectorize(simd, op);
+            }
+            if self == Isa::Avx2
+                && let Some(simd) = machine.avx2
+            {
+                return Simd::vectorize(simd, op);
+            }
+        }
+        apart(move || self.run_slowly(op))
+    }
+
+    /// The first kernel of a process, and those in portable form.
+    #[cfg(target_arch = "x86_64")]
+    fn run_slowly<Op: WithSimd>(self, op: Op) -> Op::Output {
+        let machine = MACHINE.get_or_init(|| Machine {
+            avx2: pulp::x86::V3::try_new(),
+            avx512: pulp::x86::V4::try_new(),
+        });
+        match (self, machine.avx2, machine.avx512) {
+            (Isa::Avx512, _, Some(simd)) => Simd::vectorize(simd, op),
+            (Isa::Avx2, Some(simd), _) => Simd::vectorize(simd, op),
+            _ => Scalar.vectorize(op),
+        }
+    }
+
+    /// Runs a kernel, compiled for this set.
+    #[cfg(not(target_arch = "x86_64"))]
     #[inline]
     pub(crate) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
         match self {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => {
-                if let Some(simd) = pulp::x86::V3::try_new() {
-                    return Simd::vectorize(simd, op);
-                }
-            }
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => {
-                if let Some(simd) = pulp::x86::V4::try_new() {
-                    return Simd::vectorize(simd, op);
-                }
-            }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => {
                 if let Some(simd) = pulp::aarch64::Neon::try_new() {
@@ -123,6 +147,22 @@ impl Isa {
             Isa::WasmSimd128 => "simd128",
         }
     }
+}
+
+/// What this machine has, once a kernel was run.
+#[cfg(target_arch = "x86_64")]
+static MACHINE: OnceLock<Machine> = OnceLock::new();
+
+#[cfg(target_arch = "x86_64")]
+struct Machine {
+    avx2: Option<pulp::x86::V3>,
+    avx512: Option<pulp::x86::V4>,
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 impl fmt::Display for Isa {

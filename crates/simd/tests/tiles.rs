@@ -13,7 +13,7 @@ use cortica_simd::{
     Isa, Rows, cosine_rows, cosine_tile, dot, dot_rows, dot_tile, inverse_norm,
     squared_distance_rows, squared_distance_tile,
 };
-use support::{close, each_isa, exact_cosine, exact_distance, exact_dot, values};
+use support::{close, each_isa, exact_cosine, exact_distance, exact_dot, lengths, values};
 
 #[test]
 fn rows_and_tiles_agree_with_the_definition_for_every_shape() {
@@ -30,6 +30,63 @@ fn rows_and_tiles_agree_with_the_definition_for_every_shape() {
                         check_tile(isa, &queries, rows);
                     }
                 }
+            }
+        }
+    });
+}
+
+/// Every length of a tail, and starts that no vector of the machine is aligned to.
+#[test]
+fn rows_and_tiles_agree_with_the_definition_at_every_length_and_start() {
+    each_isa(|isa| {
+        for d in lengths().filter(|&d| d > 0) {
+            for start in [0, 1, 3, 8] {
+                let data = values(start + 9 * (d + 1), 5);
+                let rows = Rows::new(&data[start..], d, d + 1).unwrap();
+                let queries: Vec<_> = (0..5).map(|salt| values(start + d, 30 + salt)).collect();
+                let queries: Vec<_> = queries.iter().map(|query| &query[start..]).collect();
+                check_tile(isa, &queries, rows);
+            }
+        }
+    });
+}
+
+#[test]
+fn zero_denormal_and_huge_rows_do_not_break_a_kernel() {
+    each_isa(|isa| {
+        let d = 40;
+        let rows_of = [0.0, 1e-40, 1e38, -1e38, f32::NAN];
+        let data: Vec<f32> = (0..65).flat_map(|row| [rows_of[row % 5]; 40]).collect();
+        let rows = Rows::packed(&data, d).unwrap();
+        let (ones, huge) = ([1.0; 40], [1e38; 40]);
+        let queries: [&[f32]; 5] = [&ones, &huge, &ones, &huge, &ones];
+        let (mut dots, mut distances) = (vec![9.0; 5 * 65], vec![9.0; 5 * 65]);
+        dot_tile(isa, &queries, rows, &mut dots);
+        squared_distance_tile(isa, &queries, rows, &mut distances);
+        for (q, query) in queries.iter().enumerate() {
+            let mut one = vec![9.0; 65];
+            dot_rows(isa, query, rows, &mut one);
+            let infinite = query[0] > 1.0;
+            for r in 0..65 {
+                for dot in [dots[q * 65 + r], one[r]] {
+                    let good = match (r % 5, infinite) {
+                        (0, _) => dot == 0.0,
+                        (1, false) => (dot - 4e-39).abs() < 1e-42,
+                        (1, true) => (dot - 0.4).abs() < 1e-3, // 1e-40 has five digits.
+                        (2, _) => dot == f32::INFINITY,        // 4e39, or more.
+                        (3, _) => dot == f32::NEG_INFINITY,
+                        _ => dot.is_nan(),
+                    };
+                    assert!(good, "{isa} query {q} row {r}: {dot}");
+                }
+                let distance = distances[q * 65 + r];
+                let good = match (r % 5, infinite) {
+                    (0 | 1, false) => distance == 40.0,
+                    (2, true) => distance == 0.0,
+                    (4, _) => distance.is_nan(),
+                    _ => distance == f32::INFINITY,
+                };
+                assert!(good, "{isa} query {q} row {r}: distance {distance}");
             }
         }
     });
