@@ -4,7 +4,7 @@ use crate::error_bound;
 use crate::i8_codes::{I8Rows, I8Scale};
 use crate::isa::Isa;
 use crate::top_k::{Scored, TopK, select_at_least};
-use crate::two_stage::{BLOCK, EncodedQuery, I8Query, Measure, SelectingRows, rank};
+use crate::two_stage::{BLOCK, EncodedQuery, I8Query, Measure, SelectingRows, fetch_all, rank};
 use std::iter::zip;
 
 /// Finds exactly what a scan of the f32 vectors would find, reading mostly their i8 codes.
@@ -108,8 +108,9 @@ impl BoundedScan {
         let (isa, by, query) = (self.isa, self.by, &self.query);
         found.clear();
         found.extend_from_slice(&self.left);
+        let fetch = |row| vector_of(row).into_iter().for_each(fetch_all);
         let score = |row| Some(by.score(isa, query, vector_of(row)?));
-        rank(found, self.lowest.k(), score);
+        rank(found, self.lowest.k(), fetch, score);
     }
 
     fn rule_out(&mut self) {

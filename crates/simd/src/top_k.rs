@@ -31,13 +31,20 @@ fn by_score(a: Scored, b: Scored) -> Ordering {
 pub fn top_k_reference(scores: &[f32], k: usize) -> Vec<Scored> {
     let numbers = scores.iter().zip(0..).filter(|(score, _)| !score.is_nan());
     let mut found: Vec<Scored> = numbers.map(|(&score, row)| Scored { row, score }).collect();
-    keep_best(&mut found, k);
+    found.sort_unstable_by(|a, b| best_first(*a, *b));
+    cut(&mut found, k);
     found
 }
 
 /// Keeps the best `k` of `found` and those that tie with the last of them, in order; drops NaN.
 pub(crate) fn keep_best(found: &mut Vec<Scored>, k: usize) {
     found.retain(|scored| !scored.score.is_nan());
+    if (1..found.len()).contains(&k) {
+        // Only what stays has to be put in order.
+        let by_score = |a: &Scored, b: &Scored| by_score(*a, *b);
+        let (_, &mut kth, _) = found.select_nth_unstable_by(k - 1, by_score);
+        found.retain(|other| other.score >= kth.score);
+    }
     found.sort_unstable_by(|a, b| best_first(*a, *b));
     cut(found, k);
 }
@@ -81,7 +88,10 @@ pub struct TopK {
     limit: f32,
     prune_at: usize,
     block: usize,
+    /// In the order in which they were offered.
     kept: Vec<Scored>,
+    /// What is kept, as scores alone: to find the k-th best without disturbing the order.
+    scores: Vec<f32>,
 }
 
 /// Scores looked at between two looks at what is kept: few at first, since everything passes until
@@ -138,7 +148,7 @@ impl TopK {
         }
     }
 
-    /// The best `k` and what ties with the last of them, in no order.
+    /// The best `k` and what ties with the last of them, in the order in which they were offered.
     pub fn best(&mut self) -> &[Scored] {
         self.prune();
         &self.kept
@@ -154,7 +164,9 @@ impl TopK {
     /// As [`best`](Self::best), by row.
     pub(crate) fn best_by_row(&mut self) -> &[Scored] {
         self.prune();
-        self.kept.sort_unstable_by_key(|scored| scored.row);
+        if !self.kept.is_sorted_by_key(|scored| scored.row) {
+            self.kept.sort_unstable_by_key(|scored| scored.row);
+        }
         &self.kept
     }
 
@@ -170,10 +182,13 @@ impl TopK {
 
     pub(crate) fn prune(&mut self) {
         if self.k > 0 && self.kept.len() >= self.k {
-            let by_score = |a: &Scored, b: &Scored| by_score(*a, *b);
-            let (_, &mut kth, _) = self.kept.select_nth_unstable_by(self.k - 1, by_score);
-            self.limit = kth.score;
-            self.kept.retain(|other| other.score >= kth.score);
+            self.scores.clear();
+            self.scores.extend(self.kept.iter().map(|kept| kept.score));
+            // There is no NaN here.
+            let descending = |a: &f32, b: &f32| b.partial_cmp(a).unwrap_or(Ordering::Equal);
+            let (_, &mut kth, _) = self.scores.select_nth_unstable_by(self.k - 1, descending);
+            self.limit = kth;
+            self.kept.retain(|other| other.score >= kth);
         }
         self.prune_at = prune_at(self.k, self.kept.len());
     }

@@ -4,11 +4,13 @@
 //! keys are scored from their f32 vectors by the canonical kernels, and only those scores are
 //! reported. Whoever owns codes and vectors lends both, run by run; nothing is copied.
 
+use crate::block::LINE;
 use crate::code_rows::CodeRows;
 use crate::cosine;
 use crate::i8_codes::{I8Rows, I8Scale, I8Vector, encode_i8};
 use crate::i8_scores::{dot_estimates_i8, squared_distance_estimates_i8};
 use crate::isa::Isa;
+use crate::native::prefetch::prefetch;
 use crate::pair::{dot, squared_distance};
 use crate::sign_codes::{encode_signs, hamming_rows, sign_words};
 use crate::top_k::{Scored, TopK, keep_best};
@@ -234,7 +236,7 @@ impl<Q: EncodedQuery> TwoStage<Q> {
         }
     }
 
-    /// The rows that the second stage will score, in no order, each with its key.
+    /// The rows that the second stage will score, in the order of the runs, each with its key.
     pub fn candidates(&mut self) -> &[Scored] {
         self.selected.best()
     }
@@ -249,14 +251,15 @@ impl<Q: EncodedQuery> TwoStage<Q> {
     ) {
         self.select(found);
         let (isa, by, query) = (self.isa, self.by, &self.query);
+        let fetch = |row| vector_of(row).into_iter().for_each(fetch_all);
         let score = |row| Some(by.score(isa, query, vector_of(row)?));
-        rank(found, self.k, score);
+        rank(found, self.k, fetch, score);
     }
 
     /// As [`finish`](Self::finish), for an owner that has a canonical score of its own.
     pub fn finish_by(&mut self, score_of: impl FnMut(u32) -> Option<f32>, found: &mut Vec<Scored>) {
         self.select(found);
-        rank(found, self.k, score_of);
+        rank(found, self.k, |_| (), score_of);
     }
 
     /// The candidates in the order in which they lie: neighbours share pages.
@@ -266,18 +269,42 @@ impl<Q: EncodedQuery> TwoStage<Q> {
     }
 }
 
-/// Replaces keys by scores and keeps the best.
+/// How many candidates ahead a vector is fetched: they lie far apart, where no processor expects
+/// the next one.
+const AHEAD: usize = 2;
+
+/// Starts to fetch a whole vector.
+pub(crate) fn fetch_all(vector: &[f32]) {
+    for at in (0..vector.len()).step_by(LINE) {
+        prefetch(vector, at);
+    }
+}
+
+/// Replaces keys by scores and keeps the best. `fetch` is told of each row some rows before it is
+/// scored.
 pub(crate) fn rank(
     found: &mut Vec<Scored>,
     k: usize,
+    mut fetch: impl FnMut(u32),
     mut score_of: impl FnMut(u32) -> Option<f32>,
 ) {
-    found.retain_mut(|candidate| match score_of(candidate.row) {
-        Some(score) => {
-            candidate.score = score + 0.0; // Turns -0 into 0: what compares equal looks equal.
-            true
+    found
+        .iter()
+        .take(AHEAD)
+        .for_each(|candidate| fetch(candidate.row));
+    let mut kept = 0;
+    for at in 0..found.len() {
+        if let Some(next) = found.get(at + AHEAD) {
+            fetch(next.row);
         }
-        None => false,
-    });
+        let row = found[at].row;
+        if let Some(score) = score_of(row) {
+            // Adding zero turns -0 into 0: what compares equal looks equal.
+            let score = score + 0.0;
+            found[kept] = Scored { row, score };
+            kept += 1;
+        }
+    }
+    found.truncate(kept);
     keep_best(found, k);
 }
