@@ -5,6 +5,7 @@ use std::iter::zip;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use cortica_simd::Isa;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Sums side by side: enough that none waits for the last multiply-add to leave the pipeline.
@@ -47,10 +48,26 @@ fn measure() -> bool {
     false
 }
 
-/// Multiplies and adds so many values, rounded up to whole rounds of all sums, in the widest
-/// registers of this machine and nowhere else.
+/// Runs `op` with the instructions that our kernels use here, be they forced: a roof that is measured
+/// with others is another machine's.
+pub(crate) fn dispatch<Op: WithSimd>(op: Op) -> Op::Output {
+    match Isa::best() {
+        Isa::Scalar => return pulp::Scalar.vectorize(op),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => {
+            if let Some(simd) = pulp::x86::V3::try_new() {
+                return Simd::vectorize(simd, op);
+            }
+        }
+        _ => {}
+    }
+    Arch::new().dispatch(op)
+}
+
+/// Multiplies and adds so many values, rounded up to whole rounds of all sums, in
+/// registers and nowhere else.
 pub(crate) fn multiply_adds(values: usize) -> f32 {
-    Arch::new().dispatch(MultiplyAdds(values))
+    dispatch(MultiplyAdds(values))
 }
 
 struct MultiplyAdds(usize);
@@ -78,7 +95,7 @@ impl WithSimd for MultiplyAdds {
 /// Loads every value of two slices, in turns as a kernel over pairs does, and does no more with
 /// them than it takes to have loaded them.
 pub(crate) fn load_both(a: &[f32], b: &[f32]) -> f32 {
-    Arch::new().dispatch(Loads([a, b]))
+    dispatch(Loads([a, b]))
 }
 
 struct Loads<'a>([&'a [f32]; 2]);
