@@ -3,7 +3,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
+
+use super::roof::dispatch;
 
 /// In how many places at once a buffer is read. More keep more of the hardware's prefetchers
 /// busy; which is fastest differs between machines, so it is found out.
@@ -45,11 +47,10 @@ impl Streams {
     }
 
     fn sum_of<T: Value>(self, values: &[T]) -> T {
-        let arch = Arch::new();
         match self {
-            Streams::One => arch.dispatch(Sum([values])),
-            Streams::Four => arch.dispatch(Sum(parts::<4, T>(values))),
-            Streams::Eight => arch.dispatch(Sum(parts::<8, T>(values))),
+            Streams::One => dispatch(Sum([values])),
+            Streams::Four => dispatch(Sum(parts::<4, T>(values))),
+            Streams::Eight => dispatch(Sum(parts::<8, T>(values))),
         }
     }
 }

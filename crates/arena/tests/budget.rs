@@ -136,6 +136,28 @@ fn who_came_first_is_served_first() {
     });
 }
 
+/// What is given back at once is enough for all who wait, and all get theirs although nobody gives
+/// anything back in between: who is served wakes the next.
+#[test]
+fn who_is_served_lets_the_next_go() {
+    const WAITERS: usize = 6;
+    for _ in 0..50 {
+        let budget = ByteBudget::new(WAITERS);
+        let all = budget.try_acquire(WAITERS).unwrap();
+        let (start, limit) = (Instant::now(), Duration::from_secs(20));
+        let permits: Vec<_> = thread::scope(|threads| {
+            let wait = || budget.acquire_timeout(1, limit);
+            let waiting = [(); WAITERS].map(|()| threads.spawn(wait));
+            until_waiting(&budget, WAITERS);
+            drop(all);
+            waiting.map(|waiter| waiter.join().unwrap()).into()
+        });
+        assert!(permits.iter().all(Result::is_ok), "{permits:?}");
+        // Whoever slept on would have been served at the end of its time.
+        assert!(start.elapsed() < limit, "somebody was not woken");
+    }
+}
+
 /// One that gives up passes its place on.
 #[test]
 fn a_timed_out_request_lets_the_next_go() {

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use cortica_arena::{ArenaOptions, ByteBudget, Pool, Row, VectorArena};
+use cortica_arena::{ArenaOptions, ByteBudget, Permit, Pool, Row, VectorArena};
 use loom::cell::UnsafeCell;
 use loom::thread::{JoinHandle, spawn};
 
@@ -373,24 +373,83 @@ fn a_permit_is_waited_for() {
     });
 }
 
-/// A large request is waited for by small ones behind it; all are served.
+/// What is given back is enough for both who wait. Each keeps what it got until both have theirs,
+/// so that nobody but the first can wake the second.
 #[test]
 fn a_permit_is_passed_on() {
     static BOTH_WAITED: Witness = Witness::new();
     explore("a_permit_is_passed_on", 4, &[&BOTH_WAITED], || {
         let budget = Arc::new(ByteBudget::new(2));
         let all = budget.acquire(2).unwrap();
-        let threads = [1, 1].map(|bytes| {
-            with(&budget, move |budget| {
-                let permit = budget.acquire(bytes).unwrap();
-                permit.bytes()
-            })
-        });
         let slept = cortica_arena::slept();
+        let threads =
+            [1, 1].map(|bytes| with(&budget, move |budget| budget.acquire(bytes).unwrap()));
         let releaser = spawn(move || drop(all));
-        let bytes: usize = threads.map(|thread| thread.join().unwrap()).iter().sum();
+        let permits = threads.map(|thread| thread.join().unwrap());
         releaser.join().unwrap();
         BOTH_WAITED.saw(cortica_arena::slept() >= slept + 2);
-        assert_eq!((bytes, budget.stats().used), (2, 0));
+        let bytes: usize = permits.iter().map(Permit::bytes).sum();
+        assert_eq!((bytes, budget.stats().used), (2, 2));
+        drop(permits);
+        assert_eq!((budget.stats().used, budget.stats().waiting), (0, 0));
+    });
+}
+
+/// Who comes while another waits is served after it, also if the bytes are given back just then.
+#[test]
+fn nobody_overtakes() {
+    static BEHIND: Witness = Witness::new();
+    static BOTH_WAITED: Witness = Witness::new();
+    explore("nobody_overtakes", 3, &[&BEHIND, &BOTH_WAITED], || {
+        let budget = Arc::new(ByteBudget::new(2));
+        let all = budget.acquire(2).unwrap();
+        let served = Arc::new(loom::sync::Mutex::new(Vec::new()));
+        let slept = cortica_arena::slept();
+        let (first_served, second_served) = (served.clone(), served.clone());
+        let first = with(&budget, move |budget| {
+            let permit = budget.acquire(2).unwrap();
+            first_served.lock().unwrap().push(1);
+            drop(permit);
+        });
+        let second = with(&budget, move |budget| {
+            let behind = budget.stats().waiting == 1;
+            let permit = budget.acquire(2).unwrap(); // All there is: one is served at a time.
+            second_served.lock().unwrap().push(2);
+            drop(permit);
+            behind
+        });
+        let releaser = spawn(move || drop(all));
+        first.join().unwrap();
+        let behind = second.join().unwrap();
+        releaser.join().unwrap();
+        BEHIND.saw(behind);
+        BOTH_WAITED.saw(behind && cortica_arena::slept() >= slept + 2);
+        let served = served.lock().unwrap();
+        assert!(!behind || *served == [1, 2], "{served:?}");
+    });
+}
+
+/// A byte is free, and another waits for two: it is not for who comes and does not wait, nor for
+/// who has one already.
+#[test]
+fn what_is_waited_for_is_not_taken() {
+    static BEHIND: Witness = Witness::new();
+    static BEFORE: Witness = Witness::new();
+    let witnesses = [&BEHIND, &BEFORE];
+    explore("what_is_waited_for_is_not_taken", 3, &witnesses, || {
+        let budget = Arc::new(ByteBudget::new(2));
+        let mut held = budget.acquire(1).unwrap();
+        let first = with(&budget, |budget| budget.acquire(2).map(drop));
+        let second = with(&budget, move |budget| {
+            let behind = budget.stats().waiting == 1;
+            let taken = budget.try_acquire(1).is_ok();
+            let grown = held.try_grow(1).is_ok();
+            BEHIND.saw(behind);
+            BEFORE.saw(taken && grown);
+            assert!(!behind || !(taken || grown));
+        });
+        second.join().unwrap();
+        assert_eq!(first.join().unwrap(), Ok(()));
+        assert_eq!(budget.stats().used, 0);
     });
 }

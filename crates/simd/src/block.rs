@@ -1,7 +1,7 @@
 //! A block of queries and rows whose sums stay in registers: what many-row kernels are made of.
 
 use crate::fold::fold;
-use crate::native::prefetch::prefetch;
+use crate::native::prefetch::{Into, prefetch};
 use crate::pair::Pairing;
 use pulp::Simd;
 use std::iter::zip;
@@ -16,6 +16,7 @@ pub(crate) struct Ahead<'a, const F: usize> {
     /// Where they start in `values`, and where they end; both may lie beyond its end.
     pub(crate) first: usize,
     pub(crate) end: usize,
+    pub(crate) into: Into,
 }
 
 /// Rows that stream from memory one behind the other need no help: the processor sees it.
@@ -23,6 +24,7 @@ pub(crate) const NOTHING: Ahead<'static, 0> = Ahead {
     values: &[],
     first: 0,
     end: 0,
+    into: Into::First,
 };
 
 /// Sums over all pairs of `Q` queries and `R` rows, all of the same length, while `ahead` is
@@ -48,7 +50,7 @@ pub(crate) fn block<S: Simd, P: Pairing, const Q: usize, const R: usize, const F
         let next = ahead.first + value * F;
         if F > 0 && value % LINE == 0 && next < ahead.end {
             for line in 0..F {
-                prefetch(ahead.values, next + line * LINE);
+                prefetch(ahead.values, next + line * LINE, ahead.into);
             }
         }
         for (query, chunks) in zip(&mut query, query_chunks) {

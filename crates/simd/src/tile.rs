@@ -5,6 +5,7 @@ use crate::block::{Ahead, LINE, NOTHING, block};
 use crate::cosine::cosine_of_dot;
 use crate::inverse_norm;
 use crate::isa::Isa;
+use crate::native::prefetch;
 use crate::pair::{Pairing, Product, SquaredDifference};
 use crate::rows::Rows;
 use crate::scan::{one_to_many, with_row_norms};
@@ -113,6 +114,7 @@ impl<P: Pairing> ManyToMany<'_, P> {
         let share = (R * rows.stride())
             .div_ceil(groups.len().max(1))
             .next_multiple_of(LINE);
+        let into = prefetch::of_tiles();
         let mut from = 0;
         while from < width {
             // The last block starts early enough to be whole, and scores some rows again: the same
@@ -128,6 +130,7 @@ impl<P: Pairing> ManyToMany<'_, P> {
                     values: rows.data(),
                     first: next(group),
                     end: next(group + 1),
+                    into,
                 };
                 let queries = queries.map(|query| &query[..d]);
                 let scores = block::<S, P, 4, R, F>(simd, queries, block_of, ahead);
