@@ -10,7 +10,7 @@ use crate::cosine;
 use crate::i8_codes::{I8Rows, I8Scale, I8Vector, encode_i8};
 use crate::i8_scores::{dot_estimates_i8, squared_distance_estimates_i8};
 use crate::isa::Isa;
-use crate::native::prefetch::prefetch;
+use crate::native::prefetch::{Into, prefetch};
 use crate::pair::{dot, squared_distance};
 use crate::sign_codes::{encode_signs, hamming_rows, sign_words};
 use crate::top_k::{Scored, TopK, keep_best};
@@ -276,7 +276,7 @@ const AHEAD: usize = 2;
 /// Starts to fetch a whole vector.
 pub(crate) fn fetch_all(vector: &[f32]) {
     for at in (0..vector.len()).step_by(LINE) {
-        prefetch(vector, at);
+        prefetch(vector, at, Into::First);
     }
 }
 
