@@ -29,10 +29,11 @@
 //!   call, and a batch enters or leaves as if its items followed one another in that moment.
 //! - An item is in one place: in the queue, with a caller, or dropped with the queue. Nothing that
 //!   can panic runs while a place in the queue is claimed.
-//! - The `try_` forms never sleep and never make a system call unless somebody sleeps on the other
-//!   side; nor does [`Queue`], but for asking the kernel who looks at the segments it wants back.
-//! - They are not lock-free in the strict sense: a thread stopped between claiming a place and
-//!   filling it makes those wait who reach that place.
+//! - The `try_` forms never sleep, and neither do the operations of [`Queue`]. They are not
+//!   lock-free in the strict sense: a thread stopped between claiming a place and filling it makes
+//!   those wait who reach that place, who then offer their processor to it.
+//! - Other system calls: to wake somebody who sleeps on the other side; and [`Queue`] and
+//!   [`list::MsQueue`] allocate, and ask the kernel who still looks at what they want to free.
 //! - Blocking forms spin for some microseconds and then sleep.
 //!
 //! # Sources

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
 use common::{Counted, counted};
-use cortica_queue::BoundedQueue;
+use cortica_queue::{BoundedQueue, Lane, PriorityLanes};
 
 mod common;
 
@@ -32,6 +32,24 @@ fn a_full_queue_frees_every_item() {
         let drops = Arc::default();
         drop(full_queue(capacity, &drops));
         assert_eq!(drops.load(Relaxed), capacity);
+    }
+}
+
+#[test]
+fn full_lanes_free_every_item() {
+    for capacity in [1, 2, 7] {
+        let drops = Arc::default();
+        let lanes = PriorityLanes::new(capacity).unwrap();
+        for lane in Lane::ALL {
+            for _ in 0..capacity {
+                lanes.push(lane, counted(&drops)).unwrap();
+            }
+            assert!(lanes.try_push(lane, counted(&drops)).is_err()); // Full: dropped by us.
+        }
+        drop(lanes.pop());
+        assert_eq!(drops.swap(0, Relaxed), 4 + 1);
+        drop(lanes);
+        assert_eq!(drops.load(Relaxed), 4 * capacity - 1);
     }
 }
 
@@ -61,6 +79,22 @@ fn an_item_that_panics_does_not_keep_the_others() {
     }
     assert!(catch_unwind(AssertUnwindSafe(|| drop(queue))).is_err());
     assert_eq!(drops.load(Relaxed), 8);
+}
+
+/// Neither those of its own lane, nor those of the others.
+#[test]
+fn an_item_that_panics_does_not_keep_other_lanes() {
+    for lane in Lane::ALL {
+        let drops = Arc::default();
+        let lanes = PriorityLanes::new(3).unwrap();
+        for at in Lane::ALL.into_iter().chain(Lane::ALL) {
+            let mut item = counted(&drops);
+            item.panics = at == lane && lanes.len(lane) == 0;
+            lanes.push(at, item).unwrap();
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(lanes))).is_err());
+        assert_eq!(drops.load(Relaxed), 8, "{lane:?}");
+    }
 }
 
 /// Items go in and out from four threads; the queue is dropped with some of them inside.
@@ -102,12 +136,51 @@ fn items_without_size() {
 }
 
 #[test]
+fn lanes_of_items_without_size() {
+    let lanes = PriorityLanes::new(2).unwrap();
+    for lane in [Lane::Low, Lane::High, Lane::Low] {
+        let _ = lanes.try_push(lane, ()); // The third, too.
+    }
+    assert!(lanes.try_push(Lane::Low, ()).is_err());
+    assert_eq!((lanes.len(Lane::Low), lanes.len(Lane::High)), (2, 1));
+    let lanes: Vec<Lane> = std::iter::from_fn(|| lanes.try_pop().ok())
+        .map(|(lane, ())| lane)
+        .collect();
+    assert_eq!(lanes, [Lane::High, Lane::Low, Lane::Low]);
+}
+
+fn item_of_4_kb(number: usize) -> [u8; 4096] {
+    std::array::from_fn(|i| (i * 7 + number) as u8)
+}
+
+#[test]
 fn items_of_4_kb() {
-    let item = |number: usize| -> [u8; 4096] { std::array::from_fn(|i| (i * 7 + number) as u8) };
+    let item = item_of_4_kb;
     let queue = BoundedQueue::new(3).unwrap();
     thread::scope(|scope| {
         let pusher = scope.spawn(|| (0..500).for_each(|n| queue.push(item(n)).unwrap()));
         (0..500).for_each(|number| assert!(queue.pop() == Some(item(number)), "{number}"));
+        pusher.join().unwrap();
+    });
+}
+
+#[test]
+fn lanes_of_items_of_4_kb() {
+    let lanes = PriorityLanes::new(3).unwrap();
+    thread::scope(|scope| {
+        let pusher = scope.spawn(|| {
+            for number in 0..500 {
+                let lane = Lane::ALL[number % 4];
+                lanes.push(lane, item_of_4_kb(number)).unwrap();
+            }
+        });
+        let mut next = [0, 1, 2, 3];
+        for _ in 0..500 {
+            let (lane, item) = lanes.pop().unwrap();
+            let number = &mut next[lane as usize];
+            assert!(item == item_of_4_kb(*number), "{number} of {lane:?}");
+            *number += 4;
+        }
         pusher.join().unwrap();
     });
 }

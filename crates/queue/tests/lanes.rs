@@ -2,11 +2,15 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
+use common::{check_all, check_order, item};
 use cortica_queue::Lane::{self, Critical, High, Low, Normal};
 use cortica_queue::{CapacityError, Closed, PopError, PriorityLanes, PushError};
+
+mod common;
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -148,7 +152,102 @@ fn closing_wakes_everybody_and_keeps_what_is_inside() {
     assert_eq!(lanes.try_pop(), Err(PopError::Closed));
 }
 
-/// Eight threads on all lanes: everything arrives, in each lane in the order of its producer.
+/// Four producers fill the lanes, then four consumers empty them: the case which a predecessor of
+/// these queues failed.
+#[test]
+fn four_producers_then_four_consumers() {
+    let lanes = PriorityLanes::new(100).unwrap();
+    thread::scope(|scope| {
+        let producers = [0, 1, 2, 3].map(|producer| {
+            let lanes = &lanes;
+            scope.spawn(move || {
+                for number in 0..100 {
+                    // Each lane gets a quarter of what each producer has.
+                    let lane = Lane::ALL[(number % 4) as usize];
+                    lanes.try_push(lane, item(producer, number)).unwrap();
+                }
+            })
+        });
+        for producer in producers {
+            producer.join().unwrap(); // Joined by hand, here and below, for ThreadSanitizer's sake.
+        }
+    });
+    assert_eq!(Lane::ALL.map(|lane| lanes.len(lane)), [100; 4]);
+    let received = thread::scope(|scope| {
+        let drain = || std::iter::from_fn(|| lanes.try_pop().ok()).collect::<Vec<_>>();
+        let consumers = [(); 4].map(|()| scope.spawn(drain));
+        consumers.map(|consumer| consumer.join().unwrap())
+    });
+    check_lanes(&received, 4);
+    assert!(lanes.is_empty());
+    let received = received.concat().into_iter().map(|(_, item)| item);
+    check_all(received.collect(), 4, 100);
+}
+
+/// Within what one consumer received from one lane, the items of each producer must rise.
+fn check_lanes(received: &[Vec<(Lane, u64)>; 4], producers: usize) {
+    for (received, lane) in received
+        .iter()
+        .flat_map(|r| Lane::ALL.map(|lane| (r, lane)))
+    {
+        let mine = received.iter().filter(|(from, _)| *from == lane);
+        check_order(&mine.map(|&(_, item)| item).collect::<Vec<_>>(), producers);
+    }
+}
+
+/// Eight threads, each producer on all lanes; meanwhile a ninth looks at the lengths: never more
+/// than can have been inside.
+#[test]
+fn eight_threads_on_all_lanes() {
+    const ITEMS: u64 = 8_000;
+    let lanes = PriorityLanes::new(64).unwrap();
+    let [pushing, popped] = [const { AtomicUsize::new(0) }; 2];
+    let over = AtomicBool::new(false);
+    let received = thread::scope(|scope| {
+        let (lanes, pushing, popped) = (&lanes, &pushing, &popped);
+        let looker = scope.spawn(|| {
+            while !over.load(Relaxed) {
+                let popped = popped.load(SeqCst);
+                for lane in Lane::ALL {
+                    let len = lanes.len(lane);
+                    let inside_max = pushing.load(SeqCst) - popped;
+                    assert!(len <= inside_max, "{len} > {inside_max}");
+                }
+                thread::yield_now();
+            }
+        });
+        let consumers = [(); 4].map(|()| {
+            scope.spawn(move || {
+                let popped = |_: &(Lane, u64)| _ = popped.fetch_add(1, SeqCst);
+                let all = std::iter::from_fn(|| lanes.pop()).inspect(popped);
+                all.collect::<Vec<_>>()
+            })
+        });
+        let producers = [0, 1, 2, 3].map(|producer| {
+            scope.spawn(move || {
+                for number in 0..ITEMS {
+                    pushing.fetch_add(1, SeqCst);
+                    let lane = Lane::ALL[(number % 7 % 4) as usize];
+                    lanes.push(lane, item(producer, number)).unwrap();
+                }
+            })
+        });
+        for producer in producers {
+            producer.join().unwrap();
+        }
+        lanes.close();
+        let received = consumers.map(|consumer| consumer.join().unwrap());
+        over.store(true, Relaxed);
+        looker.join().unwrap();
+        received
+    });
+    check_lanes(&received, 4);
+    assert!(lanes.is_empty() && Lane::ALL.iter().all(|&lane| lanes.len(lane) == 0));
+    let received = received.concat().into_iter().map(|(_, item)| item);
+    check_all(received.collect(), 4, ITEMS);
+}
+
+/// Eight threads, each producer on a lane of its own: everything arrives, in order.
 #[test]
 fn nothing_is_lost_between_lanes() {
     let lanes = lanes(8);

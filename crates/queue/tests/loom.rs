@@ -276,7 +276,25 @@ fn force_push_and_pop() {
     });
 }
 
-/// Two displace one another; a push that closing refuses leaves nothing behind.
+/// The oldest item has only just come, from a thread that nothing but its stamp comes after.
+#[test]
+fn force_push_and_push() {
+    static DISPLACED: Witness = Witness::new();
+    static REFUSED: Witness = Witness::new();
+    explore("force_push_and_push", None, &[&DISPLACED, &REFUSED], || {
+        let queue = queue(1);
+        let single = with(&queue, |queue| queue.try_push([1, 1]));
+        let forced = with(&queue, |queue| queue.force_push([2, 2]));
+        match (single.join().unwrap(), forced.join().unwrap()) {
+            (Ok(()), Ok(Some([1, 1]))) => DISPLACED.saw(true),
+            (Err(PushError::Full([1, 1])), Ok(None)) => REFUSED.saw(true),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(drain(&queue), [[2, 2]]);
+    });
+}
+
+/// A forced push that closing refuses leaves nothing behind.
 #[test]
 fn force_push_and_close() {
     static IN_TIME: Witness = Witness::new();
@@ -455,6 +473,28 @@ fn lanes_wake_a_parked_popper() {
         let pusher = spawn(move || theirs.try_push(Lane::Low, 5));
         assert_eq!(pusher.join().unwrap(), Ok(()));
         assert_eq!(popper.join().unwrap(), Some((Lane::Low, 5)));
+    });
+}
+
+/// Closing lets them return, too, though it closes lane after lane.
+#[test]
+fn closed_lanes_wake_those_who_wait() {
+    explore_parking("closed_lanes/pop", || {
+        let lanes = Arc::new(PriorityLanes::<u8>::new(1).unwrap());
+        let (mine, theirs) = (lanes.clone(), lanes);
+        let popper = spawn(move || mine.pop());
+        let closer = spawn(move || theirs.close());
+        closer.join().unwrap();
+        assert_eq!(popper.join().unwrap(), None);
+    });
+    explore_parking("closed_lanes/push", || {
+        let lanes = Arc::new(PriorityLanes::new(1).unwrap());
+        lanes.try_push(Lane::Low, 1).unwrap();
+        let (mine, theirs) = (lanes.clone(), lanes);
+        let pusher = spawn(move || mine.push(Lane::Low, 2));
+        let closer = spawn(move || theirs.close());
+        closer.join().unwrap();
+        assert_eq!(pusher.join().unwrap(), Err(Closed(2)));
     });
 }
 

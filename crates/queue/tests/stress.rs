@@ -2,7 +2,7 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, reason = "a panic in a test is its report")]
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread;
 
 use common::{check_all, check_order, item};
@@ -40,32 +40,59 @@ fn four_producers_then_four_consumers() {
     check_all(received, 4, 100);
 }
 
-type Produce = fn(&BoundedQueue<u64>, u64, u64);
-type Consume = fn(&BoundedQueue<u64>) -> Vec<u64>;
-
-fn one_by_one(queue: &BoundedQueue<u64>, producer: u64, items: u64) {
-    (0..items).for_each(|number| queue.push(item(producer, number)).unwrap());
+/// A queue, and how many items were on the way in at most and are out at least.
+struct Watched {
+    queue: BoundedQueue<u64>,
+    pushing: AtomicUsize,
+    popped: AtomicUsize,
 }
 
-fn in_batches(queue: &BoundedQueue<u64>, producer: u64, items: u64) {
+impl Watched {
+    /// `len` never says more than can have been inside: were it to wrap around below zero, it
+    /// would say that the queue is full.
+    fn check_len(&self) {
+        let popped = self.popped.load(SeqCst);
+        let len = self.queue.len();
+        let inside_max = self.pushing.load(SeqCst) - popped;
+        assert!(len <= inside_max, "{len} > {inside_max}");
+        assert!(len <= self.queue.capacity());
+    }
+}
+
+type Produce = fn(&Watched, u64, u64);
+type Consume = fn(&Watched) -> Vec<u64>;
+
+fn one_by_one(to: &Watched, producer: u64, items: u64) {
+    for number in 0..items {
+        to.pushing.fetch_add(1, SeqCst);
+        to.queue.push(item(producer, number)).unwrap();
+    }
+}
+
+fn in_batches(to: &Watched, producer: u64, items: u64) {
     let mut left: Vec<u64> = Vec::new();
     for number in 0..items {
+        to.pushing.fetch_add(1, SeqCst);
         left.push(item(producer, number));
         while left.len() == 17 || (number + 1 == items && !left.is_empty()) {
-            if queue.push_many(&mut left).unwrap() == 0 {
+            if to.queue.push_many(&mut left).unwrap() == 0 {
                 thread::yield_now();
             }
         }
     }
 }
 
-fn until_closed(queue: &BoundedQueue<u64>) -> Vec<u64> {
-    std::iter::from_fn(|| queue.pop()).collect()
+fn until_closed(from: &Watched) -> Vec<u64> {
+    let popped = |_: &u64| _ = from.popped.fetch_add(1, SeqCst);
+    std::iter::from_fn(|| from.queue.pop())
+        .inspect(popped)
+        .collect()
 }
 
-fn batches_until_closed(queue: &BoundedQueue<u64>) -> Vec<u64> {
+fn batches_until_closed(from: &Watched) -> Vec<u64> {
     let mut received = Vec::new();
-    while let Ok(count) = queue.pop_many(&mut received, 23) {
+    while let Ok(count) = from.queue.pop_many(&mut received, 23) {
+        from.popped.fetch_add(count, SeqCst);
         if count == 0 {
             thread::yield_now();
         }
@@ -76,27 +103,31 @@ fn batches_until_closed(queue: &BoundedQueue<u64>) -> Vec<u64> {
 /// Eight threads; meanwhile a ninth looks at the length. Closing ends the consumers.
 #[track_caller]
 fn check(capacity: usize, items: u64, produce: [Produce; 4], consume: [Consume; 4]) {
-    let queue = BoundedQueue::new(capacity).unwrap();
+    let watched = Watched {
+        queue: BoundedQueue::new(capacity).unwrap(),
+        pushing: AtomicUsize::new(0),
+        popped: AtomicUsize::new(0),
+    };
     let over = AtomicBool::new(false);
     let received = thread::scope(|scope| {
+        let watched = &watched;
         let looker = scope.spawn(|| {
             while !over.load(Relaxed) {
-                assert!(queue.len() <= capacity);
+                watched.check_len();
                 thread::yield_now();
             }
         });
-        let queue = &queue;
-        let consumers = consume.map(|consume| scope.spawn(move || consume(queue)));
+        let consumers = consume.map(|consume| scope.spawn(move || consume(watched)));
         let mut number = 0;
         let producers = produce.map(|produce| {
             let producer = number;
             number += 1;
-            scope.spawn(move || produce(queue, producer, items))
+            scope.spawn(move || produce(watched, producer, items))
         });
         for producer in producers {
             producer.join().unwrap();
         }
-        queue.close();
+        watched.queue.close();
         let received = consumers.map(|consumer| consumer.join().unwrap());
         over.store(true, Relaxed);
         looker.join().unwrap();
@@ -106,7 +137,7 @@ fn check(capacity: usize, items: u64, produce: [Produce; 4], consume: [Consume; 
         check_order(received, 4);
     }
     check_all(received.concat(), 4, items);
-    assert_eq!(queue.len(), 0);
+    assert_eq!(watched.queue.len(), 0);
 }
 
 #[test]
@@ -159,9 +190,8 @@ fn displaced_or_popped() {
                 })
             })
             .collect();
-        let consumers: Vec<_> = (0..4)
-            .map(|_| scope.spawn(move || until_closed(queue)))
-            .collect();
+        let until_closed = move || std::iter::from_fn(|| queue.pop()).collect::<Vec<u64>>();
+        let consumers: Vec<_> = (0..4).map(|_| scope.spawn(until_closed)).collect();
         let displaced: Vec<_> = producers.into_iter().map(|p| p.join().unwrap()).collect();
         queue.close();
         let popped = consumers.into_iter().map(|c| c.join().unwrap());

@@ -29,13 +29,18 @@
 mod barrier;
 mod epoch;
 mod garbage;
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+mod handler;
+#[cfg(loom)]
+#[path = "interrupts.rs"]
+mod handler;
 mod local;
 mod order;
 mod ping;
 mod shared;
-#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+#[cfg(any(loom, all(feature = "signal", target_os = "linux")))]
 mod signal;
-#[cfg(not(all(feature = "signal", target_os = "linux", not(loom))))]
+#[cfg(not(any(loom, all(feature = "signal", target_os = "linux"))))]
 #[path = "no_signal.rs"]
 mod signal;
 mod slot;
@@ -48,10 +53,13 @@ mod witness;
 
 pub use crate::barrier::Form;
 pub use crate::epoch::{Epoch, EpochGuard};
+#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+pub use crate::handler::SignalError;
+#[cfg(loom)]
+#[doc(hidden)]
+pub use crate::handler::{handled, set_blocked};
 pub use crate::ping::{PingGuard, PublishOnPing};
 pub use crate::shared::{Read, Reader, Shared};
-#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
-pub use crate::signal::SignalError;
 pub use crate::sorted_set::SortedSet;
 pub use crate::stats::Stats;
 pub use crate::strategy::{Protect, Reclaim};

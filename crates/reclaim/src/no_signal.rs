@@ -22,7 +22,7 @@ pub(crate) struct Pinged {
     pub(crate) late: u64,
 }
 
-pub(crate) fn ping<'o, I>(_: impl Fn() -> I) -> Pinged
+pub(crate) fn ping<'o, I>(_: &Order, _: impl Fn() -> I) -> Pinged
 where
     I: Iterator<Item = &'o Order>,
 {

@@ -4,6 +4,7 @@
 //! barrier. Otherwise the reader runs a fence. Which it is can change while the slot is used:
 //! see `signal.rs`.
 
+use crate::barrier::Form;
 use crate::signal::Member;
 use crate::sync::{Acquire, Flag, Relaxed, Release, SeqCst, compiler_fence, fence};
 
@@ -22,11 +23,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    pub(crate) fn new(fenced: bool) -> Order {
-        let late = if fenced { ALWAYS } else { 0 };
+    pub(crate) fn new(form: Form) -> Order {
+        let late = if form == Form::Fenced { ALWAYS } else { 0 };
+        let changes = form == Form::Signal;
         Order {
-            late: Flag::new(late),
-            seen: Flag::new(late),
+            late: Flag::new(late, changes),
+            seen: Flag::new(late, changes),
             member: Member::new(),
         }
     }
@@ -46,11 +48,22 @@ impl Order {
             }
         }
         compiler_fence(SeqCst);
+        self.interruption();
+    }
+
+    /// Nothing in the shipped code, where a signal comes when it likes. In a model it comes here.
+    #[inline]
+    #[allow(clippy::unused_self, reason = "models use it")]
+    pub(crate) fn interruption(&self) {
+        #[cfg(loom)]
+        if self.late.changes() {
+            self.member.interruption();
+        }
     }
 }
 
 /// What pings by signal need. What changes anything is done under their lock.
-#[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
+#[cfg(any(loom, all(feature = "signal", target_os = "linux")))]
 impl Order {
     /// The round since which the reader is to run a fence of its own, if it is.
     pub(crate) fn late_since(&self) -> Option<u64> {

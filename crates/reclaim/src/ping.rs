@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 
 use crate::barrier::Form;
 use crate::garbage::Retired;
-use crate::local::{self, DomainId};
 #[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
-use crate::signal::SignalError;
+use crate::handler::SignalError;
+use crate::local::{self, DomainId};
 use crate::slot::{Slot, Slots};
 use crate::stats::Stats;
 use crate::strategy::{Protect, Reclaim};
@@ -23,11 +23,13 @@ const BATCH: usize = 4_096;
 /// makes their stores visible, and frees what is in no slot. Where the kernel cannot do so,
 /// readers run a fence: [`form`](PublishOnPing::form) says which it is.
 ///
-/// Garbage is bounded whatever readers do: [`Stats::pending_max`]. When the last clone of the
-/// domain is dropped, everything that was retired is freed.
+/// Garbage is bounded whatever readers do, [`Stats::pending_max`], as long as the kernel does not
+/// refuse to ping ([`Stats::refused`]). When the last clone of the domain is dropped, everything
+/// that was retired is freed.
 ///
 /// After Singh & Brown, "Publish on Ping", PPoPP 2025, whose ping is a signal with a handler;
-/// here the kernel's barrier takes its place, so no handler is ever installed. The slots are
+/// here the kernel's barrier takes its place, and no handler is installed unless a domain is made
+/// that asks for one (feature `signal`). The slots are
 /// Michael's hazard pointers (IEEE TPDS 15(6), 2004).
 #[derive(Clone, Debug)]
 pub struct PublishOnPing {
@@ -82,7 +84,7 @@ impl PublishOnPing {
     /// If the signal is in use in this process already, or cannot be used.
     #[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
     pub fn signalled_by(number: i32) -> Result<PublishOnPing, SignalError> {
-        crate::signal::install(number)?;
+        crate::handler::install(number)?;
         Ok(PublishOnPing::with(Form::Signal, BATCH))
     }
 
@@ -93,6 +95,15 @@ impl PublishOnPing {
     #[must_use]
     pub fn unfenced() -> PublishOnPing {
         PublishOnPing::with(Form::Membarrier, BATCH)
+    }
+
+    /// For models: the signal form, whose readers are interrupted where `interrupts.rs` says.
+    #[cfg(loom)]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn interrupted(looks: usize) -> PublishOnPing {
+        crate::handler::install(looks);
+        PublishOnPing::with(Form::Signal, BATCH)
     }
 
     /// As [`new`](PublishOnPing::new), with at most `batch` objects held back before slots are

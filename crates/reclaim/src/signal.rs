@@ -12,7 +12,7 @@
 //!    of `answered`).
 //! 3. The reclaimer waits for all answers, and then reads the slots.
 //!
-//! A thread that does not answer within [`ANSWER_MAX`] is *late*: from its next reservation on it
+//! A thread that does not answer in time ([`Patience`]) is *late*: from its next reservation on it
 //! runs a fence ([`Order::keep`] looks), and is not pinged again until the signal that waits for
 //! it was handled. Reservations it made before it knew are visible once it has passed a barrier,
 //! which is known when it ran its first fence, when it answered after all, when it ended, when
@@ -20,40 +20,33 @@
 //! waits.
 
 use std::fmt;
-use std::time::{Duration, Instant};
 
 use crate::barrier::kernel;
+use crate::handler::{Patience, Sighting, is_blocked, send, sight, tid};
 use crate::order::Order;
 use crate::sync::{
     AcqRel, Acquire, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Relaxed,
-    Release, SeqCst, fence, lock,
+    Release, SeqCst, fence, lock, shared,
 };
-use crate::witness::{self, Sighting};
 
-/// How long a reclaimer waits for an answer, once for each time that a thread turns out to be late.
-const ANSWER_MAX: Duration = Duration::from_millis(10);
+shared! {
+    /// Rounds of pings so far, of all domains.
+    static ROUND: AtomicU64 = AtomicU64::new(0);
 
-/// Looks at the answers before the processor is offered to others, and before it is slept.
-const SPINS: u32 = 200;
-const YIELDS: u32 = 1_000;
-const NAP_NS: i64 = 100_000;
+    /// Every thread that can be pinged, and entries to be used again. The list only grows.
+    static THREADS: AtomicPtr<Thread> = AtomicPtr::new(std::ptr::null_mut());
 
-/// Rounds of pings so far, of all domains.
-static ROUND: AtomicU64 = AtomicU64::new(0);
+    /// Whoever pings, and whoever joins or leaves, holds it: so no thread is pinged that has left.
+    /// The handler does not take it.
+    static PINGS: Mutex<Pings> = Mutex::new(Pings {
+        signal: None,
+        sightings: Vec::new(),
+    });
+}
 
-/// Every thread that can be pinged, and entries to be used again. The list only grows.
-static THREADS: AtomicPtr<Thread> = AtomicPtr::new(std::ptr::null_mut());
-
-/// Whoever pings, and whoever joins or leaves, holds it: so no thread is pinged that has left.
-/// The handler does not take it.
-static PINGS: Mutex<Pings> = Mutex::new(Pings {
-    signal: None,
-    sightings: Vec::new(),
-});
-
-struct Pings {
+pub(crate) struct Pings {
     /// The signal whose handler is installed.
-    signal: Option<i32>,
+    pub(crate) signal: Option<i32>,
     /// Where late threads were seen when they turned out to be late.
     sightings: Vec<(i32, Sighting)>,
 }
@@ -76,43 +69,6 @@ struct Thread {
 #[derive(Debug)]
 pub(crate) struct Member(AtomicPtr<Thread>);
 
-/// Why a domain whose readers are pinged by signal could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignalError {
-    /// No handler may be installed for this signal, or it has a meaning of its own: it stops the
-    /// process, reports a fault, or belongs to the C library. Choose `SIGURG`, `SIGUSR1`,
-    /// `SIGUSR2` or a real-time signal.
-    #[error("signal {number} cannot be used to ping; choose SIGURG, SIGUSR1 or SIGUSR2")]
-    Unusable {
-        /// What was asked for.
-        number: i32,
-    },
-    /// Somebody in this process handles it, or has set it to be ignored. Choose another.
-    #[error("signal {number} is in use in this process; choose another")]
-    InUse {
-        /// What was asked for.
-        number: i32,
-    },
-    /// All domains of a process are pinged by one signal, and the first has chosen. Choose the
-    /// same.
-    #[error("this process pings by signal {chosen} already; choose it instead of {number}")]
-    Chosen {
-        /// What was asked for.
-        number: i32,
-        /// What is installed.
-        chosen: i32,
-    },
-    /// The kernel refused to install the handler.
-    #[error("the kernel refused a handler for signal {number}")]
-    Refused {
-        /// What was asked for.
-        number: i32,
-        /// Its reason.
-        source: std::io::Error,
-    },
-}
-
 /// What a ping has brought about.
 pub(crate) struct Pinged {
     /// Whether every reservation can be seen.
@@ -121,84 +77,13 @@ pub(crate) struct Pinged {
     pub(crate) late: u64,
 }
 
-/// Installs the handler, if it is not there. It stays as long as the process does: a signal may
-/// be on its way at any time.
-pub(crate) fn install(number: i32) -> Result<(), SignalError> {
-    let mut pings = pings();
-    match pings.signal {
-        Some(chosen) if chosen == number => return Ok(()),
-        Some(chosen) => return Err(SignalError::Chosen { number, chosen }),
-        None => {}
-    }
-    if !is_usable(number) {
-        return Err(SignalError::Unusable { number });
-    }
-    let refused = |source| SignalError::Refused { number, source };
-    // Looked at first, so that somebody else's handler does not go missing even for a moment.
-    if !is_unused(&exchange(number, None).map_err(refused)?) {
-        return Err(SignalError::InUse { number });
-    }
-    // SAFETY: all zeros are a valid `sigaction`: no flags, an empty mask, the default action.
-    let mut ours: libc::sigaction = unsafe { std::mem::zeroed() };
-    let handler: extern "C" fn(libc::c_int) = answer;
-    ours.sa_sigaction = handler as libc::sighandler_t;
-    // Interrupted calls go on where the kernel can do that; whoever has a stack for signals has
-    // a reason for it.
-    ours.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
-    let before = exchange(number, Some(&ours)).map_err(refused)?;
-    if !is_unused(&before) {
-        // Somebody was faster since we looked; theirs goes back.
-        exchange(number, Some(&before)).map_err(refused)?;
-        return Err(SignalError::InUse { number });
-    }
-    pings.signal = Some(number);
-    Ok(())
-}
-
-/// Faults are reported to the instruction that made them; `SIGKILL` and `SIGSTOP` take no handler;
-/// the C library keeps those between the standard and the real-time ones.
-fn is_usable(number: i32) -> bool {
-    let own_meaning = [
-        libc::SIGKILL,
-        libc::SIGSTOP,
-        libc::SIGSEGV,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGSYS,
-        libc::SIGABRT,
-    ];
-    let standard = (1..32).contains(&number);
-    let real_time = (libc::SIGRTMIN()..=libc::SIGRTMAX()).contains(&number);
-    (standard || real_time) && !own_meaning.contains(&number)
-}
-
-fn is_unused(action: &libc::sigaction) -> bool {
-    action.sa_sigaction == libc::SIG_DFL
-}
-
-/// Gives the action there was, and sets another if there is one.
-fn exchange(number: i32, new: Option<&libc::sigaction>) -> std::io::Result<libc::sigaction> {
-    // SAFETY: as in `install`.
-    let mut before: libc::sigaction = unsafe { std::mem::zeroed() };
-    let new = new.map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: both point to valid actions or to nothing; a handler that is set is either
-    // `answer`, which may run at any moment, or was there before.
-    if unsafe { libc::sigaction(number, new, &raw mut before) } == 0 {
-        Ok(before)
-    } else {
-        Err(std::io::Error::last_os_error())
-    }
-}
-
-/// The handler. It may interrupt any instruction of any thread, so it is loads and stores of
-/// atomics and one system call, which leaves `errno` alone: no lock, no allocation, no
+/// What the handler does in the thread of this number. It may interrupt any instruction of any
+/// thread, so it is loads and stores of atomics, and one system call before, which leaves `errno`
+/// alone: no lock, no allocation, no
 /// thread-local (whose first use may allocate), nothing that panics. Entries of `THREADS` are
 /// whole when they are found and are never freed. A thread that was not asked, because somebody
 /// else sends the signal too, finds no entry, or answers without need, which does no harm.
-extern "C" fn answer(_: libc::c_int) {
-    let me = tid();
+pub(crate) fn answer(me: i32) {
     for thread in threads() {
         if thread.tid.load(Relaxed) == me {
             thread.answer();
@@ -232,22 +117,7 @@ fn threads() -> impl Iterator<Item = &'static Thread> {
     })
 }
 
-fn tid() -> i32 {
-    rustix::thread::gettid().as_raw_nonzero().get()
-}
-
-/// Whether the calling thread does not let this signal through.
-fn is_blocked(number: i32) -> bool {
-    // SAFETY: all zeros are a valid set, which the call fills; it changes nothing.
-    unsafe {
-        let mut blocked: libc::sigset_t = std::mem::zeroed();
-        let looked =
-            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut blocked) == 0;
-        !looked || libc::sigismember(&raw const blocked, number) != 0
-    }
-}
-
-fn pings() -> MutexGuard<'static, Pings> {
+pub(crate) fn pings() -> MutexGuard<'static, Pings> {
     lock(&PINGS)
 }
 
@@ -289,6 +159,27 @@ impl Member {
         }
     }
 
+    /// The number of its thread, if that can be pinged, for that thread.
+    fn tid(&self) -> Option<i32> {
+        self.thread().map(|thread| thread.tid.load(Relaxed))
+    }
+
+    /// For models: runs the handler if there is a signal for the thread, which is the calling one.
+    /// Of its own stores it sees the last, without a look that others could see.
+    #[cfg(loom)]
+    pub(crate) fn interruption(&self) {
+        // SAFETY: only this thread changes either, and entries are never freed.
+        let tid = unsafe {
+            self.0
+                .unsync_load()
+                .as_ref()
+                .map(|own| own.tid.unsync_load())
+        };
+        if let Some(tid) = tid {
+            crate::handler::interruption(tid);
+        }
+    }
+
     fn thread(&self) -> Option<&'static Thread> {
         // SAFETY: entries are never freed.
         unsafe { self.0.load(Acquire).as_ref() }
@@ -316,14 +207,14 @@ fn entry_for(tid: i32) -> &'static Thread {
     thread
 }
 
-/// Asks all readers for their reservations. The caller has taken objects out before, and reads the
+/// Asks all readers for their reservations; `own` is of a slot of the calling thread's. The caller has taken objects out before, and reads the
 /// slots afterwards if it is told that they show everything.
-pub(crate) fn ping<'o, I>(orders: impl Fn() -> I) -> Pinged
+pub(crate) fn ping<'o, I>(own: &Order, orders: impl Fn() -> I) -> Pinged
 where
     I: Iterator<Item = &'o Order>,
 {
     fence(SeqCst); // The other half of the fences that late readers run.
-    let me = tid();
+    let me = own.member.tid().unwrap_or_else(tid);
     let round = ask(orders(), me);
     let mut late = 0;
     if !wait(&orders, round, me) || !orders().all(|order| is_shown(order, round, me)) {
@@ -373,46 +264,21 @@ fn ask<'o>(orders: impl Iterator<Item = &'o Order>, me: i32) -> u64 {
     round
 }
 
-/// Says whether there is such a thread.
-fn send(signal: i32, tid: i32) -> bool {
-    // SAFETY: sends a signal whose handler is `answer` to a thread of this process. Another
-    // failure than "no such thread" is as good as no answer.
-    let sent = unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, signal) };
-    sent == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
-}
-
 /// Waits until all have answered that are not late; not for long.
 fn wait<'o, I>(orders: &impl Fn() -> I, round: u64, me: i32) -> bool
 where
     I: Iterator<Item = &'o Order>,
 {
-    let start = Instant::now();
-    let mut looks = 0;
+    let mut patience = Patience::new(me);
     loop {
         let silent = |order: &Order| order.late_since().is_none() && !is_shown(order, round, me);
         if !orders().any(silent) {
             return true;
         }
-        if looks < SPINS {
-            std::hint::spin_loop();
-        } else if start.elapsed() >= ANSWER_MAX {
+        if !patience.wait() {
             return false;
-        } else if looks < SPINS + YIELDS {
-            std::thread::yield_now();
-        } else {
-            nap();
         }
-        looks += 1;
     }
-}
-
-/// Sleeps for a moment, or until a signal comes. `std::thread::sleep` would sleep on after each
-/// signal for what is left and the kernel's slack: for ever, under pings that follow one another.
-fn nap() {
-    let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
-        tv_sec: 0,
-        tv_nsec: NAP_NS,
-    });
 }
 
 /// Makes late what did not answer, and finds out of all that are late what can be seen. Says how
@@ -456,7 +322,7 @@ impl Pings {
             let tid = thread.tid.load(Relaxed);
             if tid != me && order.late_since() == Some(round) {
                 self.sightings.retain(|(seen, _)| *seen != tid);
-                if let Some(now) = witness::sight(tid) {
+                if let Some(now) = sight(tid) {
                     self.sightings.push((tid, now));
                 }
             }
@@ -466,7 +332,7 @@ impl Pings {
     /// Whether the thread was seen to pass a barrier since it was last noted.
     fn has_passed(&self, tid: i32) -> bool {
         let noted = self.sightings.iter().find(|(seen, _)| *seen == tid);
-        let (Some((_, noted)), Some(now)) = (noted, witness::sight(tid)) else {
+        let (Some((_, noted)), Some(now)) = (noted, sight(tid)) else {
             return false;
         };
         now.is_past(noted)

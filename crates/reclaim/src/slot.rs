@@ -50,7 +50,9 @@ impl Slot {
     /// Release: whoever sees that an object is not protected any more sees our reads as past.
     #[inline]
     pub(crate) fn reserve(&self, pointer: *mut ()) {
+        self.order.interruption();
         self.reserved.store(pointer, Release);
+        self.order.interruption();
     }
 
     /// Between a reservation and the look at what it is for.
@@ -117,7 +119,7 @@ impl Slots {
     fn push(&self) -> &Slot {
         let slot = Box::into_raw(Box::new(Slot {
             reserved: AtomicPtr::new(std::ptr::null_mut()),
-            order: Order::new(self.form == Form::Fenced),
+            order: Order::new(self.form),
             owned: AtomicBool::new(true),
             private: UnsafeCell::new(Private::default()),
             retired: Counter::new(0),
@@ -245,7 +247,7 @@ impl Slots {
             }
             Form::Membarrier => kernel::ping(),
             Form::Signal => {
-                let pinged = signal::ping(|| self.iter().map(|slot| &slot.order));
+                let pinged = signal::ping(&own.order, || self.iter().map(|slot| &slot.order));
                 add(&own.late, pinged.late);
                 pinged.shown
             }

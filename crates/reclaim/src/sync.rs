@@ -4,8 +4,6 @@
 // Figures carry no ordering that anything relies on; std's make no branches in a model.
 pub(crate) use std::sync::atomic::AtomicU64 as Counter;
 
-// Whether readers run a fence does not change in a model.
-pub(crate) use std::sync::atomic::AtomicU64 as Flag;
 pub(crate) use std::sync::atomic::compiler_fence;
 
 pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -14,7 +12,100 @@ pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, 
 mod of_loom {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::Arc;
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, fence};
+    pub(crate) use loom::sync::atomic::{
+        AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+    pub(crate) use loom::thread::{ThreadId, current, yield_now};
+
+    /// Of readers that are not pinged it never changes, and makes no branches in their models.
+    #[derive(Debug)]
+    pub(crate) enum Flag {
+        Fixed(u64),
+        Changes(AtomicU64),
+    }
+
+    impl Flag {
+        pub(crate) fn new(value: u64, changes: bool) -> Flag {
+            if changes {
+                Flag::Changes(AtomicU64::new(value))
+            } else {
+                Flag::Fixed(value)
+            }
+        }
+
+        pub(crate) fn changes(&self) -> bool {
+            matches!(self, Flag::Changes(_))
+        }
+
+        pub(crate) fn load(&self, order: Ordering) -> u64 {
+            match self {
+                Flag::Fixed(value) => *value,
+                Flag::Changes(value) => value.load(order),
+            }
+        }
+
+        pub(crate) fn store(&self, new: u64, order: Ordering) {
+            match self {
+                Flag::Fixed(value) => assert_eq!(*value, new, "a flag that does not change"),
+                Flag::Changes(value) => value.store(new, order),
+            }
+        }
+    }
+
+    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        match mutex.lock() {
+            Ok(guard) => guard,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+
+    /// A static of one run of a model: loom's own are gone before the last threads are.
+    pub(crate) struct Static<T> {
+        now: std::sync::atomic::AtomicPtr<T>,
+        make: fn() -> T,
+    }
+
+    impl<T> Static<T> {
+        pub(crate) const fn new(make: fn() -> T) -> Static<T> {
+            Static {
+                now: std::sync::atomic::AtomicPtr::new(std::ptr::null_mut()),
+                make,
+            }
+        }
+
+        /// Makes the one of this run. That of the last run is leaked.
+        pub(crate) fn begin_anew(&self) {
+            let made = Box::leak(Box::new((self.make)()));
+            self.now.store(made, Ordering::Relaxed);
+        }
+    }
+
+    impl<T> std::ops::Deref for Static<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            let now = self.now.load(Ordering::Relaxed);
+            assert!(!now.is_null(), "begun by the domain of the model");
+            // SAFETY: leaked above.
+            unsafe { &*now }
+        }
+    }
+
+    macro_rules! shared {
+        ($($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;)*) => {
+            $(
+                $(#[$doc])*
+                static $name: crate::sync::Static<$type> = crate::sync::Static::new(|| $value);
+            )*
+
+            /// At the beginning of every run of a model.
+            pub(crate) fn begin_anew() {
+                $($name.begin_anew();)*
+            }
+        };
+    }
+    pub(crate) use shared;
 
     /// loom has no `Weak`. This one is strong: in a model a domain outlives every thread that
     /// used it, and is gone when the last of them is.
@@ -54,8 +145,29 @@ mod of_loom {
 mod of_std {
     #[cfg(target_os = "linux")]
     pub(crate) use std::sync::OnceLock;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering, fence};
     pub(crate) use std::sync::{Arc, Weak};
+
+    use std::sync::atomic::AtomicU64;
+
+    #[derive(Debug)]
+    pub(crate) struct Flag(AtomicU64);
+
+    impl Flag {
+        pub(crate) fn new(value: u64, _changes: bool) -> Flag {
+            Flag(AtomicU64::new(value))
+        }
+
+        #[inline]
+        pub(crate) fn load(&self, order: Ordering) -> u64 {
+            self.0.load(order)
+        }
+
+        #[inline]
+        pub(crate) fn store(&self, new: u64, order: Ordering) {
+            self.0.store(new, order);
+        }
+    }
 
     pub(crate) fn downgrade<T>(strong: &Arc<T>) -> Weak<T> {
         Arc::downgrade(strong)
@@ -78,7 +190,7 @@ mod of_std {
     }
 }
 
-/// What only pings by signal need; no model has them.
+/// What only pings by signal need.
 #[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
 mod of_signals {
     pub(crate) use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize};
@@ -90,6 +202,13 @@ mod of_signals {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+
+    macro_rules! shared {
+        ($($(#[$doc:meta])* static $name:ident: $type:ty = $value:expr;)*) => {
+            $($(#[$doc])* static $name: $type = $value;)*
+        };
+    }
+    pub(crate) use shared;
 }
 
 #[cfg(loom)]
