@@ -12,8 +12,12 @@ mod bench;
 mod bundle;
 mod check;
 mod demo;
+mod episode_line;
+mod export;
 mod figures;
 mod folder;
+mod forget;
+mod import;
 mod ingest;
 mod machine;
 mod output;
@@ -49,6 +53,9 @@ fn run(command: &Command, out: &mut Out) -> anyhow::Result<Outcome> {
         Command::Recall(args) => recall::run(args, out),
         Command::Stats(args) => stats::run(args, out),
         Command::Check(args) => check::run(args, out),
+        Command::Forget(args) => forget::run(args, out),
+        Command::Export(args) => export::run(args, out),
+        Command::Import(args) => import::run(args, out),
         Command::Bench(args) => bench::run(args, out),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // `generate` panics when a write fails; memory does not.

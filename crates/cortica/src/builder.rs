@@ -3,7 +3,7 @@
 use crate::engine::Cortica;
 use cortica_env::{Clock, Disk};
 use cortica_index::Metric;
-use cortica_memory::{MemoryStore, OpenError, SpaceSpec, StoreOptions};
+use cortica_memory::{Dedup, MemoryStore, OpenError, SpaceSpec, StoreOptions};
 use cortica_simd::Isa;
 use cortica_storage::{Durability, OpenMode};
 use std::path::Path;
@@ -44,6 +44,12 @@ impl Builder {
     /// What every write reaches before it is acknowledged.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.options.durability = durability;
+        self
+    }
+
+    /// When an episode is the same as one that is there, so that storing it reinforces that one.
+    pub fn dedup(mut self, dedup: Dedup) -> Self {
+        self.options.dedup = dedup;
         self
     }
 

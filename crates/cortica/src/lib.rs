@@ -30,9 +30,10 @@ pub use cortica_env::{
 };
 pub use cortica_index::{DIMENSION_MAX, Metric, ParseMetricError, VectorError};
 pub use cortica_memory::{
-    Activation, AssociateError, Associated, Association, CheckReport, Confidence, Cue, Episode,
-    ID_BYTES_MAX, MAX_RESULTS, Memory, OpenError, RangeError, RecallError, Recalled, SpaceInfo,
-    Stats, StoreError, Stored, TEXT_BYTES_MAX, Value,
+    Activation, AssociateError, AssociateOutcome, Associated, Association, CheckReport, Confidence,
+    Cue, Dedup, Episode, Exported, ForgetError, Forgotten, ID_BYTES_MAX, Import, MAX_RESULTS,
+    Memory, OpenError, RangeError, RecallError, Recalled, SpaceInfo, Stats, StoreError,
+    StoreOutcome, Stored, TEXT_BYTES_MAX, Value,
 };
 pub use cortica_simd::{Isa, ParseIsaError};
 pub use cortica_storage::{

@@ -40,6 +40,13 @@ pub struct Checked {
     pub(crate) norm: f64,
 }
 
+impl Checked {
+    /// The vector's Euclidean length.
+    pub fn norm(&self) -> f64 {
+        self.norm
+    }
+}
+
 /// Why a vector was refused. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

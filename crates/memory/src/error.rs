@@ -51,8 +51,8 @@ pub enum StoreError {
         /// Its length in bytes.
         got: usize,
     },
-    /// There is an episode with this id already, in the store or earlier in the batch.
-    #[error("id: {id:?} is taken")]
+    /// There is another episode with this id already. Only an import says so; storing updates it.
+    #[error("id: {id:?} is taken by another episode")]
     IdTaken {
         /// The id.
         id: String,
@@ -139,6 +139,24 @@ pub enum AssociateError {
     #[error("the log refused the association")]
     Append(#[source] Arc<AppendError>),
     /// The log could not be written. The association counts as not made.
+    #[error("the log could not be written")]
+    Log(#[source] Arc<CommitError>),
+}
+
+/// Why an episode was not forgotten.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForgetError {
+    /// There is no such episode, or not any more.
+    #[error("id: there is no episode {id:?}")]
+    UnknownId {
+        /// The id.
+        id: String,
+    },
+    /// The log refused the record.
+    #[error("the log refused the record")]
+    Append(#[source] Arc<AppendError>),
+    /// The log could not be written. The episode is still there.
     #[error("the log could not be written")]
     Log(#[source] Arc<CommitError>),
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use cortica::{Associated, Association, Cortica, Durability, Episode, Metric, Stats, Value};
+use cortica::{AssociateOutcome, Association, Cortica, Durability, Episode, Metric, Stats, Value};
 
 use crate::bundle::{Bundle, Concept};
 use crate::folder;
@@ -81,7 +81,7 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
         for (answer, association) in answers.into_iter().zip(&batch) {
             let answer = answer
                 .with_context(|| format!("relation {} -> {}", association.from, association.to))?;
-            stored.associations += u64::from(answer == Associated::Added);
+            stored.associations += u64::from(answer.outcome == AssociateOutcome::Added);
         }
         progress.advance(batch.len() as u64);
     }
