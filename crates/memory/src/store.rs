@@ -93,11 +93,17 @@ impl MemoryStore {
         let mut replay = Replay::into_memory(options.isa);
         let log_options = LogOptions {
             mode: options.mode,
-            reserve_bytes: options.reserve_bytes,
+            segment_bytes: options.segment_bytes,
         };
-        let (mut log, recovery) = Log::open(&*options.disk, dir, log_options, |record| {
+        let (mut log, recovery) = Log::open(options.disk.clone(), dir, log_options, |record| {
             replay.take(&record.entry, record.payload)
         })?;
+        if !recovery.damage.is_empty() {
+            tracing::error!(
+                places = recovery.damage.len(),
+                "the log is damaged; the store is open for reading only"
+            );
+        }
         if recovery.dropped_tail_bytes > 0 {
             tracing::warn!(
                 bytes = recovery.dropped_tail_bytes,
@@ -356,9 +362,9 @@ impl MemoryStore {
         }
     }
 
-    /// Makes everything acknowledged durable, leaves a proof of it in the log, returns reserved
-    /// disk space, and releases the folder. Dropping the store writes what waits and returns the
-    /// space, without sync and proof.
+    /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
+    /// disk space, and releases the folder. Dropping the store writes what waits, and no more than
+    /// that.
     pub fn close(self) -> Result<(), CommitError> {
         self.log.into_inner().map_or(Ok(()), Log::close)
     }
