@@ -73,13 +73,16 @@ pub(crate) fn dropped(recovery: &Recovery) -> Option<String> {
          nothing proved durable, damaged since",
         figures::bytes(recovery.dropped_tail_bytes)
     );
-    Some(match &recovery.set_aside {
-        None => what,
-        Some(file) => format!(
+    let files = recovery.set_aside.iter();
+    let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
+    Some(if files.is_empty() {
+        what
+    } else {
+        format!(
             "{what}; {} whole records among them are set aside in {}",
             figures::count(recovery.set_aside_records),
-            file.display()
-        ),
+            files.join(", ")
+        )
     })
 }
 

@@ -41,7 +41,7 @@ fn object(stats: &Stats) -> Value {
             "records": stats.recovery.records,
             "dropped_tail_bytes": stats.recovery.dropped_tail_bytes,
             "set_aside_records": stats.recovery.set_aside_records,
-            "set_aside": stats.recovery.set_aside.as_ref().map(|file| file.display().to_string()),
+            "set_aside": stats.recovery.set_aside.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
         },
     })
 }

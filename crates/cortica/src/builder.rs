@@ -63,10 +63,11 @@ impl Builder {
         self
     }
 
-    /// Bytes of disk space reserved ahead of the log, 16 MiB by default; closing gives them back.
+    /// The size of a log file in bytes, 16 MiB by default, reserved when it is made; a store that
+    /// holds little takes smaller ones, and closing gives back what is not used.
     /// Most syncs then have no new file length to write.
-    pub fn reserve_bytes(mut self, reserve_bytes: u64) -> Self {
-        self.options.reserve_bytes = reserve_bytes;
+    pub fn segment_bytes(mut self, segment_bytes: u64) -> Self {
+        self.options.segment_bytes = segment_bytes;
         self
     }
 

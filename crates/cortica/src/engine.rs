@@ -118,9 +118,8 @@ impl Cortica {
         self.memory.stats()
     }
 
-    /// Makes everything acknowledged durable, leaves a proof of it in the log, returns reserved
-    /// disk space, and releases the folder. Dropping writes what waits and returns the space,
-    /// without sync and proof.
+    /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
+    /// disk space, and releases the folder. Dropping writes what waits, and no more than that.
     pub fn close(self) -> Result<(), CommitError> {
         self.memory.close()
     }

@@ -2,7 +2,7 @@
 //! state changes.
 
 use cortica_index::VectorError;
-use cortica_storage::{AppendError, CommitError};
+use cortica_storage::{AppendError, CommitError, CompactError};
 use std::sync::Arc;
 
 /// Why a store could not be opened.
@@ -159,4 +159,25 @@ pub enum ForgetError {
     /// The log could not be written. The episode is still there.
     #[error("the log could not be written")]
     Log(#[source] Arc<CommitError>),
+}
+
+/// Why a store was not compacted, copied, restored or repaired. It is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpkeepError {
+    /// A store in memory has no files to copy; export it.
+    #[error("the store lies in memory and has no files")]
+    InMemory,
+    /// The store that was to be restored is not sound; `check` lists all damage.
+    #[error("what was to be restored is damaged in {places} places")]
+    Damaged {
+        /// In how many places.
+        places: u64,
+    },
+    /// The log said why.
+    #[error(transparent)]
+    Log(#[from] CompactError),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }

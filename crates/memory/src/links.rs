@@ -1,8 +1,9 @@
 //! The associations between episodes, and which record of the log holds which.
 
 use crate::codec::{LINK_LEN, Link};
-use crate::place::Location;
+use cortica_storage::Location;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Source, relation, target.
 type Key = (u64, u32, u64);
@@ -109,6 +110,15 @@ impl Links {
     /// The links that start at an episode, by relation, then target.
     pub(crate) fn links_from(&self, from: u64) -> impl Iterator<Item = Link> + '_ {
         self.starting(from).map(|(key, held)| named(key, held))
+    }
+
+    /// The links whose records lie in this range of the log, each with its record's position.
+    pub(crate) fn positions(&self, range: &Range<u64>) -> impl Iterator<Item = (Link, u64)> {
+        // Most ranges have no links at all, and need not be looked for among all of them.
+        let any = self.records.range(range.clone()).next().is_some();
+        let all = any.then(|| self.from.iter()).into_iter().flatten();
+        all.filter(move |(_, held)| range.contains(&held.record))
+            .map(|(&key, held)| (named(key, held), held.record))
     }
 
     /// All links, by source, relation and target.

@@ -77,8 +77,9 @@ pub struct StoreOptions {
     pub dedup: Dedup,
     /// Whether a store may be made where there is none.
     pub mode: OpenMode,
-    /// Bytes of disk space reserved ahead of the log, given back by closing.
-    pub reserve_bytes: u64,
+    /// The size of a log file in bytes, whose disk space is reserved when it is made; closing gives
+    /// back what is not used. A store that holds little takes smaller ones.
+    pub segment_bytes: u64,
     /// The instruction set of the kernels.
     pub isa: Isa,
     /// Where "now" comes from.
@@ -96,7 +97,7 @@ impl Default for StoreOptions {
             durability: Durability::Durable,
             dedup: Dedup::default(),
             mode: OpenMode::CreateIfMissing,
-            reserve_bytes: LogOptions::from(OpenMode::CreateIfMissing).reserve_bytes,
+            segment_bytes: LogOptions::from(OpenMode::CreateIfMissing).segment_bytes,
             isa: Isa::best(),
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),

@@ -3,12 +3,11 @@
 use crate::codec::{self, LINK_LEN, Link};
 use crate::content::Content;
 use crate::episode::Memory;
-use crate::place::Location;
 use crate::space::Space;
 use crate::table::{EPISODES_MAX, Put, SEQ_MAX, Table};
 use cortica_index::{Row, VectorIndex};
 use cortica_simd::Isa;
-use cortica_storage::{Entry, Record};
+use cortica_storage::{Location, Record};
 use std::collections::HashSet;
 
 /// The number of a store's one vector space in the log.
@@ -69,7 +68,7 @@ impl Replay {
     /// Takes one record.
     pub(crate) fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
         let Record { entry, payload, .. } = *record;
-        let location = Location::of(record);
+        let location = record.location();
         if entry.space != SPACE {
             return Err(format!("a record of the unknown space {}", entry.space));
         }
@@ -81,7 +80,7 @@ impl Replay {
                 self.space = Some(space);
                 Ok(())
             }
-            codec::KIND_EPISODE => self.take_episode(&entry, payload, location),
+            codec::KIND_EPISODE => self.take_episode(record),
             codec::KIND_ASSOCIATIONS => {
                 for link in codec::decode_links(payload)? {
                     check_link(&link)?;
@@ -111,14 +110,9 @@ impl Replay {
         }
     }
 
-    fn take_episode(
-        &mut self,
-        entry: &Entry,
-        payload: &[u8],
-        location: Location,
-    ) -> Result<(), String> {
+    fn take_episode(&mut self, record: &Record<'_>) -> Result<(), String> {
+        let Record { entry, payload, .. } = *record;
         let (memory, embedding) = codec::decode_episode(entry.seq, entry.dimension, payload)?;
-        let embedding_crc = codec::embedding_crc(embedding.as_deref().unwrap_or_default());
         self.check_episode(&memory)?;
         let refused = |error| format!("the embedding of episode {:?}: {error}", memory.id);
         let (row, checked) = match (&embedding, self.index()) {
@@ -140,8 +134,8 @@ impl Replay {
             row,
             id_hash,
             fingerprint,
-            embedding_crc,
-            location,
+            embedding_crc: record.embedding_crc,
+            location: record.location(),
         });
         self.free(old);
         Ok(())

@@ -8,13 +8,12 @@ use crate::error::{AssociateError, ForgetError, StoreError};
 use crate::job::{Given, Verdict, Verdicts, Work};
 use crate::level::Activation;
 use crate::outcome::{Forgotten, StoreOutcome, Stored};
-use crate::place::Location;
 use crate::replay::SPACE;
 use crate::store::MemoryStore;
 use crate::table::{EPISODES_MAX, SEQ_MAX, Table};
 use cortica_env::Timestamp;
 use cortica_index::{Checked, VectorError};
-use cortica_storage::{AppendError, CommitError, Entry, Log};
+use cortica_storage::{AppendError, CommitError, Entry, Location, Log};
 use std::sync::Arc;
 
 /// A large batch reaches the operating system in pieces of about this many bytes, while they are
@@ -280,7 +279,7 @@ impl<'a> Round<'a> {
         let seq = found.seq;
         match self.append(codec::KIND_FORGET, 0, seq, |_| ()) {
             Err(error) => Verdict::now(Err(ForgetError::Append(Arc::new(error)))),
-            Ok(location) => {
+            Ok((location, _)) => {
                 self.effects.push(Effect::Forget { seq, location });
                 self.draft.forget(found, id_hash);
                 let durability = self.store.durability;
@@ -364,7 +363,7 @@ impl<'a> Round<'a> {
     fn append_links(&mut self, links: &[Link]) -> Result<(), AppendError> {
         for links in links.chunks(LINKS_PER_RECORD) {
             let encode = |out: &mut Vec<u8>| codec::encode_links(links, out);
-            let record = self.append(codec::KIND_ASSOCIATIONS, 0, 0, encode)?;
+            let (record, _) = self.append(codec::KIND_ASSOCIATIONS, 0, 0, encode)?;
             let effects = links.iter().map(|&link| Effect::Link { link, record });
             self.effects.extend(effects);
             self.write_piece();
@@ -384,7 +383,7 @@ impl<'a> Round<'a> {
         let encode = |out: &mut Vec<u8>| codec::encode_episode(episode, stored_at, out);
         let appended = self.append(codec::KIND_EPISODE, dimension, seq, encode);
         match appended {
-            Ok(location) => Ok((location, offer.embedding_crc())),
+            Ok((location, crc)) => Ok((location, crc.unwrap_or_else(|| offer.embedding_crc()))),
             Err(AppendError::TooLarge { got, max }) => Err(StoreError::TooLarge {
                 field: "episode",
                 got,
@@ -397,7 +396,7 @@ impl<'a> Round<'a> {
     fn append_activation(&mut self, seq: u64, activation: Activation) -> Result<(), StoreError> {
         let encode = |out: &mut Vec<u8>| codec::encode_activation(activation, out);
         let appended = self.append(codec::KIND_ACTIVATION, 0, seq, encode);
-        let location = appended.map_err(|error| StoreError::Append(Arc::new(error)))?;
+        let (location, _) = appended.map_err(|error| StoreError::Append(Arc::new(error)))?;
         self.effects.push(Effect::Activate {
             seq,
             activation,
@@ -406,15 +405,17 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
+    /// Gives the record's place, and the checksum of the embedding in it if there is a log to
+    /// compute one.
     fn append(
         &mut self,
         kind: u16,
         dimension: u32,
         seq: u64,
         encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Location, AppendError> {
+    ) -> Result<(Location, Option<u32>), AppendError> {
         let Some(log) = &mut self.log else {
-            return Ok(Location::default());
+            return Ok((Location::default(), None));
         };
         let entry = Entry {
             space: SPACE,
@@ -422,19 +423,20 @@ impl<'a> Round<'a> {
             dimension,
             seq,
         };
-        let before = log.waiting();
-        let position = log.append(entry, encode)?;
-        let bytes = (log.waiting() - before) as u32;
-        Ok(Location { position, bytes })
+        let (location, embedding_crc) = log.append_with_crc(entry, encode)?;
+        Ok((location, Some(embedding_crc)))
     }
 
     /// Hands over what has come together, if that is much.
     fn write_piece(&mut self) {
         if let Some(log) = &mut self.log
             && log.waiting() >= PIECE_BYTES
-            && self.written.is_ok()
         {
-            self.written = log.commit_part(self.store.durability);
+            if self.written.is_ok() {
+                self.written = log.commit_part(self.store.durability);
+            } else {
+                log.rollback(); // Nothing of this round counts any more.
+            }
         }
     }
 }

@@ -19,6 +19,15 @@ pub struct Stats {
     pub log_bytes: u64,
     /// Bytes the log takes on disk, space reserved ahead included.
     pub file_bytes: u64,
+    /// Bytes of records that mean nothing any more, until compaction drops them.
+    pub dead_bytes: u64,
+    /// Files of the log.
+    pub segments: u64,
+    /// Compactions since the store was opened.
+    pub compactions: u64,
+    /// Whether it can be written: not if it is damaged, was opened for reading only, or a write
+    /// failed.
+    pub writable: bool,
     /// Bytes of memory taken by embeddings.
     pub vector_bytes: u64,
     /// The seq the next episode gets.
@@ -38,7 +47,9 @@ pub struct Stats {
 impl MemoryStore {
     /// What the store holds.
     pub fn stats(&self) -> Stats {
-        let log = self.log.lock().as_ref().map(Log::stats).unwrap_or_default();
+        let log = self.log.lock();
+        let writable = log.as_ref().is_none_or(Log::is_writable);
+        let log = log.as_ref().map(Log::stats).unwrap_or_default();
         let table = self.table.read();
         let index = self.space.as_ref().map(|space| space.index.stats());
         Stats {
@@ -47,6 +58,10 @@ impl MemoryStore {
             associations: table.links.len() as u64,
             log_bytes: log.bytes,
             file_bytes: log.file_bytes,
+            dead_bytes: log.dead_bytes,
+            segments: log.segments,
+            compactions: log.compactions,
+            writable,
             vector_bytes: index.map_or(0, |index| index.bytes),
             next_seq: table.next_seq(),
             space: self.space.as_ref().map(|space| space.info.clone()),

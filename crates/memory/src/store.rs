@@ -12,13 +12,14 @@ use crate::queue::Queue;
 use crate::replay::{Replay, SPACE};
 use crate::space::{Agreed, Space, agree, check_spec};
 use crate::table::{Held, Table};
-use cortica_env::Clock;
+use cortica_env::{Clock, Disk};
 use cortica_index::VectorIndex;
 use cortica_simd::Isa;
 use cortica_storage::{AppendError, CommitError, Durability, Entry, Log, LogOptions, Recovery};
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// Episodes, durable in a log and searchable by vector. Share it behind a reference or an `Arc`.
 ///
@@ -30,6 +31,7 @@ pub struct MemoryStore {
     pub(crate) durability: Durability,
     pub(crate) isa: Isa,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(crate) recovery: Recovery,
     pub(crate) lost_associations: u64,
     pub(crate) space: Option<Space>,
@@ -38,6 +40,10 @@ pub struct MemoryStore {
     /// `None` for a store in memory. Taken before `table` wherever both are.
     pub(crate) log: Mutex<Option<Log>>,
     pub(crate) table: RwLock<Table>,
+    /// Held by whoever compacts; taken before `log`.
+    pub(crate) compacting: Mutex<()>,
+    /// Log position from which on compaction is tried again, after it failed.
+    pub(crate) compact_from: AtomicU64,
 }
 
 impl MemoryStore {
@@ -49,11 +55,17 @@ impl MemoryStore {
         let mut replay = Replay::into_memory(options.isa);
         let log_options = LogOptions {
             mode: options.mode,
-            reserve_bytes: options.reserve_bytes,
+            segment_bytes: options.segment_bytes,
         };
-        let (mut log, recovery) = Log::open(&*options.disk, dir, log_options, |record| {
+        let (mut log, recovery) = Log::open(options.disk.clone(), dir, log_options, |record| {
             replay.take(&record)
         })?;
+        if !recovery.damage.is_empty() {
+            tracing::error!(
+                places = recovery.damage.len(),
+                "the log is damaged; the store is open for reading only"
+            );
+        }
         if recovery.dropped_tail_bytes > 0 {
             tracing::warn!(
                 bytes = recovery.dropped_tail_bytes,
@@ -61,7 +73,11 @@ impl MemoryStore {
                 "dropped an unfinished commit at the end of the log"
             );
         }
-        let (space, table, lost_associations) = replay.finish();
+        let (space, mut table, lost_associations) = replay.finish();
+        table.raise_seq(recovery.seq_high);
+        for location in table.take_dead() {
+            log.retire(location);
+        }
         let space = match agree(space, &options)? {
             Agreed::Space(space) => space,
             Agreed::New(info) => {
@@ -87,12 +103,15 @@ impl MemoryStore {
             durability: options.durability,
             isa: options.isa,
             clock: options.clock,
+            disk: options.disk,
             recovery,
             lost_associations,
             space,
             queue: Queue::default(),
             log: Mutex::new(Some(log)),
             table: RwLock::new(table),
+            compacting: Mutex::default(),
+            compact_from: AtomicU64::default(),
         })
     }
 
@@ -107,12 +126,15 @@ impl MemoryStore {
             durability: Durability::None,
             isa: options.isa,
             clock: options.clock,
+            disk: options.disk,
             recovery: Recovery::default(),
             lost_associations: 0,
             space,
             queue: Queue::default(),
             log: Mutex::new(None),
             table: RwLock::new(Table::default()),
+            compacting: Mutex::default(),
+            compact_from: AtomicU64::default(),
         })
     }
 
@@ -238,9 +260,9 @@ impl MemoryStore {
         self.index()?.vector(table.get(id)?.row?)
     }
 
-    /// Makes everything acknowledged durable, leaves a proof of it in the log, returns reserved
-    /// disk space, and releases the folder. Dropping the store writes what waits and returns the
-    /// space, without sync and proof.
+    /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
+    /// disk space, and releases the folder. Dropping the store writes what waits, and no more than
+    /// that.
     pub fn close(self) -> Result<(), CommitError> {
         self.log.into_inner().map_or(Ok(()), Log::close)
     }

@@ -4,8 +4,8 @@ use crate::content::{Content, Hashing};
 use crate::episode::Memory;
 use crate::level::Activation;
 use crate::links::Links;
-use crate::place::Location;
 use cortica_index::Row;
+use cortica_storage::Location;
 use hashbrown::HashTable;
 use std::sync::Arc;
 
@@ -114,6 +114,13 @@ impl Table {
         let mut all: Vec<_> = self.slots.iter().flatten().collect();
         all.sort_unstable_by_key(|held| held.memory.seq);
         all
+    }
+
+    /// Where in the log the records lie that the episodes rest on.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = u64> {
+        let held = self.slots.iter().flatten();
+        held.flat_map(|held| std::iter::once(held.put).chain(held.activated))
+            .map(|location| location.position)
     }
 
     /// Makes room for `additional` more episodes.

@@ -7,7 +7,7 @@ use crate::queue::Job;
 use crate::round::{Decided, Effect, PutEffect, Round};
 use crate::store::MemoryStore;
 use crate::table::{Put, Table};
-use cortica_storage::{Durability, Log};
+use cortica_storage::{Durability, Location, Log};
 use std::sync::Arc;
 use std::vec;
 
@@ -19,10 +19,16 @@ impl MemoryStore {
     /// waits for nobody.
     pub(crate) fn submit(&self, work: Work) -> Answers {
         let undone = work.undone();
+        let mut led = false;
         let answers = self.queue.submit(work, |jobs| {
+            led = true;
             let mut log = self.log.lock();
             self.run(jobs, &mut log);
         });
+        if led {
+            // Others write on meanwhile.
+            self.compact_a_little();
+        }
         answers.unwrap_or_else(undone)
     }
 
@@ -38,21 +44,36 @@ impl MemoryStore {
         } = Round::new(self, &table, log.as_mut()).decide(&works.iter().collect::<Vec<_>>());
         drop(table);
         let committed = match log {
+            // On a full disk, forgetting must still be possible.
+            Some(log) if works.iter().all(|work| matches!(work, Work::Forget(_))) => {
+                written.and_then(|()| log.commit_freeing(self.durability))
+            }
             Some(log) => written.and_then(|()| log.commit(self.durability)),
             None => Ok(Durability::None),
         };
         let failed = committed.err().map(Arc::new);
-        match &failed {
-            Some(error) => tracing::error!(%error, "the log failed; writing stops"),
+        let dead = match &failed {
+            Some(error) => {
+                tracing::error!(%error, "the log could not be written");
+                if let Some(log) = log {
+                    log.rollback();
+                }
+                Vec::new()
+            }
             None => self.apply(works, effects),
+        };
+        if let Some(log) = log {
+            for location in dead {
+                log.retire(location);
+            }
         }
         for (verdicts, place) in verdicts.into_iter().zip(places) {
             place.answer(verdicts.settle(failed.as_ref()));
         }
     }
 
-    /// Makes what the log has visible.
-    fn apply(&self, works: Vec<Work>, effects: Vec<Effect>) {
+    /// Makes what the log has visible. Gives the records that came to mean nothing by it.
+    fn apply(&self, works: Vec<Work>, effects: Vec<Effect>) -> Vec<Location> {
         let puts = effects
             .iter()
             .filter(|effect| matches!(effect, Effect::Put(_)))
@@ -81,7 +102,7 @@ impl MemoryStore {
                 Effect::Link { link, record } => table.link(link, record),
             }
         }
-        drop(table.take_dead());
+        table.take_dead()
     }
 
     fn put(&self, table: &mut Table, put: &PutEffect, episode: Episode) {

@@ -19,7 +19,7 @@ fn options(disk: &SimDisk, space: Option<SpaceSpec>) -> StoreOptions {
     StoreOptions {
         space,
         disk: Arc::new(disk.clone()),
-        reserve_bytes: 4_096,
+        segment_bytes: 4_096,
         ..StoreOptions::default()
     }
 }
@@ -327,14 +327,15 @@ fn check_counts_what_is_there_and_finds_planted_damage() {
         mode: OpenMode::MustExist,
         ..StoreOptions::default()
     };
-    let refused = MemoryStore::open(&dir, options).unwrap_err();
+    let store = MemoryStore::open(&dir, options).unwrap();
+    assert_eq!(store.stats().episodes, 4);
+    assert_eq!(store.stats().recovery.damage.len(), 1);
+    let refused = store.store(Episode::new("new", "x")).unwrap_err();
     assert!(
-        matches!(
-            refused,
-            OpenError::Log(cortica_storage::OpenError::Corrupt { .. })
-        ),
+        matches!(&refused, StoreError::Log(error) if matches!(**error, cortica_storage::CommitError::Damaged)),
         "{refused}"
     );
+    drop(store);
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "left as it was");
 }
 
@@ -398,7 +399,13 @@ fn check_refuses_exactly_what_open_refuses() {
     let is_sound = |records: &[(u16, u32, u64, Vec<u8>)], space: u32| {
         let disk = SimDisk::new();
         let dir = Path::new("store");
-        let (mut log, _) = Log::open(&disk, dir, OpenMode::CreateIfMissing, |_| Ok(())).unwrap();
+        let (mut log, _) = Log::open(
+            Arc::new(disk.clone()),
+            dir,
+            OpenMode::CreateIfMissing,
+            |_| Ok(()),
+        )
+        .unwrap();
         for (kind, dimension, seq, payload) in records {
             let (kind, dimension, seq) = (*kind, *dimension, *seq);
             let entry = Entry {
@@ -438,7 +445,13 @@ fn check_refuses_exactly_what_open_refuses() {
 fn links_to_nobody_are_dropped_and_counted() {
     use cortica_storage::{Entry, Log};
     let (disk, dir) = (SimDisk::new(), Path::new("store"));
-    let (mut log, _) = Log::open(&disk, dir, OpenMode::CreateIfMissing, |_| Ok(())).unwrap();
+    let (mut log, _) = Log::open(
+        Arc::new(disk.clone()),
+        dir,
+        OpenMode::CreateIfMissing,
+        |_| Ok(()),
+    )
+    .unwrap();
     let entry = Entry {
         space: 0,
         kind: 3,

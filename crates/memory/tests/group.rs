@@ -45,6 +45,12 @@ impl Disk for Counting {
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove(path)
     }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+        RealDisk.lock_shared(path)
+    }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         RealDisk.sync_dir(dir)
     }

@@ -73,7 +73,7 @@ impl World {
         let options = StoreOptions {
             space: Some(space),
             durability: Durability::Durable,
-            reserve_bytes: 4_096,
+            segment_bytes: 16 << 10,
             clock: self.clock.clone(),
             disk: Arc::new(self.disk.clone()),
             ..StoreOptions::default()

@@ -10,13 +10,14 @@ use cortica_env::{Disk, DiskFile, DiskLock, Keep, LockError, Open, Seed, SimDisk
 use cortica_storage::{Durability, Entry, Log, LogOptions, OpenError, OpenMode};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 const DIR: &str = "/data/store";
 const SEEDS: u64 = 24;
 /// Little space ahead, so that the script has to reserve more now and then.
 const OPTIONS: LogOptions = LogOptions {
     mode: OpenMode::CreateIfMissing,
-    reserve_bytes: 4_096,
+    segment_bytes: 4_096,
 };
 
 /// About a sector, so that records share sectors and cross them.
@@ -27,11 +28,11 @@ fn payload(seq: u64) -> Vec<u8> {
 
 /// Appends and commits until the power goes. Returns how many records were acknowledged as
 /// durable, and how many were ever handed to the log.
-fn run_script(disk: &dyn Disk) -> (u64, u64) {
+fn run_script(disk: &Arc<dyn Disk>) -> (u64, u64) {
     let (mut acknowledged, mut submitted) = (0, 0);
     // Three sessions: the store is closed, reopened, and dropped on the way.
     for session in 0..3 {
-        let opened = Log::open(disk, Path::new(DIR), OPTIONS, |_| Ok(()));
+        let opened = Log::open(disk.clone(), Path::new(DIR), OPTIONS, |_| Ok(()));
         let Ok((mut log, _)) = opened else {
             return (acknowledged, submitted);
         };
@@ -70,21 +71,24 @@ fn run_script(disk: &dyn Disk) -> (u64, u64) {
 
 /// Opens what a power cut left and counts its records, which must be the first ones written.
 fn recovered(disk: &SimDisk, submitted: u64) -> Result<u64, OpenError> {
-    let mut count = 0;
-    let opened = Log::open(disk, Path::new(DIR), OPTIONS, |record| {
-        assert_eq!(
-            record.entry.seq, count,
-            "a record is missing or out of order"
-        );
-        assert_eq!(
-            record.payload,
-            payload(count),
-            "a record is not what was written"
-        );
-        count += 1;
+    let mut seen = Vec::new();
+    let opened = Log::open(sim(disk), Path::new(DIR), OPTIONS, |record| {
+        seen.push((record.entry.seq, record.payload.to_vec()));
         Ok(())
     });
-    let (mut log, _) = opened?;
+    let (mut log, recovery) = opened?;
+    if let Some(damage) = recovery.damage.into_iter().next() {
+        return Err(OpenError::Corrupt {
+            path: damage.file,
+            offset: damage.offset,
+            why: damage.why,
+        });
+    }
+    let count = seen.len() as u64;
+    for (want, (seq, bytes)) in seen.into_iter().enumerate() {
+        assert_eq!(seq, want as u64, "a record is missing or out of order");
+        assert_eq!(bytes, payload(seq), "a record is not what was written");
+    }
     assert!(count <= submitted, "a record nobody wrote");
     // The store must go on from here: nothing torn may line up with what comes next.
     let entry = Entry {
@@ -97,14 +101,23 @@ fn recovered(disk: &SimDisk, submitted: u64) -> Result<u64, OpenError> {
     log.commit(Durability::Durable).unwrap();
     drop(log);
     let mut again = 0;
-    Log::open(disk, Path::new(DIR), OpenMode::MustExist, |record| {
-        assert_eq!(record.payload, payload(again));
-        again += 1;
-        Ok(())
-    })
+    Log::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        OpenMode::MustExist,
+        |record| {
+            assert_eq!(record.payload, payload(again));
+            again += 1;
+            Ok(())
+        },
+    )
     .unwrap();
     assert_eq!(again, count + 1);
     Ok(count)
+}
+
+fn sim(disk: &SimDisk) -> Arc<dyn Disk> {
+    Arc::new(disk.clone())
 }
 
 #[derive(Default)]
@@ -125,12 +138,12 @@ fn keeps(unsynced: usize, cut: u64) -> impl Iterator<Item = Keep> {
 }
 
 /// Cuts the power after every number of operations the script makes.
-fn cut_everywhere(wrap: impl Fn(SimDisk) -> Box<dyn Disk>) -> Outcome {
+fn cut_everywhere(wrap: impl Fn(SimDisk) -> Arc<dyn Disk>) -> Outcome {
     let mut outcome = Outcome::default();
     loop {
         let disk = SimDisk::new();
         disk.power_off_after(outcome.cuts);
-        let (acknowledged, submitted) = run_script(&*wrap(disk.clone()));
+        let (acknowledged, submitted) = run_script(&wrap(disk.clone()));
         for keep in keeps(disk.unsynced(), outcome.cuts) {
             match recovered(&disk.power_cut(keep), submitted) {
                 Ok(count) => outcome.lost += acknowledged.saturating_sub(count),
@@ -147,7 +160,7 @@ fn cut_everywhere(wrap: impl Fn(SimDisk) -> Box<dyn Disk>) -> Outcome {
 
 #[test]
 fn no_cut_loses_what_was_acknowledged() {
-    let outcome = cut_everywhere(|disk| Box::new(disk));
+    let outcome = cut_everywhere(|disk| Arc::new(disk));
     println!(
         "{} cuts, {} images, {} lost",
         outcome.cuts, outcome.images, outcome.lost
@@ -159,12 +172,12 @@ fn no_cut_loses_what_was_acknowledged() {
 #[test]
 fn every_failing_operation_stops_the_writer_and_loses_nothing() {
     let disk = SimDisk::new();
-    run_script(&disk);
+    run_script(&sim(&disk));
     let operations = disk.operations();
     for n in 1..=operations {
         let disk = SimDisk::new();
         disk.fail_operation(n);
-        let (acknowledged, submitted) = run_script(&disk);
+        let (acknowledged, submitted) = run_script(&sim(&disk));
         for keep in [Keep::Nothing, Keep::Everything, Keep::Seeded(Seed(n))] {
             assert!(
                 recovered(&disk.power_cut(keep), submitted).unwrap() >= acknowledged,
@@ -177,7 +190,7 @@ fn every_failing_operation_stops_the_writer_and_loses_nothing() {
 /// The control: the same engine over a disk whose syncs do nothing must be caught losing records.
 #[test]
 fn without_syncs_the_harness_sees_the_loss() {
-    let outcome = cut_everywhere(|disk| Box::new(NoSync(disk)));
+    let outcome = cut_everywhere(|disk| Arc::new(NoSync(disk)));
     println!(
         "control: {} cuts, {} lost, {} refused",
         outcome.cuts, outcome.lost, outcome.refused
@@ -204,11 +217,17 @@ impl Disk for NoSync {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.remove(path)
     }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.0.sync_dir(dir) // Names stay durable, so that only lost bytes can be the reason.
     }
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
         self.0.lock(path)
+    }
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+        self.0.lock_shared(path)
     }
 }
 
