@@ -51,7 +51,37 @@ pub(crate) fn mend(
         cut(disk, &log_dir, listing, &tail)?;
     }
     write_anew(disk, &log_dir, listing, scan, folder.made)?;
+    lengthen(disk, listing, scan)?;
     Ok(Mended::Yes)
+}
+
+/// Gives the last file the length it was made with, which a power cut may have taken: once records
+/// in it are proven durable, a short file would look as if somebody cut it.
+fn lengthen(disk: &dyn Disk, listing: &Listing, scan: &Scan) -> Result<(), OpenError> {
+    let last = scan.parts.last().and_then(|part| part.file);
+    let Some(log_file) = last.and_then(|at| listing.files.get(at)) else {
+        return Ok(());
+    };
+    let Ok(mut header) = log_file.header else {
+        return Ok(());
+    };
+    let short = !header.compacted() && log_file.len < header.length;
+    if !short || scan.closed_in(header.start) {
+        return Ok(());
+    }
+    let path = &log_file.path;
+    let file = disk
+        .open(path, Open::Write)
+        .map_err(io_error("open", path))?;
+    match file.allocate(header.length) {
+        Err(error) if is_full(&error) => {
+            header.length = log_file.len;
+            file.write_at(&header.encode(), 0)
+                .map_err(io_error("write", path))?;
+        }
+        allocated => allocated.map_err(io_error("reserve space for", path))?,
+    }
+    file.sync().map_err(io_error("sync", path))
 }
 
 /// Removes what was being written and what a newer file stands for.

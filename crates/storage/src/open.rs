@@ -117,11 +117,12 @@ impl Log {
                 .disk
                 .open(path, Open::Write)
                 .map_err(io_error("open", path))?;
+            let allocated = file.len().map_err(io_error("measure", path))?;
             self.active = Some(Active {
                 file,
                 start: part.start,
                 room: log_file.made_with().saturating_sub(HEADER),
-                allocated: log_file.len,
+                allocated,
             });
         }
         Ok(())

@@ -485,7 +485,7 @@ type Bad = (&'static str, Option<Header>);
 
 impl Scan {
     /// Whether the log was closed in the file that starts there.
-    fn closed_in(&self, start: u64) -> bool {
+    pub(crate) fn closed_in(&self, start: u64) -> bool {
         self.closed.is_some_and(|end| end >= start)
     }
 }
