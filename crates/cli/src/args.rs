@@ -51,9 +51,18 @@ pub(crate) enum Command {
     /// Say what a store holds and how large it is.
     #[command(after_help = EXIT_CODES)]
     Stats(StoreArgs),
-    /// Verify every checksum of a store; only the process id in its lock file changes.
+    /// Copy a store as it is, verified, without what was forgotten or replaced.
     #[command(after_help = EXIT_CODES)]
-    Check(StoreArgs),
+    Snapshot(SnapshotArgs),
+    /// Make a store from a snapshot, which is verified first and stays as it is.
+    #[command(after_help = EXIT_CODES)]
+    Restore(RestoreArgs),
+    /// Rewrite a store's files without what was forgotten or replaced.
+    #[command(after_help = EXIT_CODES)]
+    Compact(StoreArgs),
+    /// Verify every checksum of a store, changing nothing; repair it if asked to.
+    #[command(after_help = format!("{CHECK_HELP}\n\n{EXIT_CODES}"))]
+    Check(CheckArgs),
     /// Measure storing and recalling on a data folder, and check the answers.
     #[command(after_help = format!("{BENCH_HELP}\n\n{EXIT_CODES}"))]
     Bench(BenchArgs),
@@ -108,6 +117,12 @@ const IMPORT_HELP: &str = "\
 The file must be whole: its last line says how much there is. An id that the store has already is
 refused, unless everything else is the same too; so after an interruption run the same command
 again.";
+
+const CHECK_HELP: &str = "\
+A damaged store can still be read, with a warning, and not written. --repair writes what is whole in
+each damaged file into a new one and moves the damaged file into the folder `quarantine` in the
+store. What was in the damaged places is lost: where that is an episode, its relations go with it;
+where it is a forgetting or an update, the episode is what it was before. Copy the folder first.";
 
 const BENCH_HELP: &str = "\
 The data folder holds
@@ -229,6 +244,35 @@ pub(crate) struct ImportArgs {
     /// What an acknowledgement promises.
     #[arg(long, value_enum, default_value_t = Durability::Durable)]
     pub(crate) durability: Durability,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SnapshotArgs {
+    /// The folder for the snapshot: absent or empty.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) dest: PathBuf,
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The folder of the snapshot.
+    pub(crate) snapshot: PathBuf,
+    /// The folder for the store: absent or empty.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Move what is damaged into quarantine, so that the store can be written again.
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Args, Debug)]

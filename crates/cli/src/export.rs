@@ -91,8 +91,8 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         let why = "--json and - both want standard output; give export a file";
         return Err(Usage(why.to_owned()).into());
     }
-    let memory = Cortica::builder().must_exist(true).open(&args.store)?;
-    folder::tell_dropped(&memory, out);
+    let memory = folder::open_to_read(&args.store)?;
+    folder::tell_found(&memory, out);
     let mut end = End::default();
     if to_stdout {
         let mut stdout = BufWriter::with_capacity(1 << 18, io::stdout().lock());

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ForgetArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         .must_exist(true)
         .durability(args.durability.into())
         .open(&args.store)?;
-    folder::tell_dropped(&memory, out);
+    folder::tell_found(&memory, out);
     let (mut forgotten, mut failed) = (0, 0);
     for ids in ids.chunks(BATCH) {
         for (id, answer) in ids.iter().zip(memory.forget_many(ids)) {

@@ -117,7 +117,7 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         bytes: 0,
         associations: Vec::new(),
     };
-    folder::tell_dropped(&importer.memory, importer.out);
+    folder::tell_found(&importer.memory, importer.out);
     importer.out.outlive_reader();
     let mut end = None;
     for line in lines {

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         edges::check_rows(path, edges, rows, "nothing was stored")?;
     }
     let mut target = Target::open(args)?;
-    folder::tell_dropped(&target.memory, out);
+    folder::tell_found(&target.memory, out);
     if let Some((_, dimension)) = source.shape() {
         target = target.with_dimension(dimension)?;
     }

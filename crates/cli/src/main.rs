@@ -11,6 +11,7 @@ mod args;
 mod bench;
 mod bundle;
 mod check;
+mod compact;
 mod demo;
 mod episode_line;
 mod export;
@@ -23,6 +24,7 @@ mod machine;
 mod output;
 mod recall;
 mod recalled;
+mod snapshot;
 mod stats;
 mod truth;
 mod vectors;
@@ -56,6 +58,9 @@ fn run(command: &Command, out: &mut Out) -> anyhow::Result<Outcome> {
         Command::Forget(args) => forget::run(args, out),
         Command::Export(args) => export::run(args, out),
         Command::Import(args) => import::run(args, out),
+        Command::Snapshot(args) => snapshot::take(args, out),
+        Command::Restore(args) => snapshot::restore(args, out),
+        Command::Compact(args) => compact::run(args, out),
         Command::Bench(args) => bench::run(args, out),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // `generate` panics when a write fails; memory does not.

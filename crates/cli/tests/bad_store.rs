@@ -80,11 +80,18 @@ fn a_store_that_another_process_holds() {
     assert!(line.contains(r#""acked":1"#), "{line}");
 
     let pid = holder.id().to_string();
+    let snapshot = folder.path("snapshot");
     for args in [
         vec!["stats", "--store", &store],
         vec!["check", "--store", &store],
+        vec!["check", "--repair", "--store", &store],
         vec!["recall", "--store", &store, "--like", "a"],
         vec!["demo", "--dir", &store],
+        vec!["forget", "a", "--store", &store],
+        vec!["compact", "--store", &store],
+        vec!["snapshot", &snapshot, "--store", &store],
+        vec!["restore", &store, "--store", &snapshot],
+        vec!["export", &snapshot, "--store", &store],
     ] {
         cortica(&args).failed(1, &["in use", &pid, "next:"]);
     }

@@ -230,7 +230,7 @@ fn check_tells_sound_from_damaged() {
     bytes[middle] ^= 0x10;
     std::fs::write(&path, &bytes).unwrap();
     let run = cortica(&["check", "--store", &store]).failed(1, &["damaged"]);
-    run.says(&["damage at byte"]);
+    run.says(&["damage in", "at byte"]);
     let run = cortica(&["check", "--store", &store, "--json"]);
     assert_eq!(run.code, Some(1));
     assert_eq!(run.json()[0]["sound"], false);

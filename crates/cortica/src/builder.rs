@@ -63,6 +63,13 @@ impl Builder {
         self
     }
 
+    /// Only reads: nothing about the store is changed, not even mended, and no permission to write
+    /// is needed. Others may read beside it.
+    pub fn read_only(mut self) -> Self {
+        self.options.mode = OpenMode::ReadOnly;
+        self
+    }
+
     /// The size of a log file in bytes, 16 MiB by default, reserved when it is made; a store that
     /// holds little takes smaller ones, and closing gives back what is not used.
     /// Most syncs then have no new file length to write.

@@ -4,8 +4,9 @@ use crate::builder::Builder;
 use cortica_memory::{
     AssociateError, Associated, Association, Cue, Episode, Exported, ForgetError, Forgotten,
     Import, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats, StoreError, Stored,
+    UpkeepError,
 };
-use cortica_storage::CommitError;
+use cortica_storage::{CommitError, Copied, Freed};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,6 +106,19 @@ impl Cortica {
     /// then the associations. Writes wait until it is over. An error that `show` gives ends it.
     pub fn export<E>(&self, show: impl FnMut(Exported<'_>) -> Result<(), E>) -> Result<(), E> {
         self.memory.export(show)
+    }
+
+    /// Rewrites the log without anything that means nothing any more, so that what was forgotten or
+    /// replaced is in none of the store's files. Reads and writes go on meanwhile.
+    pub fn compact(&self) -> Result<Freed, UpkeepError> {
+        self.memory.compact()
+    }
+
+    /// Makes a copy of the store as it is now in the folder `dest`, which is absent or empty: a
+    /// store like any other, without what was forgotten or replaced. Reads and writes go on
+    /// meanwhile.
+    pub fn snapshot(&self, dest: impl AsRef<Path>) -> Result<Copied, UpkeepError> {
+        self.memory.snapshot(dest.as_ref())
     }
 
     /// A number that is the same for two stores that hold the same; see

@@ -21,11 +21,17 @@ pub struct CheckReport {
     pub lost_associations: u64,
     /// Bytes of whole records.
     pub bytes: u64,
+    /// Log files.
+    pub files: u64,
     /// Damaged stretches of the log, and records that make no sense.
     pub damage: Vec<Damage>,
     /// Bytes behind the last whole record that the next open will drop or set aside: a commit that
     /// never finished, or the last one before a crash, damaged since.
     pub tail_bytes: u64,
+    /// Files that repairs moved into the folder `quarantine`.
+    pub quarantined: u64,
+    /// What else there is to say, in words.
+    pub notes: Vec<String>,
 }
 
 impl CheckReport {
@@ -49,6 +55,9 @@ pub fn check(disk: &dyn Disk, dir: &Path) -> Result<CheckReport, OpenError> {
         lost_associations,
         bytes: log.bytes,
         damage: log.damage,
+        files: log.files,
         tail_bytes: log.tail_bytes,
+        quarantined: log.quarantined,
+        notes: log.notes,
     })
 }

@@ -61,8 +61,8 @@ impl MemoryStore {
         let Some(log) = &mut *log else {
             return Ok(None);
         };
-        let later = effort == Effort::Worthwhile && log.end() < self.compact_from.load(Relaxed);
-        if later || !log.is_writable() {
+        let later = log.end() < self.compact_from.load(Relaxed) || !log.is_writable();
+        if later && effort == Effort::Worthwhile {
             return Ok(None);
         }
         let Some(plan) = log.plan_compaction(effort)? else {

@@ -10,13 +10,16 @@
 mod common;
 
 use common::{Answer, Model, association, episode, id, recalled, vector};
-use cortica_env::{Keep, ManualClock, Seed, SimDisk, Timestamp};
+use cortica_env::{Disk, Keep, ManualClock, Seed, SimDisk, Timestamp};
 use cortica_index::Metric;
-use cortica_memory::{Association, Episode, ForgetError, MemoryStore, SpaceSpec, StoreOptions};
-use cortica_storage::Durability;
+use cortica_memory::{
+    Association, Episode, Exported, ForgetError, Import, MemoryStore, OpenError, SpaceSpec,
+    StoreOptions, check, restore,
+};
+use cortica_storage::{Durability, OpenMode};
 use cortica_testkit::Rng;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const OPERATIONS: usize = 50_000;
@@ -37,6 +40,14 @@ struct Tally {
     crashes: usize,
     /// Crashes after which an item was there that was never acknowledged.
     beyond: usize,
+    compacted: usize,
+    snapshots: usize,
+    exports: usize,
+    /// Crashes in the middle of a compaction, a snapshot or a restore.
+    upkeep_crashes: usize,
+    /// Of those, how many a copy survived whole, and how many left one that cannot be opened.
+    copies: [usize; 2],
+    compactions_by_itself: u64,
 }
 
 /// The store, the disk it lies on, and what it should hold.
@@ -44,6 +55,8 @@ struct World {
     rng: Rng,
     clock: Arc<ManualClock>,
     disk: SimDisk,
+    dir: PathBuf,
+    folders: usize,
     store: Option<MemoryStore>,
     model: Model,
     tally: Tally,
@@ -60,6 +73,8 @@ impl World {
             rng: Rng::new(seed),
             clock: Arc::new(ManualClock::new(Timestamp::from_micros(1))),
             disk: SimDisk::new(),
+            dir: PathBuf::from("store"),
+            folders: 0,
             store: None,
             model: Model::default(),
             tally: Tally::default(),
@@ -69,6 +84,10 @@ impl World {
     }
 
     fn open(&mut self) {
+        self.store = Some(self.open_at(&self.dir).unwrap());
+    }
+
+    fn open_at(&self, dir: &Path) -> Result<MemoryStore, OpenError> {
         let space = SpaceSpec::new(common::DIMENSION).with_metric(Metric::Dot);
         let options = StoreOptions {
             space: Some(space),
@@ -78,7 +97,16 @@ impl World {
             disk: Arc::new(self.disk.clone()),
             ..StoreOptions::default()
         };
-        self.store = Some(MemoryStore::open(Path::new("store"), options).unwrap());
+        MemoryStore::open(dir, options)
+    }
+
+    fn a_folder(&mut self) -> PathBuf {
+        self.folders += 1;
+        PathBuf::from(format!("folder-{}", self.folders))
+    }
+
+    fn the_disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.disk.clone())
     }
 
     fn store(&self) -> &MemoryStore {
@@ -99,7 +127,13 @@ impl World {
         match self.rng.below(200) {
             0..2 => self.reopen(),
             2..8 => self.crash(),
-            8..60 => self.recall(),
+            8 => match self.rng.below(4) {
+                0 => self.compact(),
+                1 => self.export(),
+                2 => self.snapshot(),
+                _ => self.crash_in_upkeep(),
+            },
+            9..60 => self.recall(),
             _ => {
                 let work = self.work();
                 self.clock.advance_micros(1);
@@ -172,6 +206,7 @@ impl World {
     fn reopen(&mut self) {
         self.tally.reopened += 1;
         let before = self.store().state_digest();
+        self.tally.compactions_by_itself += self.store().stats().compactions;
         let store = self.store.take().unwrap();
         if self.rng.below(2) == 0 {
             store.close().unwrap();
@@ -242,6 +277,106 @@ impl World {
         self.model = states.swap_remove(found);
     }
 
+    /// All that is dead goes, and nothing else.
+    fn compact(&mut self) {
+        self.tally.compacted += 1;
+        let before = self.store().state_digest();
+        self.store().compact().unwrap();
+        assert_eq!(self.store().stats().dead_bytes, 0);
+        assert_eq!(self.store().state_digest(), before);
+        self.reopen();
+        assert_eq!(self.store().state_digest(), before);
+    }
+
+    /// A snapshot is what the store is, and so is what is restored from it; sometimes the world goes
+    /// on from there.
+    fn snapshot(&mut self) {
+        self.tally.snapshots += 1;
+        let (snapshot, back) = (self.a_folder(), self.a_folder());
+        let before = self.store().state_digest();
+        self.store().snapshot(&snapshot).unwrap();
+        restore(&self.the_disk(), &snapshot, &back).unwrap();
+        for dir in [&snapshot, &back] {
+            assert!(check(&self.disk, dir).unwrap().is_sound());
+            let copy = self.open_at(dir).unwrap();
+            assert_eq!(copy.state_digest(), before);
+            copy.close().unwrap();
+        }
+        remove_all(&self.disk, &snapshot);
+        if self.rng.below(2) == 0 {
+            self.store = None;
+            remove_all(&self.disk, &self.dir);
+            self.dir = back;
+            self.open();
+            assert_eq!(self.model.differs(self.store()), None);
+        } else {
+            remove_all(&self.disk, &back);
+        }
+    }
+
+    /// What is imported and exported again is what was exported.
+    fn export(&mut self) {
+        self.tally.exports += 1;
+        let first = exported(self.store());
+        let copy = MemoryStore::in_memory(StoreOptions {
+            space: Some(SpaceSpec::new(common::DIMENSION).with_metric(Metric::Dot)),
+            ..StoreOptions::default()
+        })
+        .unwrap();
+        let imports: Vec<Import> = first.0.clone();
+        assert!(copy.import_many(imports.clone()).iter().all(Result::is_ok));
+        assert!(copy.associate_many(&first.1).iter().all(Result::is_ok));
+        assert_eq!(exported(&copy), first);
+        // Again, nothing happens.
+        let digest = copy.state_digest();
+        assert!(copy.import_many(imports).iter().all(Result::is_ok));
+        assert_eq!(copy.state_digest(), digest);
+    }
+
+    /// The power goes in the middle of upkeep: the store is what it was, and a copy is whole or
+    /// none.
+    fn crash_in_upkeep(&mut self) {
+        self.tally.upkeep_crashes += 1;
+        let before = self.store().state_digest();
+        let (snapshot, back) = (self.a_folder(), self.a_folder());
+        let what = self.rng.below(3);
+        if what == 2 {
+            self.store().snapshot(&snapshot).unwrap();
+        }
+        self.disk.power_off_after(self.rng.below(30) as u64);
+        let done = match what {
+            0 => self.store().compact().is_ok(),
+            1 => self.store().snapshot(&snapshot).is_ok(),
+            _ => restore(&self.the_disk(), &snapshot, &back).is_ok(),
+        };
+        self.store = None;
+        self.disk = self.disk.power_cut(Keep::Seeded(Seed(self.rng.bits())));
+        self.open();
+        assert_eq!(self.store().state_digest(), before);
+        assert_eq!(self.model.differs(self.store()), None);
+        let copy = [&snapshot, &back][usize::from(what == 2)].clone();
+        if what > 0 {
+            let must_exist = StoreOptions {
+                mode: OpenMode::MustExist,
+                disk: self.the_disk(),
+                ..StoreOptions::default()
+            };
+            match MemoryStore::open(&copy, must_exist) {
+                Ok(copy) => {
+                    self.tally.copies[0] += 1;
+                    assert_eq!(copy.state_digest(), before);
+                }
+                Err(error) => {
+                    self.tally.copies[1] += 1;
+                    assert!(!done, "{error}");
+                }
+            }
+        }
+        for folder in [snapshot, back] {
+            remove_all(&self.disk, &folder);
+        }
+    }
+
     fn apply(&self, model: &mut Model, item: Work) {
         match item {
             Work::Store(episodes) => {
@@ -259,6 +394,43 @@ impl World {
                     model.associate(association);
                 }
             }
+        }
+    }
+}
+
+/// Everything a store holds, as it would be imported.
+fn exported(store: &MemoryStore) -> (Vec<Import>, Vec<Association>) {
+    let (mut imports, mut associations) = (Vec::new(), Vec::new());
+    let shown = store.export(|item| {
+        match item {
+            Exported::Episode { memory, embedding } => {
+                let mut episode = Episode::new(&*memory.id, &memory.what);
+                episode.when = memory.when;
+                episode.place.clone_from(&memory.place);
+                episode.who.clone_from(&memory.who);
+                episode.embedding = embedding.map(<[f32]>::to_vec);
+                episode.encoding_confidence = memory.encoding_confidence;
+                episode.metadata.clone_from(&memory.metadata);
+                episode.stream.clone_from(&memory.stream);
+                imports.push(Import::new(episode, memory.stored_at, memory.activation));
+            }
+            Exported::Association(association) => associations.push(association.clone()),
+            _ => return Err("something else"),
+        }
+        Ok(())
+    });
+    shown.unwrap();
+    (imports, associations)
+}
+
+/// Removes all files below a folder.
+fn remove_all(disk: &SimDisk, dir: &Path) {
+    for name in disk.list(dir).unwrap_or_default() {
+        let path = dir.join(name);
+        if disk.list(&path).is_ok() {
+            remove_all(disk, &path);
+        } else {
+            disk.remove(&path).unwrap();
         }
     }
 }
@@ -303,9 +475,14 @@ fn whatever_is_done_the_store_is_what_the_model_is() {
         crashes,
         beyond,
         reopened,
+        snapshots,
+        copies,
         ..
     } = world.tally;
-    assert!(operations < 10_000 || (crashes > 500 && beyond > 20 && reopened > 100));
+    let often = crashes > 500 && beyond > 20 && reopened > 100;
+    let rare = snapshots > 20 && copies[0] > 1 && copies[1] > 1;
+    assert!(operations < 10_000 || (often && rare));
+    assert!(world.tally.compactions_by_itself > 0);
 }
 
 /// What a batch of any shape does is what its items do one by one.

@@ -38,7 +38,7 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
     if occupied {
         // Looked at before it is opened with the demo's space, which an empty store would take on.
         let memory = Cortica::builder().must_exist(true).open(dir)?;
-        folder::tell_dropped(&memory, out);
+        folder::tell_found(&memory, out);
         check_ours(&memory, bundle, dir)?;
         memory.close()?;
     }
