@@ -124,6 +124,9 @@ impl Log {
                 room: log_file.made_with().saturating_sub(HEADER),
                 allocated,
             });
+            if let Some(segment) = self.segments.last_mut() {
+                segment.file_bytes = allocated;
+            }
         }
         Ok(())
     }
