@@ -184,7 +184,10 @@ impl MemoryStore {
         let durability = match committed.map_err(Arc::new) {
             Ok(durability) => durability,
             Err(error) => {
-                tracing::error!(%error, "the log failed; writing stops");
+                tracing::error!(%error, "the log refused a batch");
+                if let Some(log) = &mut *log {
+                    log.rollback(); // What was appended after a part that failed.
+                }
                 let fail = |seq: Result<_, _>| seq.and(Err(StoreError::Log(error.clone())));
                 return admitted.into_iter().map(|one| fail(one.seq)).collect();
             }
