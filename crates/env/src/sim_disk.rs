@@ -31,7 +31,8 @@ pub enum Keep {
 ///
 /// Bytes become durable with [`DiskFile::sync`], names with [`Disk::sync_dir`], nothing else does.
 /// A sync that was made to fail loses what it should have written, as Linux does: a later sync
-/// does not bring it back.
+/// does not bring it back. Only the names of folders, which nobody can make again while they are
+/// in use, wait for the next one.
 #[derive(Clone, Debug, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
@@ -375,7 +376,14 @@ impl Disk for SimDisk {
             }
             Change::Write { .. } | Change::Len { .. } => false,
         });
-        allowed?;
+        if let Err(error) = allowed {
+            let folder = Some(Node::Folder);
+            let folders = names
+                .into_iter()
+                .filter(|change| matches!(change, Change::Name { node, .. } if *node == folder));
+            state.pending.extend(folders);
+            return Err(error);
+        }
         state.make_durable(names);
         Ok(())
     }

@@ -75,9 +75,13 @@ impl Log {
             };
         }
         self.rollback();
-        if effort == Effort::Everything && self.everything_to.is_none() {
-            self.seal()?;
-            self.everything_to = Some(self.retired_at);
+        if effort == Effort::Everything {
+            if self.everything_to.is_none() || self.planned {
+                // Begun, or begun again because the last plan came to nothing.
+                self.seal()?;
+                self.everything_to = Some(self.retired_at);
+            }
+            self.planned = true;
         }
         let sealed = &self.segments[..self.segments.len() - usize::from(self.active.is_some())];
         let situation = Situation {
@@ -90,7 +94,9 @@ impl Log {
             Effort::Everything => everything(sealed, self.everything_to.unwrap_or(0), situation),
         };
         let Some(chosen) = chosen else {
-            self.everything_to = None;
+            if effort == Effort::Everything {
+                (self.everything_to, self.planned) = (None, false);
+            }
             return Ok(None);
         };
         self.make_durable()?;
@@ -177,6 +183,7 @@ impl Log {
             }
         }
         freed.bytes = bytes.saturating_sub(header.length);
+        self.planned = false;
         self.stats.compactions += 1;
         self.stats.freed_bytes += freed.bytes;
         // Left behind, a file is removed by the next opening; but whoever wants bytes gone must

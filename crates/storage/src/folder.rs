@@ -47,7 +47,7 @@ pub struct LogOptions {
     pub mode: OpenMode,
     /// The size of a log file in bytes, 16 MiB by default. A file's space is reserved when it is
     /// made, so that a sync has no new length to write. A log that holds little takes smaller
-    /// ones: a quarter of what is live, but no less than 4 MiB.
+    /// ones: a quarter of what is live, but no less than 8 MiB.
     pub segment_bytes: u64,
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct LogFile {
 #[derive(Clone, Debug)]
 pub(crate) struct Superseded {
     pub(crate) path: PathBuf,
+    /// The one that stands for it.
+    pub(crate) by: FileName,
     /// Whether it is damaged, so that it goes into quarantine.
     pub(crate) damaged: bool,
 }
@@ -87,6 +89,10 @@ impl Listing {
             if let Some(by) = by {
                 self.superseded.push(Superseded {
                     path: file.path,
+                    by: FileName {
+                        start: by.start,
+                        generation: by.generation,
+                    },
                     damaged: by.repaired,
                 });
             } else if self

@@ -119,6 +119,8 @@ pub struct Log {
     pub(crate) compacting: Arc<()>,
     /// Up to which position a compaction of everything is to know what is dead.
     pub(crate) everything_to: Option<u64>,
+    /// Whether a plan of it was made and not yet installed.
+    pub(crate) planned: bool,
     pub(crate) stats: LogStats,
     /// Last, because the lock must outlive the files.
     pub(crate) folder: Arc<Folder>,
@@ -149,6 +151,7 @@ impl Log {
             halt: None,
             compacting: Arc::new(()),
             everything_to: None,
+            planned: false,
             stats: LogStats::default(),
             folder: Arc::new(folder),
         }
@@ -243,11 +246,9 @@ impl Log {
         durability: Durability,
         freeing: bool,
     ) -> Result<Durability, CommitError> {
-        let from = self
-            .parts_from
-            .unwrap_or(self.written + self.committed as u64);
+        let here = self.written + self.committed as u64;
+        let from = self.parts_from.take().unwrap_or(here);
         self.commit_from(from, durability, freeing)?;
-        self.parts_from = None;
         Ok(durability)
     }
 
@@ -295,7 +296,9 @@ impl Log {
     /// that memory stays bounded and the disk can start on it. The commit that follows, at
     /// `durability`, covers it; until then nothing is promised.
     ///
-    /// Errors as [`commit`](Self::commit); a full disk undoes the earlier parts, too.
+    /// Errors as [`commit`](Self::commit); a full disk undoes the earlier parts, too, and what is
+    /// appended after such an error belongs to another commit: call [`rollback`](Self::rollback)
+    /// first. Parts that were handed over are not rolled back.
     pub fn commit_part(&mut self, durability: Durability) -> Result<(), CommitError> {
         let from = *self
             .parts_from

@@ -87,24 +87,32 @@ fn lengthen(disk: &dyn Disk, listing: &Listing, scan: &Scan) -> Result<(), OpenE
 /// Removes what was being written and what a newer file stands for.
 pub(crate) fn clear(disk: &dyn Disk, folder: &Folder, listing: &Listing) -> Result<(), OpenError> {
     let log_dir = folder.log_dir();
-    let damaged: Vec<_> = listing
-        .superseded
-        .iter()
-        .filter(|file| file.damaged)
-        .collect();
-    for path in damaged.iter().map(|file| &file.path) {
-        quarantine(disk, folder, path)?;
-    }
-    let whole = listing.superseded.iter().filter(|file| !file.damaged);
-    let gone: Vec<_> = listing
-        .unfinished
-        .iter()
-        .chain(whole.map(|file| &file.path))
-        .collect();
-    for path in &gone {
+    let mut changed = !listing.unfinished.is_empty();
+    for path in &listing.unfinished {
         remove(disk, path)?;
     }
-    if !gone.is_empty() {
+    let mut sure = Vec::new();
+    for old in &listing.superseded {
+        // Its name may not be durable: the sync that should have made it so may have failed.
+        if !sure.contains(&old.by) {
+            let new = listing.files.iter().find(|file| file.name == old.by);
+            let Some(new) = new else { continue };
+            match under_a_new_name(disk, new, new.len) {
+                // Both stay, until there is room.
+                Err(OpenError::Io { ref source, .. }) if is_full(source) => continue,
+                done => done?,
+            }
+            sync_dir(disk, &log_dir)?;
+            sure.push(old.by);
+        }
+        if old.damaged {
+            quarantine(disk, folder, &old.path)?;
+        } else {
+            remove(disk, &old.path)?;
+            changed = true;
+        }
+    }
+    if changed {
         sync_dir(disk, &log_dir)?;
     }
     Ok(())

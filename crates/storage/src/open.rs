@@ -2,14 +2,14 @@
 
 use crate::closing::Closing;
 use crate::error::OpenError;
-use crate::folder::{Folder, LogOptions, OpenMode, first_file, io_error};
+use crate::folder::{Folder, LogOptions, OpenMode, first_file, io_error, is_full};
 use crate::listing::Listing;
 use crate::log::{HEADER, Halt, Log};
 use crate::mending::{Mended, mend};
 use crate::record::Record;
 use crate::recovery::{Recovery, Scan, scan};
 use crate::reserve::{RESERVE_MAX, Reserve};
-use crate::rolling::Active;
+use crate::rolling::{Active, SEGMENT_MIN};
 use crate::segment::{Segment, SegmentFile};
 use cortica_env::{Disk, Open};
 use std::path::Path;
@@ -124,6 +124,9 @@ impl Log {
                 room: log_file.made_with().saturating_sub(HEADER),
                 allocated,
             });
+            if let Some(segment) = self.segments.last_mut() {
+                segment.file_bytes = allocated;
+            }
         }
         Ok(())
     }
@@ -131,9 +134,16 @@ impl Log {
 
 /// Makes the first file of a log that has none, and says that the store was made.
 fn create(disk: &dyn Disk, folder: &Folder, segment_bytes: u64) -> Result<(), OpenError> {
-    let least = segment_bytes.clamp(2 * HEADER, 4 << 20);
+    let least = segment_bytes.clamp(2 * HEADER, SEGMENT_MIN);
     folder.create_first(disk, least - HEADER)?;
-    folder.mark_made(disk)
+    match folder.mark_made(disk) {
+        Err(OpenError::Io { ref source, .. }) if is_full(source) => {
+            // All that was left went into the file; it can grow when there is something to write.
+            folder.create_first(disk, 0)?;
+            folder.mark_made(disk)
+        }
+        marked => marked,
+    }
 }
 
 /// Reads a log that holds nothing.

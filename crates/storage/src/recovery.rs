@@ -302,7 +302,12 @@ impl Reader<'_, '_> {
         let durable = proven > start || (start == 0 && self.made);
         if at + 1 == self.files.len() && durable && !closed && log_file.len < header.length {
             let cut = log_file.len..header.length;
-            self.damage(&log_file.path, cut, "the file was cut short", None);
+            self.damage(
+                &log_file.path,
+                cut,
+                "it is shorter than it was made, and nothing says that the log was closed here",
+                None,
+            );
         }
     }
 

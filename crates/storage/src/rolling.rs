@@ -7,8 +7,9 @@ use crate::segment::{Segment, SegmentFile};
 use cortica_env::{DiskFile, Open};
 use std::io;
 
-/// The least a log file is made with, unless the options say that files are smaller.
-const SEGMENT_MIN: u64 = 4 << 20;
+/// The least a log file is made with, unless the options say that files are smaller: a few durable
+/// batches of a thousand episodes fit, so that most commits need no new file.
+pub(crate) const SEGMENT_MIN: u64 = 8 << 20;
 
 /// Files that may wait for a sync at once; each is an open file.
 const UNSYNCED_MAX: usize = 16;
@@ -274,6 +275,18 @@ impl Log {
                 .remove(&segment.file.path)
                 .map_err(io("remove a file of"))?;
             self.active = self.unsynced.pop();
+        }
+        if let (None, Some(segment)) = (&self.active, self.segments.last())
+            && segment.end > to
+        {
+            // It was synced on the way, and given up.
+            let file = self.disk.open(&segment.file.path, Open::Write);
+            self.active = Some(Active {
+                file: file.map_err(io("open a file of"))?,
+                start: segment.name.start,
+                room: segment.file_bytes.saturating_sub(HEADER),
+                allocated: segment.file_bytes,
+            });
         }
         // Zeros, and synced: left in place, the bytes could line up behind records written later.
         if let (Some(active), Some(segment)) = (&self.active, self.segments.last_mut()) {

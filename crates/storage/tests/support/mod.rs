@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "the tests that take it in see it")]
 
 pub mod disks;
+pub mod fixture;
 pub mod scripts;
 
 use cortica_env::{Disk, Keep, Seed, SimDisk};

@@ -3,22 +3,33 @@
 use super::{BACK, COPY, DIR, Ended, Ledger, OPTIONS};
 use cortica_env::{Disk, Open};
 use cortica_storage::{Durability, Effort, Log, repair, restore};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Goes on until the end or the first failure.
 pub type Script = fn(&Arc<dyn Disk>, &mut Ledger) -> Result<(), Ended>;
 
-fn open(disk: &Arc<dyn Disk>) -> Result<Log, Ended> {
-    let opened = Log::open(disk.clone(), Path::new(DIR), OPTIONS, |_| Ok(()));
-    opened.map(|(log, _)| log).map_err(|_| Ended)
+fn open(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<Log, Ended> {
+    let mut seen = BTreeSet::new();
+    let opened = Log::open(disk.clone(), Path::new(DIR), OPTIONS, |record| {
+        seen.insert(record.entry.seq);
+        Ok(())
+    });
+    let (log, _) = opened.map_err(|_| Ended)?;
+    // What was never acknowledged as durable may have gone when the log was dropped.
+    let open_to = ledger.durable..ledger.submitted;
+    ledger
+        .dead
+        .extend(open_to.filter(|seq| !seen.contains(seq)));
+    Ok(log)
 }
 
 /// Commits of all sizes and durabilities, over several files; the store is closed, reopened and
 /// dropped on the way.
 pub fn sessions(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
     for session in 0..3 {
-        let mut log = open(disk)?;
+        let mut log = open(disk, ledger)?;
         for commit in 0..7_u64 {
             for _ in 0..=commit % 3 {
                 ledger.append(&mut log);
@@ -43,7 +54,7 @@ pub fn sessions(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> 
 
 /// A large commit over several files at once, and large ones in parts.
 pub fn large(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
-    let mut log = open(disk)?;
+    let mut log = open(disk, ledger)?;
     for durability in [Durability::Buffered, Durability::Durable] {
         for _ in 0..16 {
             ledger.append(&mut log);
@@ -63,7 +74,7 @@ pub fn large(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
 /// Records that go, by small steps and by large ones.
 pub fn compactions(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
     for round in 0..2_u64 {
-        let mut log = open(disk)?;
+        let mut log = open(disk, ledger)?;
         for at in 0..20 {
             ledger.append(&mut log);
             if at % 3 == 0 {
@@ -93,7 +104,7 @@ pub fn compactions(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ende
 
 /// A snapshot while the log goes on and is compacted, and a restore of it.
 pub fn copies(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
-    let mut log = open(disk)?;
+    let mut log = open(disk, ledger)?;
     for _ in 0..12 {
         ledger.append(&mut log);
     }
@@ -123,7 +134,7 @@ pub fn copies(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
 
 /// A closed store of several files, one of them compacted.
 pub fn closed(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
-    let mut log = open(disk)?;
+    let mut log = open(disk, ledger)?;
     for _ in 0..18 {
         ledger.append(&mut log);
     }
@@ -159,7 +170,7 @@ pub fn damage(disk: &Arc<dyn Disk>) {
 /// A repair, and writing on.
 pub fn repaired(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
     repair(disk, Path::new(DIR), |_| Ok(())).map_err(|_| Ended)?;
-    let mut log = open(disk)?;
+    let mut log = open(disk, ledger)?;
     ledger.append(&mut log);
     ledger.commit(&mut log, Durability::Durable)?;
     log.close().map_err(|_| Ended)
