@@ -68,6 +68,10 @@ impl Disk for CountingDisk {
         self.real.remove(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.real.rename(from, to)
+    }
+
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         self.counters.syncs.fetch_add(1, Relaxed);
         self.real.sync_dir(dir)
@@ -75,6 +79,10 @@ impl Disk for CountingDisk {
 
     fn lock(&self, path: &Path) -> std::result::Result<Box<dyn DiskLock>, LockError> {
         self.real.lock(path)
+    }
+
+    fn lock_shared(&self, path: &Path) -> std::result::Result<Box<dyn DiskLock>, LockError> {
+        self.real.lock_shared(path)
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Error;
-use cortica::{CommitError, LogOpenError, OpenError};
+use cortica::{CommitError, CompactError, LogOpenError, OpenError, UpkeepError};
 use cortica_formats::NpyError;
 
 use crate::figures::plain;
@@ -51,48 +51,89 @@ fn next_step(error: &Error) -> Option<&'static str> {
             after_open(error)
         } else if let Some(error) = cause.downcast_ref::<NpyError>() {
             after_npy(error)
-        } else if cause.is::<CommitError>() || cause.is::<Arc<CommitError>>() {
-            Some("see that the disk has space and can be written, then run the same command again")
+        } else if let Some(error) = cause.downcast_ref::<UpkeepError>() {
+            after_upkeep(error)
+        } else if let Some(error) = cause.downcast_ref::<CommitError>() {
+            Some(after_commit(error))
+        } else if let Some(error) = cause.downcast_ref::<Arc<CommitError>>() {
+            Some(after_commit(error))
         } else {
             None
         }
     })
 }
 
-fn after_open(error: &OpenError) -> Option<&'static str> {
+fn after_commit(error: &CommitError) -> &'static str {
+    match error {
+        CommitError::Damaged => {
+            "list the damage with `cortica check`, copy the folder, and mend it with \
+             `cortica check --repair`"
+        }
+        CommitError::ReadOnly => "make the folder and all in it writable",
+        CommitError::Full => {
+            "free some space on the disk, or forget something and run `cortica compact`; then run \
+             the same command again"
+        }
+        _ => "see that the disk has space and can be written, then run the same command again",
+    }
+}
+
+fn after_upkeep(error: &UpkeepError) -> Option<&'static str> {
     Some(match error {
-        OpenError::Log(LogOpenError::Missing { .. }) => {
-            "check the spelling, or make the store with `cortica ingest`"
-        }
-        OpenError::Log(LogOpenError::LogMissing { .. }) => {
-            "put the file back from a copy; only if there is none, remove the folder to start anew"
-        }
-        OpenError::Log(LogOpenError::Io { source, .. })
-            if source.kind() == ErrorKind::StorageFull =>
-        {
+        UpkeepError::Log(CompactError::Commit(error)) => after_commit(error),
+        UpkeepError::Log(CompactError::Full) => {
             "free some space on the disk, then run the same command again"
         }
-        OpenError::Log(LogOpenError::NotAStore { .. }) => {
+        UpkeepError::Damaged { .. } | UpkeepError::Log(CompactError::Damaged { .. }) => {
+            "list all damage with `cortica check`; nothing was made of it"
+        }
+        UpkeepError::Open(error) => return after_open(error),
+        UpkeepError::Log(CompactError::Folder(error)) => return after_log_open(error),
+        _ => return None,
+    })
+}
+
+fn after_open(error: &OpenError) -> Option<&'static str> {
+    match error {
+        OpenError::Log(error) => after_log_open(error),
+        OpenError::SpaceMismatch { .. } => Some(
+            "nothing was stored; give --store another folder, or vectors that belong to this one",
+        ),
+        _ => None,
+    }
+}
+
+fn after_log_open(error: &LogOpenError) -> Option<&'static str> {
+    Some(match error {
+        LogOpenError::Missing { .. } => {
+            "check the spelling, or make the store with `cortica ingest`"
+        }
+        LogOpenError::LogMissing { .. } => {
+            "put the file back from a copy; only if there is none, remove the folder to start anew"
+        }
+        LogOpenError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            "free some space on the disk, then run the same command again"
+        }
+        LogOpenError::NotAStore { .. } | LogOpenError::NotEmpty { .. } => {
             "choose an empty folder, or one that does not exist yet; this one was left as it is"
         }
-        OpenError::Log(LogOpenError::Locked { .. }) => "wait until it is done with it, or stop it",
-        OpenError::Log(LogOpenError::NewerFormat { .. }) => {
+        LogOpenError::Locked { .. } => "wait until it is done with it, or stop it",
+        LogOpenError::NewerFormat { .. } => {
             "use the release that wrote it, or a newer one; the store was left as it is"
         }
-        OpenError::Log(LogOpenError::Corrupt { .. }) => {
+        LogOpenError::Unfinished { .. } => {
+            "remove the folder, then make the snapshot, or restore it, again"
+        }
+        LogOpenError::Corrupt { .. } => {
             "copy the folder, then list all damage with `cortica check --store DIR`"
         }
-        OpenError::Log(LogOpenError::Io { source, .. })
+        LogOpenError::Io { source, .. }
             if matches!(
                 source.kind(),
                 ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
             ) =>
         {
-            "make the folder and all in it writable, which even reading a store needs, or copy \
-             the store to a folder of your own"
-        }
-        OpenError::SpaceMismatch { .. } => {
-            "nothing was stored; give --store another folder, or vectors that belong to this one"
+            "make the folder and all in it writable, or copy the store to a folder of your own"
         }
         _ => return None,
     })

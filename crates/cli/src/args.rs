@@ -39,12 +39,30 @@ pub(crate) enum Command {
     /// Find the stored episodes nearest to vectors, or to an episode.
     #[command(after_help = EXIT_CODES)]
     Recall(RecallArgs),
+    /// Forget episodes, with their embeddings and relations.
+    #[command(after_help = format!("{FORGET_HELP}\n\n{EXIT_CODES}"))]
+    Forget(ForgetArgs),
+    /// Write everything that a store holds as JSON Lines.
+    #[command(after_help = format!("{EXPORT_HELP}\n\n{EXIT_CODES}"))]
+    Export(ExportArgs),
+    /// Store what `export` wrote, as it was there.
+    #[command(after_help = format!("{IMPORT_HELP}\n\n{EXIT_CODES}"))]
+    Import(ImportArgs),
     /// Say what a store holds and how large it is.
     #[command(after_help = EXIT_CODES)]
     Stats(StoreArgs),
-    /// Verify every checksum of a store; only the process id in its lock file changes.
+    /// Copy a store as it is, verified, without what was forgotten or replaced.
     #[command(after_help = EXIT_CODES)]
-    Check(StoreArgs),
+    Snapshot(SnapshotArgs),
+    /// Make a store from a snapshot, which is verified first and stays as it is.
+    #[command(after_help = EXIT_CODES)]
+    Restore(RestoreArgs),
+    /// Rewrite a store's files without what was forgotten or replaced.
+    #[command(after_help = EXIT_CODES)]
+    Compact(StoreArgs),
+    /// Verify every checksum of a store, changing nothing; repair it if asked to.
+    #[command(after_help = format!("{CHECK_HELP}\n\n{EXIT_CODES}"))]
+    Check(CheckArgs),
     /// Measure storing and recalling on a data folder, and check the answers.
     #[command(after_help = format!("{BENCH_HELP}\n\n{EXIT_CODES}"))]
     Bench(BenchArgs),
@@ -71,9 +89,40 @@ Only id and what are needed. An unknown field is an error, so that a misspelt on
 With --json there is one line per batch, written after the batch was acknowledged:
   {\"batch\":0,\"rows_from\":0,\"rows_to\":1000,\"acked\":1000,\"stored\":1000,\"already_there\":0,
    \"failed\":0,\"durability\":\"durable\",\"failures\":[]}
-rows_to is the first row after the batch. A summary line comes last.
+rows_to is the first row after the batch. A summary line comes last. Both also say \"updated\" and
+\"duplicates\" where there are any: rows with --update that replaced others, and rows whose content
+another episode has already, which then stands for them, in relations too.
 
 After an interruption run the same command again: what is there already stays as it is.";
+
+const FORGET_HELP: &str = "\
+What is forgotten is not found any more when the command ends. Its bytes are in the store's files
+until `cortica compact` has rewritten them, in none of the snapshots made from now on, and in
+whatever copies there are elsewhere.
+
+With --json there is a line for each id and a summary line:
+  {\"id\":\"tea\",\"forgotten\":true,\"seq\":7,\"durability\":\"durable\",\"error\":null}
+An id that is not there is a failure; the others are forgotten all the same.";
+
+const EXPORT_HELP: &str = "\
+The first line says what it is and which vectors the store holds, then there is a line for each
+episode in the order of storing, with the fields of `cortica ingest --help` and
+  stored_at             microseconds since 1970
+  activation            number from 0 to 1
+then one for each relation: {\"from\":id,\"to\":id,\"relation\":number,\"weight\":number}, and a last line
+with their numbers, so that a file that was cut is found out. Imported into a new store and exported
+again, the file is the same to the last byte.";
+
+const IMPORT_HELP: &str = "\
+The file must be whole: its last line says how much there is. An id that the store has already is
+refused, unless everything else is the same too; so after an interruption run the same command
+again.";
+
+const CHECK_HELP: &str = "\
+A damaged store can still be read, with a warning, and not written. --repair writes what is whole in
+each damaged file into a new one and moves the damaged file into the folder `quarantine` in the
+store. What was in the damaged places is lost: where that is an episode, its relations go with it;
+where it is a forgetting or an update, the episode is what it was before. Copy the folder first.";
 
 const BENCH_HELP: &str = "\
 The data folder holds
@@ -123,6 +172,10 @@ pub(crate) struct IngestArgs {
     /// How a new store compares vectors; an existing store keeps its own [default: cosine].
     #[arg(long, value_enum)]
     pub(crate) metric: Option<Metric>,
+    /// Replace episodes whose id is there with other content; otherwise that is a failure. Their
+    /// relations, and the time they were stored first, stay.
+    #[arg(long)]
+    pub(crate) update: bool,
     /// The name of the model that made the vectors; kept with a new store, compared with an
     /// existing one.
     #[arg(long, value_name = "NAME")]
@@ -154,6 +207,72 @@ pub(crate) struct CueArgs {
     /// The episode to look around; it comes first itself.
     #[arg(long, value_name = "ID")]
     pub(crate) like: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ForgetArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// The ids of the episodes to forget.
+    #[arg(required_unless_present = "file", value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// A file with an id on every line, or - for standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value_t = Durability::Durable)]
+    pub(crate) durability: Durability,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Where to write: FILE.jsonl, replaced if it is there, or - for standard output.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// FILE.jsonl, as `cortica export` wrote it, or - for standard input.
+    pub(crate) file: PathBuf,
+    /// The folder of the store; created if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value_t = Durability::Durable)]
+    pub(crate) durability: Durability,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SnapshotArgs {
+    /// The folder for the snapshot: absent or empty.
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) dest: PathBuf,
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The folder of the snapshot.
+    pub(crate) snapshot: PathBuf,
+    /// The folder for the store: absent or empty.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Move what is damaged into quarantine, so that the store can be written again.
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Args, Debug)]

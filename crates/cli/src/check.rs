@@ -1,13 +1,25 @@
-//! `cortica check`: every checksum of a store, verified. Only the process id in the lock file changes.
+//! `cortica check`: every checksum of a store, verified, and the store repaired if that is asked for.
 
+use cortica::{Damage, RepairReport};
 use serde_json::json;
 
-use crate::args::StoreArgs;
+use crate::args::CheckArgs;
 use crate::figures::{aligned, bytes, count};
 use crate::output::{Out, Outcome};
 
-pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    let repair = || cortica::repair(&args.store);
+    let repaired = args.repair.then(repair).transpose()?;
     let report = cortica::check(&args.store)?;
+    let place = |damage: &Damage| {
+        json!({
+            "file": damage.file.display().to_string(),
+            "position": damage.offset,
+            "bytes": damage.bytes,
+            "seq": damage.seq,
+            "why": damage.why,
+        })
+    };
     out.object(&json!({
         "sound": report.is_sound(),
         "records": report.records,
@@ -15,13 +27,22 @@ pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         "associations": report.associations,
         "bytes": report.bytes,
         "tail_bytes": report.tail_bytes,
-        "damage": report.damage.iter().map(|damage| json!({
-            "position": damage.offset,
-            "bytes": damage.bytes,
-            "why": damage.why,
-        })).collect::<Vec<_>>(),
+        "lost_associations": report.lost_associations,
+        "files": report.files,
+        "quarantined": report.quarantined,
+        "notes": report.notes,
+        "damage": report.damage.iter().map(place).collect::<Vec<_>>(),
+        "repaired": repaired.as_ref().map(|repaired| json!({
+            "damage": repaired.damage.iter().map(place).collect::<Vec<_>>(),
+            "saved": repaired.saved,
+            "quarantined": repaired.quarantined.iter()
+                .map(|file| file.display().to_string()).collect::<Vec<_>>(),
+        })),
     }))?;
 
+    if let Some(repaired) = &repaired {
+        tell_repaired(repaired, out)?;
+    }
     let tail = match report.tail_bytes {
         0 => "none".to_owned(),
         n => format!(
@@ -41,21 +62,52 @@ pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
             ("tail", tail),
         ])
     ))?;
+    for note in &report.notes {
+        out.line(note)?;
+    }
     if report.is_sound() {
         out.line("sound: every record is whole")?;
         return Ok(Outcome::Done);
     }
     for damage in &report.damage {
+        out.line(format!("damage {}", words(damage)))?;
+    }
+    if report.lost_associations > 0 {
         out.line(format!(
-            "damage at byte {}, {} long: {}",
-            damage.offset,
-            bytes(damage.bytes),
-            damage.why
+            "{} relations lead to episodes that are lost",
+            count(report.lost_associations)
         ))?;
     }
-    out.note(
-        "The store is damaged. Copy the folder before anything else; then ingest the sources \
-         into a new store.",
-    );
+    out.note(format!(
+        "The store is damaged: it can be read, not written. Copy the folder before anything else.\n\
+         next: cortica check --repair --store {}",
+        args.store.display()
+    ));
     Ok(Outcome::Failed)
+}
+
+fn words(damage: &Damage) -> String {
+    let seq = damage.seq.filter(|seq| *seq > 0);
+    let seq = seq.map_or_else(String::new, |seq| format!(" (seq {seq})"));
+    format!(
+        "in {} at byte {}, {} long: {}{seq}",
+        damage.file.display(),
+        damage.offset,
+        bytes(damage.bytes),
+        damage.why
+    )
+}
+
+fn tell_repaired(repaired: &RepairReport, out: &mut Out) -> anyhow::Result<()> {
+    if repaired.damage.is_empty() && repaired.quarantined.is_empty() {
+        return out.line("nothing was damaged, and nothing was changed");
+    }
+    for damage in &repaired.damage {
+        out.line(format!("lost {}", words(damage)))?;
+    }
+    for file in &repaired.quarantined {
+        out.line(format!("the damaged file is kept as {}", file.display()))?;
+    }
+    let saved = count(repaired.saved);
+    out.line(format!("{saved} records were saved from the damaged files"))
 }

@@ -1,11 +1,12 @@
 //! Folders that stores live in.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use cortica::{Cortica, Recovery};
+use cortica::{Cortica, LogOpenError, OpenError, Recovery};
 
 use crate::figures;
 use crate::output::Out;
@@ -73,20 +74,63 @@ pub(crate) fn dropped(recovery: &Recovery) -> Option<String> {
          nothing proved durable, damaged since",
         figures::bytes(recovery.dropped_tail_bytes)
     );
-    Some(match &recovery.set_aside {
-        None => what,
-        Some(file) => format!(
+    let files = recovery.set_aside.iter();
+    let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
+    Some(if files.is_empty() {
+        what
+    } else {
+        format!(
             "{what}; {} whole records among them are set aside in {}",
             figures::count(recovery.set_aside_records),
-            file.display()
-        ),
+            files.join(", ")
+        )
     })
 }
 
-/// Says so when opening this store had to drop something: whoever opens it first is the only one
-/// to learn of it.
-pub(crate) fn tell_dropped(memory: &Cortica, out: &Out) {
+/// Says so when opening this store had to drop something, because whoever opens it first is the only
+/// one to learn of it, or when it is damaged.
+pub(crate) fn tell_found(memory: &Cortica, out: &Out) {
     if let Some(dropped) = dropped(&memory.stats().recovery) {
         out.note(format!("warning: {dropped}"));
+    }
+    tell_damage(memory, out);
+}
+
+/// Says so, for all to hear, when the store is damaged.
+pub(crate) fn tell_damage(memory: &Cortica, out: &Out) {
+    let stats = memory.stats();
+    let damage = &stats.recovery.damage;
+    if let Some(first) = damage.first() {
+        out.note(format!(
+            "WARNING: the store is damaged in {} places, the first in {} at byte {} ({}). What is \
+             whole can be read, nothing can be written. List all with `cortica check`, then copy \
+             the folder and mend it with `cortica check --repair`",
+            figures::count(damage.len() as u64),
+            first.file.display(),
+            first.offset,
+            first.why
+        ));
+    }
+    if stats.lost_associations > 0 {
+        out.note(format!(
+            "warning: {} relations lead to episodes that are lost and are left out",
+            figures::count(stats.lost_associations)
+        ));
+    }
+}
+
+/// Opens a store that is only read. Opening mends what a crash left, where that may be changed;
+/// a folder that cannot be written is read as it is.
+pub(crate) fn open_to_read(store: &Path) -> Result<Cortica, OpenError> {
+    match Cortica::builder().must_exist(true).open(store) {
+        Err(OpenError::Log(LogOpenError::Io { source, .. }))
+            if matches!(
+                source.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Cortica::builder().read_only().open(store)
+        }
+        opened => opened,
     }
 }

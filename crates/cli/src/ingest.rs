@@ -5,11 +5,11 @@
 mod batch;
 mod edges;
 mod ids;
-mod line;
 mod source;
 mod summary;
 mod target;
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use cortica::Cortica;
@@ -36,6 +36,11 @@ struct Acknowledged<'a> {
     acked: u64,
     stored: u64,
     already_there: u64,
+    /// Left out where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    updated: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    duplicates: u64,
     failed: u64,
     durability: &'a str,
     failures: &'a [Failure],
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         edges::check_rows(path, edges, rows, "nothing was stored")?;
     }
     let mut target = Target::open(args)?;
-    folder::tell_dropped(&target.memory, out);
+    folder::tell_found(&target.memory, out);
     if let Some((_, dimension)) = source.shape() {
         target = target.with_dimension(dimension)?;
     }
@@ -68,7 +73,8 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
 
     let started = Instant::now();
     let mut summary;
-    (target, summary) = store_rows(&mut source, target, args, out)?;
+    let duplicates;
+    (target, summary, duplicates) = store_rows(&mut source, target, args, out)?;
     let time = started.elapsed();
     summary.seconds = time.as_secs_f64();
     summary.rows_s = per_second(summary.stored, time).filter(|rate| *rate > 0.0);
@@ -81,7 +87,14 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         );
         edges::check_rows(path, edges, summary.rows, &so_far)?;
         let batch = args.batch as usize;
-        summary.edges = Some(edges::store(&target.memory, &source, edges, batch, out)?);
+        summary.edges = Some(edges::store(
+            &target.memory,
+            &source,
+            &duplicates,
+            edges,
+            batch,
+            out,
+        )?);
     }
     let stats = target.memory.stats();
     summary.durability = stats.durability.to_string();
@@ -107,9 +120,10 @@ fn store_rows<'a>(
     mut target: Target<'a>,
     args: &IngestArgs,
     out: &mut Out,
-) -> anyhow::Result<(Target<'a>, Summary)> {
+) -> anyhow::Result<(Target<'a>, Summary, HashMap<u64, String>)> {
     let progress = out.progress(source.shape().map(|(rows, _)| rows as u64), "storing");
     let mut totals = Summary::default();
+    let mut duplicates = HashMap::new();
     for batch in 0.. {
         let items = source.next_batch(args.batch as usize)?;
         if items.is_empty() {
@@ -117,11 +131,13 @@ fn store_rows<'a>(
         }
         target = target.with_space_for(&items)?;
         let read = items.len() as u64;
-        let answered = batch::store(&target.memory, items);
+        let answered = batch::store(&target.memory, items, args.update);
         let from = totals.rows;
         totals.rows += read;
         totals.stored += answered.stored;
+        totals.updated += answered.updated;
         totals.already_there += answered.already_there;
+        totals.duplicates += answered.duplicates.len() as u64;
         totals.failed += answered.failures.len() as u64;
         progress.advance(read);
         show_failures(&answered.failures, &progress, out);
@@ -129,11 +145,15 @@ fn store_rows<'a>(
         if let Some(error) = answered.log_refused {
             return Err(anyhow::Error::new(error).context(format!(
                 "stopped after {} of the rows were acknowledged",
-                count(totals.stored + totals.already_there)
+                count(totals.acked())
             )));
         }
+        // Only relations ask what became of a row.
+        if args.edges.is_some() {
+            duplicates.extend(answered.duplicates);
+        }
     }
-    Ok((target, totals))
+    Ok((target, totals, duplicates))
 }
 
 fn acknowledge(
@@ -149,13 +169,23 @@ fn acknowledge(
         batch,
         rows_from,
         rows_to: totals.rows,
-        acked: totals.stored + totals.already_there,
+        acked: totals.acked(),
         stored: answered.stored,
         already_there: answered.already_there,
+        updated: answered.updated,
+        duplicates: answered.duplicates.len() as u64,
         failed: answered.failures.len() as u64,
         durability: &durability.to_string(),
         failures: &answered.failures,
     })
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 fn show_failures(failures: &[Failure], progress: &Progress, out: &Out) {

@@ -11,14 +11,20 @@ mod args;
 mod bench;
 mod bundle;
 mod check;
+mod compact;
 mod demo;
+mod episode_line;
+mod export;
 mod figures;
 mod folder;
+mod forget;
+mod import;
 mod ingest;
 mod machine;
 mod output;
 mod recall;
 mod recalled;
+mod snapshot;
 mod stats;
 mod truth;
 mod vectors;
@@ -49,6 +55,12 @@ fn run(command: &Command, out: &mut Out) -> anyhow::Result<Outcome> {
         Command::Recall(args) => recall::run(args, out),
         Command::Stats(args) => stats::run(args, out),
         Command::Check(args) => check::run(args, out),
+        Command::Forget(args) => forget::run(args, out),
+        Command::Export(args) => export::run(args, out),
+        Command::Import(args) => import::run(args, out),
+        Command::Snapshot(args) => snapshot::take(args, out),
+        Command::Restore(args) => snapshot::restore(args, out),
+        Command::Compact(args) => compact::run(args, out),
         Command::Bench(args) => bench::run(args, out),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // `generate` panics when a write fails; memory does not.

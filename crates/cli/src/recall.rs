@@ -33,8 +33,8 @@ enum Line<'a> {
 }
 
 pub(crate) fn run(args: &RecallArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    let memory = Cortica::builder().must_exist(true).open(&args.store)?;
-    folder::tell_dropped(&memory, out);
+    let memory = folder::open_to_read(&args.store)?;
+    folder::tell_found(&memory, out);
     let mut answers = Answers {
         memory: &memory,
         args,

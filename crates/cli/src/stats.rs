@@ -1,6 +1,6 @@
 //! `cortica stats`: what a store holds and how large it is.
 
-use cortica::{Cortica, Stats};
+use cortica::Stats;
 use serde_json::{Value, json};
 
 use crate::args::StoreArgs;
@@ -9,7 +9,8 @@ use crate::folder;
 use crate::output::{Out, Outcome};
 
 pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    let memory = Cortica::builder().must_exist(true).open(&args.store)?;
+    let memory = folder::open_to_read(&args.store)?;
+    folder::tell_damage(&memory, out);
     let stats = memory.stats();
     memory.close()?;
     out.object(&object(&stats))?;
@@ -29,6 +30,10 @@ fn object(stats: &Stats) -> Value {
         "associations": stats.associations,
         "log_bytes": stats.log_bytes,
         "file_bytes": stats.file_bytes,
+        "dead_bytes": stats.dead_bytes,
+        "files": stats.segments,
+        "writable": stats.writable,
+        "lost_associations": stats.lost_associations,
         "vector_bytes": stats.vector_bytes,
         "next_seq": stats.next_seq,
         "space": stats.space.as_ref().map(|space| json!({
@@ -39,9 +44,11 @@ fn object(stats: &Stats) -> Value {
         "isa": stats.isa.to_string(),
         "recovery": {
             "records": stats.recovery.records,
+            "damage": stats.recovery.damage.len(),
+            "quarantined": stats.recovery.quarantined,
             "dropped_tail_bytes": stats.recovery.dropped_tail_bytes,
             "set_aside_records": stats.recovery.set_aside_records,
-            "set_aside": stats.recovery.set_aside.as_ref().map(|file| file.display().to_string()),
+            "set_aside": stats.recovery.set_aside.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
         },
     })
 }
@@ -80,9 +87,10 @@ fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
         (
             "log",
             format!(
-                "{} ({} on disk)",
+                "{} ({} on disk, {} dead)",
                 bytes(stats.log_bytes),
-                bytes(stats.file_bytes)
+                bytes(stats.file_bytes),
+                bytes(stats.dead_bytes)
             ),
         ),
         ("vectors in memory", bytes(stats.vector_bytes)),

@@ -22,7 +22,7 @@ fn ids_of_no_and_of_too_many_bytes() {
     let row = folder.npy("row.npy", 4, &[1.0, 0.0, 0.0, 0.0]);
     for (length, fits) in [(0, false), (1, true), (256, true), (257, false)] {
         let id = "i".repeat(length);
-        let ids = folder.write("ids.tsv", format!("0\t{id}\ttext\n"));
+        let ids = folder.write("ids.tsv", format!("0\t{id}\ttext {length}\n"));
         let lines = folder.write("line.jsonl", format!(r#"{{"id":"{id}","what":""}}"#));
         let by_row = ["ingest", &row, "--ids", &ids, "--store", &store];
         let by_line = ["ingest", &lines, "--store", &store];
@@ -231,7 +231,7 @@ fn relations_beyond_the_lines_are_refused_before_anything_is_stored() {
     let folder = Folder::new();
     let store = folder.path("store");
     // Three rows, for a line that cannot be read is a row too; a blank one is not.
-    let text = "{\"id\":\"a\",\"what\":\"\"}\n\nnope\n{\"id\":\"b\",\"what\":\"\"}\n";
+    let text = "{\"id\":\"a\",\"what\":\"1\"}\n\nnope\n{\"id\":\"b\",\"what\":\"2\"}\n";
     let lines = folder.write("lines.jsonl", text);
     let edges = folder.u32s("edges.u32", &[0, 2, 5, 0, 3, 5]);
     let args = ["ingest", &lines, "--edges", &edges, "--store", &store];

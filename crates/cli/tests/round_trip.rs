@@ -132,7 +132,7 @@ fn seq_of(answers: &[Value], row: usize) -> Option<u64> {
 fn half_floats_and_other_metrics() {
     let folder = Folder::new();
     let file = folder.path("half.npy");
-    let rows: Vec<f32> = (0_i16..40).map(|i| f32::from(i % 9) - 3.5).collect();
+    let rows: Vec<f32> = (0_i16..40).map(|i| f32::from(i % 11) - 3.5).collect();
     cortica_formats::write_npy_f16(Path::new(&file), 10, 4, &rows).unwrap();
     for metric in ["cosine", "dot", "l2"] {
         let store = folder.path(metric);
@@ -230,7 +230,7 @@ fn check_tells_sound_from_damaged() {
     bytes[middle] ^= 0x10;
     std::fs::write(&path, &bytes).unwrap();
     let run = cortica(&["check", "--store", &store]).failed(1, &["damaged"]);
-    run.says(&["damage at byte"]);
+    run.says(&["damage in", "at byte"]);
     let run = cortica(&["check", "--store", &store, "--json"]);
     assert_eq!(run.code, Some(1));
     assert_eq!(run.json()[0]["sound"], false);

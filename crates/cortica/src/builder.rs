@@ -3,7 +3,7 @@
 use crate::engine::Cortica;
 use cortica_env::{Clock, Disk};
 use cortica_index::Metric;
-use cortica_memory::{MemoryStore, OpenError, SpaceSpec, StoreOptions};
+use cortica_memory::{Dedup, MemoryStore, OpenError, SpaceSpec, StoreOptions};
 use cortica_simd::Isa;
 use cortica_storage::{Durability, OpenMode};
 use std::path::Path;
@@ -47,6 +47,12 @@ impl Builder {
         self
     }
 
+    /// When an episode is the same as one that is there, so that storing it reinforces that one.
+    pub fn dedup(mut self, dedup: Dedup) -> Self {
+        self.options.dedup = dedup;
+        self
+    }
+
     /// Whether to refuse a folder without a store instead of making one.
     pub fn must_exist(mut self, must_exist: bool) -> Self {
         self.options.mode = if must_exist {
@@ -57,10 +63,18 @@ impl Builder {
         self
     }
 
-    /// Bytes of disk space reserved ahead of the log, 16 MiB by default; closing gives them back.
+    /// Only reads: nothing about the store is changed, not even mended, and no permission to write
+    /// is needed. Others may read beside it.
+    pub fn read_only(mut self) -> Self {
+        self.options.mode = OpenMode::ReadOnly;
+        self
+    }
+
+    /// The size of a log file in bytes, 16 MiB by default, reserved when it is made; a store that
+    /// holds little takes smaller ones, and closing gives back what is not used.
     /// Most syncs then have no new file length to write.
-    pub fn reserve_bytes(mut self, reserve_bytes: u64) -> Self {
-        self.options.reserve_bytes = reserve_bytes;
+    pub fn segment_bytes(mut self, segment_bytes: u64) -> Self {
+        self.options.segment_bytes = segment_bytes;
         self
     }
 

@@ -2,10 +2,11 @@
 
 use crate::builder::Builder;
 use cortica_memory::{
-    AssociateError, Associated, Association, Cue, Episode, Memory, MemoryStore, OpenError,
-    RecallError, Recalled, Stats, StoreError, Stored,
+    AssociateError, Associated, Association, Cue, Episode, Exported, ForgetError, Forgotten,
+    Import, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats, StoreError, Stored,
+    UpkeepError,
 };
-use cortica_storage::CommitError;
+use cortica_storage::{CommitError, Copied, Freed};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -31,7 +32,9 @@ impl Cortica {
         Builder::default()
     }
 
-    /// Stores one episode.
+    /// Stores one episode. A new id is stored; one that is there with another content is updated;
+    /// content that is there already, under this id or another, is reinforced:
+    /// [`Stored::outcome`] says which.
     pub fn store(&self, episode: Episode) -> Result<Stored, StoreError> {
         self.memory.store(episode)
     }
@@ -40,6 +43,22 @@ impl Cortica {
     /// storing them one by one gives.
     pub fn store_many(&self, episodes: Vec<Episode>) -> Vec<Result<Stored, StoreError>> {
         self.memory.store_many(episodes)
+    }
+
+    /// Forgets an episode with its embedding and associations.
+    pub fn forget(&self, id: &str) -> Result<Forgotten, ForgetError> {
+        self.memory.forget(id)
+    }
+
+    /// Forgets episodes, in one write and one sync; answer i is for id i.
+    pub fn forget_many(&self, ids: &[impl AsRef<str>]) -> Vec<Result<Forgotten, ForgetError>> {
+        self.memory.forget_many(ids)
+    }
+
+    /// Stores episodes of another store, with the time they were stored there and their activation;
+    /// answer i is for episode i. An id that is there with anything else is refused.
+    pub fn import_many(&self, imports: Vec<Import>) -> Vec<Result<Stored, StoreError>> {
+        self.memory.import_many(imports)
     }
 
     /// Finds the memories that match a cue best, by score descending, then seq ascending.
@@ -66,6 +85,12 @@ impl Cortica {
         self.memory.associations(id)
     }
 
+    /// The memory with exactly this content, whatever its id: the one that storing this episode
+    /// would reinforce.
+    pub fn same_as(&self, episode: &Episode) -> Option<Arc<Memory>> {
+        self.memory.same_as(episode)
+    }
+
     /// The memory with this id.
     pub fn get(&self, id: &str) -> Option<Arc<Memory>> {
         self.memory.get(id)
@@ -77,14 +102,38 @@ impl Cortica {
         self.memory.embedding(id)
     }
 
+    /// Shows everything the store holds, at one moment: the episodes in the order of their seqs,
+    /// then the associations. Writes wait until it is over. An error that `show` gives ends it.
+    pub fn export<E>(&self, show: impl FnMut(Exported<'_>) -> Result<(), E>) -> Result<(), E> {
+        self.memory.export(show)
+    }
+
+    /// Rewrites the log without anything that means nothing any more, so that what was forgotten or
+    /// replaced is in none of the store's files. Reads and writes go on meanwhile.
+    pub fn compact(&self) -> Result<Freed, UpkeepError> {
+        self.memory.compact()
+    }
+
+    /// Makes a copy of the store as it is now in the folder `dest`, which is absent or empty: a
+    /// store like any other, without what was forgotten or replaced. Reads and writes go on
+    /// meanwhile.
+    pub fn snapshot(&self, dest: impl AsRef<Path>) -> Result<Copied, UpkeepError> {
+        self.memory.snapshot(dest.as_ref())
+    }
+
+    /// A number that is the same for two stores that hold the same; see
+    /// [`MemoryStore::state_digest`].
+    pub fn state_digest(&self) -> u64 {
+        self.memory.state_digest()
+    }
+
     /// What the store holds.
     pub fn stats(&self) -> Stats {
         self.memory.stats()
     }
 
-    /// Makes everything acknowledged durable, leaves a proof of it in the log, returns reserved
-    /// disk space, and releases the folder. Dropping writes what waits and returns the space,
-    /// without sync and proof.
+    /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
+    /// disk space, and releases the folder. Dropping writes what waits, and no more than that.
     pub fn close(self) -> Result<(), CommitError> {
         self.memory.close()
     }

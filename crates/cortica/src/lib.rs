@@ -30,20 +30,38 @@ pub use cortica_env::{
 };
 pub use cortica_index::{DIMENSION_MAX, Metric, ParseMetricError, VectorError};
 pub use cortica_memory::{
-    Activation, AssociateError, Associated, Association, CheckReport, Confidence, Cue, Episode,
-    ID_BYTES_MAX, MAX_RESULTS, Memory, OpenError, RangeError, RecallError, Recalled, SpaceInfo,
-    Stats, StoreError, Stored, TEXT_BYTES_MAX, Value,
+    Activation, AssociateError, AssociateOutcome, Associated, Association, CheckReport, Confidence,
+    Cue, Dedup, Episode, Exported, ForgetError, Forgotten, ID_BYTES_MAX, Import, MAX_RESULTS,
+    Memory, OpenError, RangeError, RecallError, Recalled, SpaceInfo, Stats, StoreError,
+    StoreOutcome, Stored, TEXT_BYTES_MAX, UpkeepError, Value,
 };
 pub use cortica_simd::{Isa, ParseIsaError};
 pub use cortica_storage::{
-    AppendError, CommitError, Damage, Durability, OpenError as LogOpenError, ParseDurabilityError,
-    Recovery,
+    AppendError, CommitError, CompactError, Copied, Damage, Durability, Freed,
+    OpenError as LogOpenError, OpenMode, ParseDurabilityError, Recovery, RepairReport,
 };
 
 /// Verifies every checksum and the meaning of every record of the store in the folder `path`.
 /// Changes nothing but the process id in the lock file; the store must not be open.
 pub fn check(path: impl AsRef<std::path::Path>) -> Result<CheckReport, OpenError> {
     cortica_memory::check(&RealDisk, path.as_ref())
+}
+
+/// Copies the store in the folder `from`, such as a snapshot, into the folder `to`, which is absent
+/// or empty. Verifies all of it first and changes nothing about it.
+pub fn restore(
+    from: impl AsRef<std::path::Path>,
+    to: impl AsRef<std::path::Path>,
+) -> Result<Copied, UpkeepError> {
+    let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(RealDisk);
+    cortica_memory::restore(&disk, from.as_ref(), to.as_ref())
+}
+
+/// Makes the damaged store in the folder `path` one that can be written again, keeping all that is
+/// whole; see [`cortica_memory::repair`]. Does nothing to a sound store.
+pub fn repair(path: impl AsRef<std::path::Path>) -> Result<RepairReport, UpkeepError> {
+    let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(RealDisk);
+    cortica_memory::repair(&disk, path.as_ref())
 }
 
 #[cfg(doctest)]

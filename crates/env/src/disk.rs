@@ -32,11 +32,19 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Gives a file another name, in the same folder or another one, taking the place of a file
+    /// that has it. After a power cut the file has its old name or its new one, never none.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
     /// Takes a lock that ends with the returned value or with the process, whichever is first.
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
+
+    /// Takes a lock that others may share, but not together with [`lock`](Disk::lock). Changes
+    /// nothing: where there is no such file, there is no holder to keep away and nothing to lock.
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
 }
 
 /// An open file. Positions and lengths are in bytes.

@@ -23,6 +23,7 @@
 
 mod clock;
 mod disk;
+mod image;
 mod real_disk;
 mod seed;
 mod sim_disk;

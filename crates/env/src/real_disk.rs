@@ -41,6 +41,10 @@ impl Disk for RealDisk {
         fs::remove_file(path)
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         // An empty path is the parent of a bare name: the current folder.
         let dir = if dir.as_os_str().is_empty() {
@@ -72,19 +76,7 @@ impl Disk for RealDisk {
             }
             Err(error) => return Err(LockError::Io(error)),
         };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = fs::read_to_string(path)
-                    .ok()
-                    .and_then(|text| text.trim().parse().ok());
-                return Err(LockError::Held {
-                    path: path.to_owned(),
-                    holder,
-                });
-            }
-            Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
-        }
+        file.try_lock().map_err(|error| refusal(path, error))?;
         // The number only helps the next opener's error message; the kernel holds the lock. So it
         // may fail, as it does on a full disk.
         if writable {
@@ -92,7 +84,32 @@ impl Disk for RealDisk {
                 .set_len(0)
                 .and_then(|()| write!(file, "{}", std::process::id()));
         }
-        Ok(Box::new(RealLock(file)))
+        Ok(Box::new(RealLock(Some(file))))
+    }
+
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Box::new(RealLock(None)));
+            }
+            Err(error) => return Err(LockError::Io(error)),
+        };
+        file.try_lock_shared()
+            .map_err(|error| refusal(path, error))?;
+        Ok(Box::new(RealLock(Some(file))))
+    }
+}
+
+fn refusal(path: &Path, error: TryLockError) -> LockError {
+    match error {
+        TryLockError::WouldBlock => LockError::Held {
+            path: path.to_owned(),
+            holder: fs::read_to_string(path)
+                .ok()
+                .and_then(|text| text.trim().parse().ok()),
+        },
+        TryLockError::Error(error) => LockError::Io(error),
     }
 }
 
@@ -102,7 +119,9 @@ fn is_read_only(error: &io::Error) -> bool {
 }
 
 #[derive(Debug)]
-struct RealLock(#[expect(dead_code, reason = "held, not read: the lock ends with the file")] File);
+struct RealLock(
+    #[expect(dead_code, reason = "held, not read: the lock ends with the file")] Option<File>,
+);
 
 impl DiskLock for RealLock {}
 

@@ -1,14 +1,12 @@
 //! A file system in memory that keeps no more than POSIX promises.
 
 use crate::disk::{Disk, DiskFile, DiskLock, LockError, Open};
-use crate::seed::{Rng, Seed};
+use crate::image::{Change, Image, Node};
+use crate::seed::Seed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// The unit a drive writes whole; a power cut may tear a write between two of them.
-const SECTOR: u64 = 512;
 
 /// Which of the changes that were never synced reach the disk when the power goes.
 ///
@@ -33,7 +31,8 @@ pub enum Keep {
 ///
 /// Bytes become durable with [`DiskFile::sync`], names with [`Disk::sync_dir`], nothing else does.
 /// A sync that was made to fail loses what it should have written, as Linux does: a later sync
-/// does not bring it back.
+/// does not bring it back. Only the names of folders, which nobody can make again while they are
+/// in use, wait for the next one.
 #[derive(Clone, Debug, Default)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
@@ -45,39 +44,14 @@ struct State {
     durable: Image,
     pending: Vec<Change>,
     locks: BTreeSet<PathBuf>,
+    /// Shared locks, each with the number of its holders.
+    shared: BTreeMap<PathBuf, u32>,
     next_file: u64,
     operations: u64,
     fault: Fault,
+    reads: u64,
+    failing_read: Option<u64>,
     bytes_max: Option<u64>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Image {
-    names: BTreeMap<PathBuf, Node>,
-    bytes: BTreeMap<u64, Vec<u8>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
-    Folder,
-    File(u64),
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Name {
-        path: PathBuf,
-        node: Option<Node>,
-    },
-    Write {
-        file: u64,
-        offset: u64,
-        bytes: Vec<u8>,
-    },
-    Len {
-        file: u64,
-        len: u64,
-    },
 }
 
 /// Operations are numbered from 1.
@@ -96,8 +70,8 @@ impl SimDisk {
         Self::default()
     }
 
-    /// How many operations that change the disk (create, write, grow, cut, sync, remove) were
-    /// tried so far.
+    /// How many operations that change the disk (create, write, grow, cut, sync, rename, remove)
+    /// were tried so far.
     pub fn operations(&self) -> u64 {
         self.state().operations
     }
@@ -108,6 +82,18 @@ impl SimDisk {
         state.fault = Fault::Once(state.operations + n);
     }
 
+    /// How many operations that only look (list, open what is there, measure, read) were tried so
+    /// far.
+    pub fn reads(&self) -> u64 {
+        self.state().reads
+    }
+
+    /// Makes the `n`th operation from now that only looks fail, once (n = 1: the next).
+    pub fn fail_read(&self, n: u64) {
+        let mut state = self.state();
+        state.failing_read = Some(state.reads + n);
+    }
+
     /// Lets `n` more operations through, then fails every one: the power is off.
     pub fn power_off_after(&self, n: u64) {
         let mut state = self.state();
@@ -115,9 +101,14 @@ impl SimDisk {
     }
 
     /// Makes the disk this large, in bytes of file contents: what would not fit fails as on a full
-    /// disk.
+    /// disk. A file without a name takes no space.
     pub fn set_capacity(&self, bytes: u64) {
         self.state().bytes_max = Some(bytes);
+    }
+
+    /// Bytes of file contents, reserved ones included.
+    pub fn used(&self) -> u64 {
+        self.state().live.used()
     }
 
     /// How many changes a power cut could still undo.
@@ -186,6 +177,18 @@ impl State {
         }
     }
 
+    /// Counts an operation that only looks and says whether it may go through.
+    fn look(&mut self) -> io::Result<()> {
+        self.reads += 1;
+        match (self.failing_read, self.fault) {
+            (Some(n), _) if self.reads == n => Err(io::Error::other("injected disk fault")),
+            (_, Fault::From(n)) if self.operations >= n => {
+                Err(io::Error::other("the power is off"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses a change that would make the files larger than the disk.
     fn check_space(&self, change: &Change) -> io::Result<()> {
         let (file, end) = match change {
@@ -195,15 +198,16 @@ impl State {
                 bytes,
             } => (file, offset + bytes.len() as u64),
             Change::Len { file, len } => (file, *len),
-            Change::Name { .. } => return Ok(()),
+            Change::Name { .. } | Change::Moved { .. } => return Ok(()),
         };
-        let len = |file| self.live.bytes.get(file).map_or(0, Vec::len) as u64;
-        let grows = end.saturating_sub(len(file));
-        let used: u64 = self.live.bytes.keys().map(len).sum();
-        match self.bytes_max {
-            Some(max) if grows > 0 && used + grows > max => Err(io::ErrorKind::StorageFull.into()),
-            _ => Ok(()),
+        let Some(max) = self.bytes_max else {
+            return Ok(());
+        };
+        let grows = end.saturating_sub(self.live.len(*file));
+        if grows > 0 && self.live.used() + grows > max {
+            return Err(io::ErrorKind::StorageFull.into());
         }
+        Ok(())
     }
 
     fn change(&mut self, change: Change) {
@@ -223,81 +227,14 @@ impl State {
     fn make_durable(&mut self, changes: Vec<Change>) {
         for change in changes {
             self.durable.apply(&change);
-        }
-    }
-}
-
-impl Image {
-    fn apply(&mut self, change: &Change) {
-        match change {
-            Change::Name {
-                path,
-                node: Some(node),
-            } => {
-                self.names.insert(path.clone(), *node);
-                if let Node::File(file) = node {
-                    self.bytes.entry(*file).or_default();
-                }
-            }
-            Change::Name { path, node: None } => {
-                self.names.remove(path);
-            }
-            Change::Write {
-                file,
-                offset,
-                bytes,
-            } => {
-                let content = self.bytes.entry(*file).or_default();
-                let end = *offset as usize + bytes.len();
-                if content.len() < end {
-                    content.resize(end, 0);
-                }
-                content[*offset as usize..end].copy_from_slice(bytes);
-            }
-            Change::Len { file, len } => {
-                self.bytes
-                    .entry(*file)
-                    .or_default()
-                    .resize(*len as usize, 0);
+            if let Change::Moved { to, file, .. } = &change
+                && !self.durable.has_moved(to, *file)
+            {
+                // Its new name is in a folder that was not synced yet.
+                self.pending.push(change);
             }
         }
     }
-
-    /// Writes some of the sectors that `bytes` covers.
-    fn write_torn(&mut self, file: u64, offset: u64, bytes: &[u8], rng: &mut Rng) {
-        let end = offset + bytes.len() as u64;
-        let mut from = offset;
-        while from < end {
-            let to = ((from / SECTOR + 1) * SECTOR).min(end);
-            if rng.below(2) == 0 {
-                let part = bytes[(from - offset) as usize..(to - offset) as usize].to_vec();
-                self.apply(&Change::Write {
-                    file,
-                    offset: from,
-                    bytes: part,
-                });
-            }
-            from = to;
-        }
-    }
-
-    /// A name lives only while every folder above it does.
-    fn drop_unreachable(&mut self) {
-        let names = self.names.clone();
-        self.names.retain(|path, _| {
-            path.ancestors()
-                .skip(1)
-                .all(|above| is_root(above) || names.contains_key(above))
-        });
-    }
-
-    fn has_folder(&self, dir: &Path) -> bool {
-        is_root(dir) || self.names.get(dir) == Some(&Node::Folder)
-    }
-}
-
-fn is_root(path: &Path) -> bool {
-    path.as_os_str().is_empty() || path.parent().is_none()
 }
 
 fn not_found(path: &Path) -> io::Error {
@@ -332,7 +269,8 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.look()?;
         if !state.live.has_folder(dir) {
             return Err(not_found(dir));
         }
@@ -361,7 +299,10 @@ impl Disk for SimDisk {
                     "the file exists",
                 ));
             }
-            (Some(Node::File(file)), _) => file,
+            (Some(Node::File(file)), _) => {
+                state.look()?;
+                file
+            }
             (None, Open::CreateNew) => {
                 state.operate()?;
                 if !path.parent().is_none_or(|dir| state.live.has_folder(dir)) {
@@ -399,29 +340,84 @@ impl Disk for SimDisk {
         }
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.operate()?;
+        let Some(Node::File(file)) = state.live.names.get(from).copied() else {
+            return Err(not_found(from));
+        };
+        if !to.parent().is_none_or(|dir| state.live.has_folder(dir)) {
+            return Err(not_found(to));
+        }
+        if state.live.names.get(to) == Some(&Node::Folder) {
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "a folder is in the way",
+            ));
+        }
+        state.change(Change::Name {
+            path: to.to_owned(),
+            node: Some(Node::File(file)),
+        });
+        state.change(Change::Moved {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            file,
+        });
+        Ok(())
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
         let allowed = state.operate();
-        let names = state.take_pending(
-            |change| matches!(change, Change::Name { path, .. } if path.parent() == Some(dir)),
-        );
-        allowed?;
+        let names = state.take_pending(|change| match change {
+            Change::Name { path, .. } | Change::Moved { from: path, .. } => {
+                path.parent() == Some(dir)
+            }
+            Change::Write { .. } | Change::Len { .. } => false,
+        });
+        if let Err(error) = allowed {
+            let folder = Some(Node::Folder);
+            let folders = names
+                .into_iter()
+                .filter(|change| matches!(change, Change::Name { node, .. } if *node == folder));
+            state.pending.extend(folders);
+            return Err(error);
+        }
         state.make_durable(names);
         Ok(())
     }
 
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
-        if self.state().locks.insert(path.to_owned()) {
-            Ok(Box::new(SimLock {
-                disk: self.clone(),
-                path: path.to_owned(),
-            }))
-        } else {
-            Err(LockError::Held {
-                path: path.to_owned(),
-                holder: Some(std::process::id()),
-            })
+        let mut state = self.state();
+        if state.shared.contains_key(path) || !state.locks.insert(path.to_owned()) {
+            return Err(held(path));
         }
+        Ok(Box::new(SimLock {
+            disk: self.clone(),
+            path: path.to_owned(),
+            shared: false,
+        }))
+    }
+
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+        let mut state = self.state();
+        if state.locks.contains(path) {
+            return Err(held(path));
+        }
+        *state.shared.entry(path.to_owned()).or_default() += 1;
+        Ok(Box::new(SimLock {
+            disk: self.clone(),
+            path: path.to_owned(),
+            shared: true,
+        }))
+    }
+}
+
+fn held(path: &Path) -> LockError {
+    LockError::Held {
+        path: path.to_owned(),
+        holder: Some(std::process::id()),
     }
 }
 
@@ -429,13 +425,22 @@ impl Disk for SimDisk {
 struct SimLock {
     disk: SimDisk,
     path: PathBuf,
+    shared: bool,
 }
 
 impl DiskLock for SimLock {}
 
 impl Drop for SimLock {
     fn drop(&mut self) {
-        self.disk.state().locks.remove(&self.path);
+        let mut state = self.disk.state();
+        if !self.shared {
+            state.locks.remove(&self.path);
+        } else if let Some(holders) = state.shared.get_mut(&self.path) {
+            *holders -= 1;
+            if *holders == 0 {
+                state.shared.remove(&self.path);
+            }
+        }
     }
 }
 
@@ -465,17 +470,14 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self
-            .disk
-            .state()
-            .live
-            .bytes
-            .get(&self.file)
-            .map_or(0, |bytes| bytes.len() as u64))
+        let mut state = self.disk.state();
+        state.look()?;
+        Ok(state.live.len(self.file))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.disk.state();
+        let mut state = self.disk.state();
+        state.look()?;
         let bytes = state
             .live
             .bytes
@@ -512,7 +514,7 @@ impl DiskFile for SimFile {
         let allowed = state.operate();
         let content = state.take_pending(|change| match change {
             Change::Write { file, .. } | Change::Len { file, .. } => *file == self.file,
-            Change::Name { .. } => false,
+            Change::Name { .. } | Change::Moved { .. } => false,
         });
         allowed?;
         state.make_durable(content);

@@ -12,6 +12,8 @@
 //! | `items.tsv` | tab-separated text | [`read_tsv`] | - |
 //! | `*.jsonl` | one JSON value per line | [`jsonl::Reader`] | [`jsonl::Writer`] |
 //!
+//! Any other file is written whole or not at all by [`replace`].
+//!
 //! Rows that were quantised to `i8` with one scale each come back through [`read_scaled_rows`].
 //! File writers write a temporary sibling, sync it and rename it over the target, so a reader sees
 //! the old file or the new one, never half of one.
@@ -48,6 +50,7 @@ pub use crate::npy::NpyFile;
 pub use crate::npy_error::NpyError;
 pub use crate::npy_header::Dtype;
 pub use crate::npy_write::{NpyWriteError, write_npy_f16, write_npy_f32, write_npy_i8};
+pub use crate::replace::replace;
 pub use crate::scaled::read_scaled_rows;
 pub use crate::table::{TableError, U32Table};
 pub use crate::tsv::{TsvError, read_tsv, read_tsv_from};

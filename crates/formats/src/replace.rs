@@ -12,7 +12,7 @@ static WRITES: AtomicU64 = AtomicU64::new(0);
 ///
 /// The folder itself is not synced: after a power cut the old file may be the one found. On an
 /// error the sibling is removed and `path` is as it was.
-pub(crate) fn replace(
+pub fn replace(
     path: &Path,
     fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {

@@ -1,10 +1,12 @@
 //! The exact scan: every vector is compared.
 
+use crate::limit::Limit;
 use crate::metric::Metric;
 use crate::select::Collector;
 use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };
+use crate::vectors::{Vectors, hide_removed, scaled};
 use cortica_arena::{AddError, Reader, RoomError, Row as ArenaRow, VectorArena};
 use cortica_simd::{self as simd, Isa, Rows};
 use std::collections::HashMap;
@@ -29,25 +31,14 @@ const NORM_SAFE: f64 = (1_u64 << 50) as f64;
 /// Compares a query with every vector. Recall is 1 by construction.
 ///
 /// A search costs O(n d) and reads each vector once; a batch shares that reading among its
-/// queries. Searches run at the same time as each other; an insert waits for them.
+/// queries. Searches run at the same time as each other; inserting and removing wait for them.
+/// A removed vector's memory is kept and used again, after up to 64 removals more.
 #[derive(Debug)]
 pub struct ExactIndex {
     isa: Isa,
     metric: Metric,
     dimension: usize,
     vectors: RwLock<Vectors>,
-}
-
-#[derive(Debug)]
-struct Vectors {
-    /// None is ever freed, so that they are numbered in the order of insertion.
-    rows: VectorArena,
-    /// `1 / |row|`, for cosine only.
-    inverse_norms: Vec<f32>,
-    /// The longest vector's length, for dot only.
-    norm_max: f64,
-    /// Rows that are kept as `vector * 2^-exponent`.
-    exponents: HashMap<u32, i32>,
 }
 
 impl ExactIndex {
@@ -59,6 +50,7 @@ impl ExactIndex {
         }
         let vectors = Vectors {
             rows: VectorArena::new(dimension).map_err(|_| range)?,
+            removed: false,
             inverse_norms: Vec::new(),
             norm_max: 0.0,
             exponents: HashMap::new(),
@@ -71,18 +63,23 @@ impl ExactIndex {
         })
     }
 
-    /// Lends the vectors to `visit` as they lie in memory, run by run in the order of their rows.
+    /// Lends the vectors to `visit` as they lie in memory, in runs without gaps, by rising row.
     /// Under cosine they come with their inverse norms, and a vector longer than 2^50 or shorter
     /// than 2^-50 is scaled by a power of two. Inserts wait until `visit` is done.
     pub fn lend(&self, mut visit: impl FnMut(Rows<'_>)) {
         let vectors = self.read();
         let reader = vectors.rows.read();
-        let mut norms = vectors.inverse_norms.as_slice();
-        for rows in reader.runs().map(|run| run.rows()) {
-            // Only cosine keeps norms.
-            let of_rows = norms.split_off(..rows.len());
-            let with_norms = of_rows.and_then(|norms| rows.with_inverse_norms(norms).ok());
-            visit(with_norms.unwrap_or(rows));
+        for run in reader.runs() {
+            let first = run.first().get() as usize;
+            for live in vectors.live_parts(&run) {
+                let rows = run.rows().range(live.start, live.end);
+                // Only cosine keeps norms.
+                let norms = vectors
+                    .inverse_norms
+                    .get(first + live.start..first + live.end);
+                let with_norms = norms.and_then(|norms| rows.with_inverse_norms(norms).ok());
+                visit(with_norms.unwrap_or(rows));
+            }
         }
     }
 
@@ -148,12 +145,15 @@ impl ExactIndex {
         let mut keys = vec![0.0; queries.len() * BLOCK_ROWS];
         let reader = vectors.rows.read();
         for run in reader.runs() {
-            let (first, run) = (run.first().get() as usize, run.rows());
+            let first = run.first().get() as usize;
             for from in (0..run.len()).step_by(BLOCK_ROWS) {
-                let rows = run.range(from, from + BLOCK_ROWS);
+                let rows = run.rows().range(from, from + BLOCK_ROWS);
                 let first_row = first + from;
                 let keys = &mut keys[..queries.len() * rows.len()];
                 self.keys(vectors, &slices, first_row, rows, keys);
+                if vectors.removed {
+                    hide_removed(&run, from, rows.len(), keys);
+                }
                 let by_query = keys.chunks_exact(rows.len());
                 for ((collector, limit), keys) in zip(zip(&mut collectors, &limits), by_query) {
                     collector.offer(first_row, keys, |kth| limit.below(kth));
@@ -269,34 +269,6 @@ impl Admitted<'_> {
     }
 }
 
-/// See [`ExactIndex::limit`].
-enum Limit {
-    /// A fixed distance in units of the key.
-    Margin(f64),
-    /// The key is the negated squared distance, the score `1 / (1 + d)`.
-    Distance { bound: f64 },
-}
-
-impl Limit {
-    fn below(&self, kth: f32) -> f32 {
-        let kth = f64::from(kth);
-        let limit = match *self {
-            Limit::Margin(margin) => kth - margin,
-            Limit::Distance { bound } => {
-                // Far scores are coarse in d and near ones coarse around 1, so the margin is taken
-                // in the score, and the limit carried back to a squared distance.
-                let squared = -kth * (1.0 + bound);
-                let score = 1.0 / (1.0 + squared.sqrt());
-                let worst = score * (1.0 - bound) - bound * score * score;
-                let distance = (1.0 / worst.max(f64::MIN_POSITIVE)) - 1.0;
-                -(distance * distance) * (1.0 + bound)
-            }
-        };
-        // Towards minus infinity: a limit that is a little too low only admits a candidate more.
-        (limit as f32).next_down()
-    }
-}
-
 impl VectorIndex for ExactIndex {
     fn dimension(&self) -> usize {
         self.dimension
@@ -339,12 +311,40 @@ impl VectorIndex for ExactIndex {
         match self.metric {
             Metric::Cosine => {
                 let inverse = 1.0 / (norm * 2.0_f64.powi(-exponent));
-                vectors.inverse_norms.push(inverse as f32);
+                vectors.set_inverse_norm(row, inverse as f32);
             }
             Metric::Dot => vectors.norm_max = vectors.norm_max.max(norm),
             Metric::L2 => {}
         }
         Ok(Row::new(row))
+    }
+
+    fn remove(&self, row: Row) -> bool {
+        let mut vectors = self.write();
+        let freed = vectors.rows.free(ArenaRow::new(row.get())).is_ok();
+        if freed {
+            vectors.removed = true;
+            vectors.exponents.remove(&row.get());
+        }
+        freed
+    }
+
+    fn holds(&self, row: Row, vector: &[f32]) -> bool {
+        let Ok(norm) = self.admit(vector) else {
+            return false;
+        };
+        let exponent = self.exponent(norm);
+        let vectors = self.read();
+        let reader = vectors.rows.read();
+        let Some(kept) = reader.get(ArenaRow::new(row.get())) else {
+            return false;
+        };
+        let same = |a: &[f32]| zip(a, kept).all(|(a, b)| a.to_bits() == b.to_bits());
+        match exponent {
+            _ if vectors.exponents.get(&row.get()).copied().unwrap_or(0) != exponent => false,
+            0 => same(vector),
+            _ => same(&scaled(vector, -exponent)),
+        }
     }
 
     fn vector(&self, row: Row) -> Option<Vec<f32>> {
@@ -425,13 +425,4 @@ fn no_room(error: RoomError) -> VectorError {
         // The arena has no budget.
         _ => VectorError::Full { max: u32::MAX },
     }
-}
-
-/// `vector * 2^exponent`, in f64 on the way because the factor may leave the range of f32.
-fn scaled(vector: &[f32], exponent: i32) -> Vec<f32> {
-    let factor = 2.0_f64.powi(exponent);
-    vector
-        .iter()
-        .map(|&value| (f64::from(value) * factor) as f32)
-        .collect()
 }

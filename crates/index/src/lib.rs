@@ -20,9 +20,11 @@
 #![forbid(unsafe_code)]
 
 mod exact;
+mod limit;
 mod metric;
 mod select;
 mod vector_index;
+mod vectors;
 
 pub use crate::exact::ExactIndex;
 pub use crate::metric::{Metric, ParseMetricError};

@@ -11,7 +11,8 @@ pub const DIMENSION_MAX: usize = 8_192;
 pub struct Row(u32);
 
 impl Row {
-    /// The row with this number, counted from 0 in the order of insertion.
+    /// The row with this number. While none is removed, rows are numbered from 0 in the order of
+    /// insertion; a removed row is given out again.
     #[must_use]
     pub const fn new(number: u32) -> Self {
         Self(number)
@@ -37,6 +38,13 @@ pub struct Neighbor {
 pub struct Checked {
     /// The vector's Euclidean length.
     pub(crate) norm: f64,
+}
+
+impl Checked {
+    /// The vector's Euclidean length.
+    pub fn norm(&self) -> f64 {
+        self.norm
+    }
 }
 
 /// Why a vector was refused. Nothing was changed.
@@ -138,7 +146,14 @@ pub trait VectorIndex: Send + Sync + fmt::Debug {
     /// at every value again. With what was checked for another vector, scores come out wrong.
     fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError>;
 
-    /// The vector in a row, as it was inserted; `None` for a row that was never given out.
+    /// Removes a vector: it is not found any more when this returns, and its row will be given to
+    /// another one. False for a row that holds none. O(1).
+    fn remove(&self, row: Row) -> bool;
+
+    /// Whether a row holds what inserting `vector` would put there, bit for bit. O(d).
+    fn holds(&self, row: Row, vector: &[f32]) -> bool;
+
+    /// The vector in a row, as it was inserted; `None` for a row that holds none.
     fn vector(&self, row: Row) -> Option<Vec<f32>>;
 
     /// The `k` nearest vectors **and every other one that ties with the k-th**, by score

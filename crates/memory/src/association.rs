@@ -1,5 +1,7 @@
 //! Typed links from one episode to another.
 
+use cortica_storage::Durability;
+
 /// A directed link between two episodes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -33,10 +35,20 @@ impl Association {
     }
 }
 
+/// How an association was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Associated {
+    /// What became of it.
+    pub outcome: AssociateOutcome,
+    /// What the write reached.
+    pub durability: Durability,
+}
+
 /// What became of an association.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Associated {
+pub enum AssociateOutcome {
     /// It is new.
     Added,
     /// It was there with another weight.

@@ -13,23 +13,31 @@ use std::path::Path;
 pub struct CheckReport {
     /// Whole records in the log.
     pub records: u64,
-    /// Episodes among them.
+    /// Episodes that they come to.
     pub episodes: u64,
-    /// Associations among them.
+    /// Associations that they come to.
     pub associations: u64,
+    /// Associations whose episodes are not among them, though nothing says that they were forgotten.
+    pub lost_associations: u64,
     /// Bytes of whole records.
     pub bytes: u64,
+    /// Log files.
+    pub files: u64,
     /// Damaged stretches of the log, and records that make no sense.
     pub damage: Vec<Damage>,
     /// Bytes behind the last whole record that the next open will drop or set aside: a commit that
     /// never finished, or the last one before a crash, damaged since.
     pub tail_bytes: u64,
+    /// Files that repairs moved into the folder `quarantine`.
+    pub quarantined: u64,
+    /// What else there is to say, in words.
+    pub notes: Vec<String>,
 }
 
 impl CheckReport {
     /// Whether nothing is damaged. An unfinished commit at the end is no damage.
     pub fn is_sound(&self) -> bool {
-        self.damage.is_empty()
+        self.damage.is_empty() && self.lost_associations == 0
     }
 }
 
@@ -38,15 +46,18 @@ impl CheckReport {
 /// for as long as it runs. Memory: the episodes without their embeddings.
 pub fn check(disk: &dyn Disk, dir: &Path) -> Result<CheckReport, OpenError> {
     let mut replay = Replay::only_looking(Isa::best());
-    let log = cortica_storage::check(disk, dir, |record| {
-        replay.take(&record.entry, record.payload)
-    })?;
+    let log = cortica_storage::check(disk, dir, |record| replay.take(&record))?;
+    let (_, table, lost_associations) = replay.finish();
     Ok(CheckReport {
         records: log.records,
-        episodes: replay.table.len() as u64,
-        associations: replay.table.links() as u64,
+        episodes: table.len() as u64,
+        associations: table.links.len() as u64,
+        lost_associations,
         bytes: log.bytes,
         damage: log.damage,
+        files: log.files,
         tail_bytes: log.tail_bytes,
+        quarantined: log.quarantined,
+        notes: log.notes,
     })
 }

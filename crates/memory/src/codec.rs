@@ -4,7 +4,12 @@
 //! kind 1, space:        postcard {metric, model}; d is in the record header
 //! kind 2, episode:      the embedding as d little-endian f32, then postcard {id, what, ...}
 //! kind 3, associations: 24 bytes each: from seq u64, to seq u64, relation u32, weight f32
+//! kind 4, forget:       nothing; the seq is in the record header
+//! kind 5, activation:   an f32; the seq is in the record header
 //! ```
+//!
+//! An episode with the seq of an earlier one is an update of it: it keeps the links, and its
+//! activation starts anew. The last activation of a seq counts.
 
 use crate::episode::{Episode, ID_BYTES_MAX, Memory, Value};
 use crate::level::{Activation, Confidence};
@@ -17,8 +22,11 @@ use std::borrow::Cow;
 pub(crate) const KIND_SPACE: u16 = 1;
 pub(crate) const KIND_EPISODE: u16 = 2;
 pub(crate) const KIND_ASSOCIATIONS: u16 = 3;
+pub(crate) const KIND_FORGET: u16 = 4;
+pub(crate) const KIND_ACTIVATION: u16 = 5;
 
-const LINK_LEN: usize = 24;
+/// Bytes of an association.
+pub(crate) const LINK_LEN: usize = 24;
 
 /// An association between episodes that exist.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,13 +98,24 @@ pub(crate) fn decode_space(dimension: u32, payload: &[u8]) -> Result<SpaceInfo, 
     })
 }
 
+/// An embedding as it lies in the log.
+fn embedding_bytes(embedding: &[f32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        Cow::Borrowed(bytemuck::cast_slice(embedding))
+    } else {
+        let bytes = embedding.iter().flat_map(|value| value.to_le_bytes());
+        Cow::Owned(bytes.collect())
+    }
+}
+
+/// The checksum of an embedding as it lies in the log.
+pub(crate) fn embedding_crc(embedding: &[f32]) -> u32 {
+    crc32fast::hash(&embedding_bytes(embedding))
+}
+
 pub(crate) fn encode_episode(episode: &Episode, stored_at: Timestamp, out: &mut Vec<u8>) {
     let embedding = episode.embedding.as_deref().unwrap_or_default();
-    if cfg!(target_endian = "little") {
-        out.extend_from_slice(bytemuck::cast_slice(embedding));
-    } else {
-        out.extend(embedding.iter().flat_map(|value| value.to_le_bytes()));
-    }
+    out.extend_from_slice(&embedding_bytes(embedding));
     let fields = EpisodeFields {
         id: Cow::Borrowed(&episode.id),
         stored_at: stored_at.as_micros(),
@@ -179,6 +198,17 @@ pub(crate) fn decode_links(payload: &[u8]) -> Result<impl Iterator<Item = Link> 
         relation: u32::from_le_bytes(part(link, 16)),
         weight: f32::from_le_bytes(part(link, 20)),
     }))
+}
+
+pub(crate) fn encode_activation(activation: Activation, out: &mut Vec<u8>) {
+    out.extend_from_slice(&activation.get().to_le_bytes());
+}
+
+pub(crate) fn decode_activation(payload: &[u8]) -> Result<Activation, String> {
+    let bytes = payload
+        .try_into()
+        .map_err(|_| format!("an activation has {} bytes", payload.len()))?;
+    Activation::new(f32::from_le_bytes(bytes)).map_err(|error| error.to_string())
 }
 
 impl<'a> StoredValue<'a> {
@@ -305,5 +335,16 @@ mod tests {
             [link, link]
         );
         assert!(decode_links(&bytes[1..]).is_err());
+    }
+
+    #[test]
+    fn activations_round_trip() {
+        let activation = Activation::new(0.3).unwrap();
+        let mut bytes = Vec::new();
+        encode_activation(activation, &mut bytes);
+        assert_eq!(decode_activation(&bytes), Ok(activation));
+        assert!(decode_activation(&bytes[1..]).is_err());
+        assert!(decode_activation(&2.0_f32.to_le_bytes()).is_err());
+        assert!(decode_activation(&f32::NAN.to_le_bytes()).is_err());
     }
 }

@@ -2,7 +2,7 @@
 //! state changes.
 
 use cortica_index::VectorError;
-use cortica_storage::{AppendError, CommitError};
+use cortica_storage::{AppendError, CommitError, CompactError};
 use std::sync::Arc;
 
 /// Why a store could not be opened.
@@ -51,8 +51,8 @@ pub enum StoreError {
         /// Its length in bytes.
         got: usize,
     },
-    /// There is an episode with this id already, in the store or earlier in the batch.
-    #[error("id: {id:?} is taken")]
+    /// There is another episode with this id already. Only an import says so; storing updates it.
+    #[error("id: {id:?} is taken by another episode")]
     IdTaken {
         /// The id.
         id: String,
@@ -141,4 +141,43 @@ pub enum AssociateError {
     /// The log could not be written. The association counts as not made.
     #[error("the log could not be written")]
     Log(#[source] Arc<CommitError>),
+}
+
+/// Why an episode was not forgotten.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForgetError {
+    /// There is no such episode, or not any more.
+    #[error("id: there is no episode {id:?}")]
+    UnknownId {
+        /// The id.
+        id: String,
+    },
+    /// The log refused the record.
+    #[error("the log refused the record")]
+    Append(#[source] Arc<AppendError>),
+    /// The log could not be written. The episode is still there.
+    #[error("the log could not be written")]
+    Log(#[source] Arc<CommitError>),
+}
+
+/// Why a store was not compacted, copied, restored or repaired. It is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpkeepError {
+    /// A store in memory has no files to copy; export it.
+    #[error("the store lies in memory and has no files")]
+    InMemory,
+    /// The store that was to be restored is not sound; `check` lists all damage.
+    #[error("what was to be restored is damaged in {places} places")]
+    Damaged {
+        /// In how many places.
+        places: u64,
+    },
+    /// The log said why.
+    #[error(transparent)]
+    Log(#[from] CompactError),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
 }

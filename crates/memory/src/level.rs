@@ -68,6 +68,11 @@ impl Activation {
         Self(confidence.get())
     }
 
+    /// The activation after a use: a tenth of what is missing to 1 is made up.
+    pub(crate) fn reinforced(self) -> Self {
+        Self((1.0 - (1.0 - self.0) * (1.0 - 0.1)).clamp(0.0, 1.0))
+    }
+
     /// The number, in [0, 1].
     pub const fn get(self) -> f32 {
         self.0
@@ -83,6 +88,19 @@ impl fmt::Display for Activation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn uses_bring_an_activation_to_1() {
+        let mut activation = Activation(0.0);
+        assert!((activation.reinforced().get() - 0.1).abs() < 1e-6);
+        for _ in 0..1_000 {
+            let next = activation.reinforced();
+            assert!(next >= activation && next.get() <= 1.0);
+            activation = next;
+        }
+        assert!(activation.get() > 0.999_999);
+        assert_eq!(Activation(1.0).reinforced(), Activation(1.0));
+    }
 
     #[test]
     fn only_numbers_from_0_to_1_are_levels() {

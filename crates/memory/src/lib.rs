@@ -21,24 +21,44 @@
 mod association;
 mod check;
 mod codec;
+mod content;
 mod cue;
+mod digest;
+mod draft;
 mod episode;
 mod error;
+mod export;
+mod job;
 mod level;
+mod links;
+mod live;
 mod options;
+mod outcome;
+mod queue;
+mod recall;
 mod replay;
+mod round;
 mod space;
+mod stats;
 mod store;
 mod table;
+mod upkeep;
+mod writer;
 
-pub use crate::association::{Associated, Association};
+pub use crate::association::{AssociateOutcome, Associated, Association};
 pub use crate::check::{CheckReport, check};
 pub use crate::cue::{Cue, MAX_RESULTS, Recalled};
 pub use crate::episode::{Episode, ID_BYTES_MAX, Memory, TEXT_BYTES_MAX, Value};
-pub use crate::error::{AssociateError, OpenError, RecallError, StoreError};
+pub use crate::error::{
+    AssociateError, ForgetError, OpenError, RecallError, StoreError, UpkeepError,
+};
+pub use crate::export::Exported;
 pub use crate::level::{Activation, Confidence, RangeError};
-pub use crate::options::{SpaceInfo, SpaceSpec, StoreOptions};
-pub use crate::store::{MemoryStore, Stats, Stored};
+pub use crate::options::{Dedup, SpaceInfo, SpaceSpec, StoreOptions};
+pub use crate::outcome::{Forgotten, Import, StoreOutcome, Stored};
+pub use crate::stats::Stats;
+pub use crate::store::MemoryStore;
+pub use crate::upkeep::{repair, restore};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

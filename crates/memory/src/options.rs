@@ -56,6 +56,16 @@ pub struct SpaceInfo {
     pub model: String,
 }
 
+/// When an episode is the same as one that is there: storing it then reinforces that one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Dedup {
+    /// When everything but its id and its encoding confidence is exactly the same, to the last bit
+    /// of the embedding.
+    #[default]
+    Exact,
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -63,10 +73,13 @@ pub struct StoreOptions {
     pub space: Option<SpaceSpec>,
     /// What every write reaches before it is acknowledged.
     pub durability: Durability,
+    /// When an episode is the same as one that is there.
+    pub dedup: Dedup,
     /// Whether a store may be made where there is none.
     pub mode: OpenMode,
-    /// Bytes of disk space reserved ahead of the log, given back by closing.
-    pub reserve_bytes: u64,
+    /// The size of a log file in bytes, whose disk space is reserved when it is made; closing gives
+    /// back what is not used. A store that holds little takes smaller ones.
+    pub segment_bytes: u64,
     /// The instruction set of the kernels.
     pub isa: Isa,
     /// Where "now" comes from.
@@ -82,8 +95,9 @@ impl Default for StoreOptions {
         Self {
             space: None,
             durability: Durability::Durable,
+            dedup: Dedup::default(),
             mode: OpenMode::CreateIfMissing,
-            reserve_bytes: LogOptions::from(OpenMode::CreateIfMissing).reserve_bytes,
+            segment_bytes: LogOptions::from(OpenMode::CreateIfMissing).segment_bytes,
             isa: Isa::best(),
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),

@@ -1,9 +1,12 @@
 //! What a store holds in memory, as of the last acknowledged write.
 
-use crate::codec::Link;
+use crate::content::{Content, Hashing};
 use crate::episode::Memory;
+use crate::level::Activation;
+use crate::links::Links;
 use cortica_index::Row;
-use std::collections::{BTreeMap, HashMap};
+use cortica_storage::Location;
+use hashbrown::HashTable;
 use std::sync::Arc;
 
 /// The most episodes a store can hold.
@@ -12,135 +15,262 @@ pub(crate) const EPISODES_MAX: usize = u32::MAX as usize - 1;
 /// The highest seq a log may hold: far above what counting up can reach, far below the end.
 pub(crate) const SEQ_MAX: u64 = u64::MAX / 2;
 
-/// Episodes by place, id and row, and the links between them.
+/// In `slot_of_row`: a row that no episode has.
+const NOBODY: u32 = u32::MAX;
+
+/// Episodes in slots, found by seq, id, content and row, and the links between them.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    /// In the order of storing, which is the order of `seq`.
-    memories: Vec<Held>,
-    places: HashMap<Arc<str>, u32>,
-    place_of_row: Vec<u32>,
-    /// By source, relation and target, so that one source's links lie together.
-    links: BTreeMap<(u64, u32, u64), f32>,
+    pub(crate) hashing: Hashing,
+    slots: Vec<Option<Held>>,
+    free: Vec<u32>,
+    ids: HashTable<u32>,
+    seqs: HashTable<u32>,
+    contents: HashTable<u32>,
+    slot_of_row: Vec<u32>,
+    embedded: usize,
+    next_seq: u64,
+    pub(crate) links: Links,
+    /// Records of the log that came to mean nothing since they were last asked for.
+    dead: Vec<Location>,
 }
 
+/// An episode in its slot.
 #[derive(Debug)]
-struct Held {
-    memory: Arc<Memory>,
-    row: Option<Row>,
+pub(crate) struct Held {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) row: Option<Row>,
+    pub(crate) fingerprint: u64,
+    pub(crate) embedding_crc: u32,
+    id_hash: u64,
+    seq_hash: u64,
+    /// The record that stored it.
+    put: Location,
+    /// The record that says its activation, if that is another one.
+    activated: Option<Location>,
+}
+
+/// An episode on its way into the table.
+#[derive(Debug)]
+pub(crate) struct Put {
+    pub(crate) memory: Memory,
+    pub(crate) row: Option<Row>,
+    pub(crate) id_hash: u64,
+    pub(crate) fingerprint: u64,
+    pub(crate) embedding_crc: u32,
+    pub(crate) location: Location,
 }
 
 impl Table {
     pub(crate) fn len(&self) -> usize {
-        self.memories.len()
+        self.ids.len()
     }
 
     pub(crate) fn embedded(&self) -> usize {
-        self.place_of_row.len()
-    }
-
-    pub(crate) fn links(&self) -> usize {
-        self.links.len()
+        self.embedded
     }
 
     /// The seq the next episode gets; the first is 1.
     pub(crate) fn next_seq(&self) -> u64 {
-        self.memories.last().map_or(1, |held| held.memory.seq + 1)
+        self.next_seq.max(1)
     }
 
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.places.contains_key(id)
+    /// Seqs up to this one were given out.
+    pub(crate) fn raise_seq(&mut self, seq: u64) {
+        self.next_seq = self.next_seq.max(seq + 1);
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<(&Arc<Memory>, Option<Row>)> {
-        let held = &self.memories[*self.places.get(id)? as usize];
-        Some((&held.memory, held.row))
+    pub(crate) fn get(&self, id: &str) -> Option<&Held> {
+        self.find(self.hashing.id(id), id)
     }
 
-    pub(crate) fn by_seq(&self, seq: u64) -> Option<&Arc<Memory>> {
-        let at = self
-            .memories
-            .binary_search_by_key(&seq, |held| held.memory.seq)
-            .ok()?;
-        Some(&self.memories[at].memory)
+    /// As [`get`](Self::get), with the id's hash at hand.
+    pub(crate) fn find(&self, id_hash: u64, id: &str) -> Option<&Held> {
+        let slot = self.ids.find(id_hash, |&slot| {
+            held(&self.slots, slot).is_some_and(|held| *held.memory.id == *id)
+        });
+        held(&self.slots, *slot?)
+    }
+
+    pub(crate) fn by_seq(&self, seq: u64) -> Option<&Held> {
+        held(&self.slots, self.slot_of(seq)?)
     }
 
     pub(crate) fn by_row(&self, row: Row) -> Option<&Arc<Memory>> {
-        let place = *self.place_of_row.get(row.get() as usize)?;
-        Some(&self.memories[place as usize].memory)
+        let slot = *self.slot_of_row.get(row.get() as usize)?;
+        held(&self.slots, slot).map(|held| &held.memory)
+    }
+
+    /// Those that may have the content with this fingerprint, in no order.
+    pub(crate) fn alike(&self, fingerprint: u64) -> impl Iterator<Item = &Held> {
+        let alike = self.contents.iter_hash(fingerprint);
+        alike
+            .filter_map(|&slot| held(&self.slots, slot))
+            .filter(move |held| held.fingerprint == fingerprint)
+    }
+
+    /// All of them by seq. O(n log n).
+    pub(crate) fn in_order(&self) -> Vec<&Held> {
+        let mut all: Vec<_> = self.slots.iter().flatten().collect();
+        all.sort_unstable_by_key(|held| held.memory.seq);
+        all
+    }
+
+    /// Where in the log the records lie that the episodes rest on.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = u64> {
+        let held = self.slots.iter().flatten();
+        held.flat_map(|held| std::iter::once(held.put).chain(held.activated))
+            .map(|location| location.position)
     }
 
     /// Makes room for `additional` more episodes.
     pub(crate) fn reserve(&mut self, additional: usize) {
-        self.memories.reserve(additional);
-        self.places.reserve(additional);
-        self.place_of_row.reserve(additional);
+        self.slots
+            .reserve(additional.saturating_sub(self.free.len()));
+        let slots = &self.slots;
+        self.ids
+            .reserve(additional, |&slot| of(slots, slot, |held| held.id_hash));
+        self.seqs
+            .reserve(additional, |&slot| of(slots, slot, |held| held.seq_hash));
+        self.contents
+            .reserve(additional, |&slot| of(slots, slot, |held| held.fingerprint));
+        self.slot_of_row.reserve(additional);
     }
 
-    /// Adds an episode whose id is new and whose seq is the highest.
-    pub(crate) fn push(&mut self, memory: Memory, row: Option<Row>) {
-        let place = self.memories.len() as u32;
-        self.places.insert(memory.id.clone(), place);
-        if row.is_some() {
-            self.place_of_row.push(place);
-        }
-        self.memories.push(Held {
+    /// Takes an episode in. One with its seq, which must have the same id, is replaced and keeps
+    /// its links; the row it had is returned.
+    pub(crate) fn put(&mut self, put: Put) -> Option<Row> {
+        let Put {
+            memory,
+            row,
+            id_hash,
+            fingerprint,
+            embedding_crc,
+            location,
+        } = put;
+        let seq = memory.seq;
+        let seq_hash = self.hashing.seq(seq);
+        let held = Held {
             memory: Arc::new(memory),
             row,
+            fingerprint,
+            embedding_crc,
+            id_hash,
+            seq_hash,
+            put: location,
+            activated: None,
+        };
+        let there = self.slot_of(seq);
+        let slot = there.or_else(|| self.free.pop());
+        let slot = slot.unwrap_or(self.slots.len() as u32);
+        if slot as usize == self.slots.len() {
+            self.slots.push(None);
+        }
+        let old = self.slots[slot as usize].replace(held);
+        let old_row = old.as_ref().and_then(|old| old.row);
+        if let Some(old) = old {
+            self.retire(&old);
+            unlist(&mut self.contents, old.fingerprint, slot);
+            self.unplace(&old);
+        } else {
+            let slots = &self.slots;
+            self.ids
+                .insert_unique(id_hash, slot, |&slot| of(slots, slot, |held| held.id_hash));
+            self.seqs.insert_unique(seq_hash, slot, |&slot| {
+                of(slots, slot, |held| held.seq_hash)
+            });
+        }
+        let slots = &self.slots;
+        self.contents.insert_unique(fingerprint, slot, |&slot| {
+            of(slots, slot, |held| held.fingerprint)
         });
-    }
-
-    pub(crate) fn weight(&self, link: &Link) -> Option<f32> {
-        self.links
-            .get(&(link.from, link.relation, link.to))
-            .copied()
-    }
-
-    pub(crate) fn link(&mut self, link: Link) {
-        self.links
-            .insert((link.from, link.relation, link.to), link.weight);
-    }
-
-    /// The links that start at an episode, by relation, then target.
-    pub(crate) fn links_from(&self, from: u64) -> impl Iterator<Item = Link> + '_ {
-        let range = (from, 0, 0)..=(from, u32::MAX, u64::MAX);
-        self.links
-            .range(range)
-            .map(|(&(from, relation, to), &weight)| Link {
-                from,
-                to,
-                relation,
-                weight,
-            })
-    }
-
-    /// Refuses an episode that the log cannot rightly hold at this place.
-    pub(crate) fn check_replayed(&self, memory: &Memory) -> Result<(), String> {
-        if memory.seq < self.next_seq() || memory.seq > SEQ_MAX {
-            return Err(format!(
-                "episode {:?} has the seq {}",
-                memory.id, memory.seq
-            ));
-        }
-        if self.has(&memory.id) {
-            return Err(format!("episode {:?} was stored twice", memory.id));
-        }
-        if self.len() >= EPISODES_MAX {
-            return Err(format!("there are more than {EPISODES_MAX} episodes"));
-        }
-        Ok(())
-    }
-
-    /// Takes in a link from the log.
-    pub(crate) fn replay_link(&mut self, link: Link) -> Result<(), String> {
-        for seq in [link.from, link.to] {
-            if self.by_seq(seq).is_none() {
-                return Err(format!("an association names the unknown seq {seq}"));
+        if let Some(row) = row {
+            let row = row.get() as usize;
+            if self.slot_of_row.len() <= row {
+                self.slot_of_row.resize(row + 1, NOBODY);
             }
+            self.slot_of_row[row] = slot;
+            self.embedded += 1;
         }
-        if !(link.weight > 0.0 && link.weight <= 1.0) {
-            return Err(format!("an association has the weight {}", link.weight));
+        self.raise_seq(seq);
+        old_row
+    }
+
+    /// Gives an episode another activation. Nothing, if there is no such episode.
+    pub(crate) fn activate(&mut self, seq: u64, activation: Activation, location: Location) {
+        let slot = self.slot_of(seq).map(|slot| slot as usize);
+        let Some(held) = slot.and_then(|slot| self.slots[slot].as_mut()) else {
+            self.dead.push(location);
+            return;
+        };
+        Arc::make_mut(&mut held.memory).activation = activation;
+        self.dead.extend(held.activated.replace(location));
+    }
+
+    /// Removes an episode with its links, and returns it.
+    pub(crate) fn forget(&mut self, seq: u64) -> Option<Held> {
+        let slot = self.slot_of(seq)?;
+        let old = self.slots[slot as usize].take()?;
+        unlist(&mut self.ids, old.id_hash, slot);
+        unlist(&mut self.seqs, old.seq_hash, slot);
+        unlist(&mut self.contents, old.fingerprint, slot);
+        self.unplace(&old);
+        self.free.push(slot);
+        self.links.remove_of(seq, &mut self.dead);
+        self.retire(&old);
+        Some(old)
+    }
+
+    pub(crate) fn link(&mut self, link: crate::codec::Link, record: Location) {
+        self.links.set(link, record, &mut self.dead);
+    }
+
+    /// Notes a record that never meant anything, or does not any more.
+    pub(crate) fn retire_record(&mut self, location: Location) {
+        self.dead.push(location);
+    }
+
+    /// The records that came to mean nothing since this was last asked for.
+    pub(crate) fn take_dead(&mut self) -> Vec<Location> {
+        std::mem::take(&mut self.dead)
+    }
+
+    fn slot_of(&self, seq: u64) -> Option<u32> {
+        let same = |&slot: &u32| held(&self.slots, slot).is_some_and(|held| held.memory.seq == seq);
+        self.seqs.find(self.hashing.seq(seq), same).copied()
+    }
+
+    fn retire(&mut self, old: &Held) {
+        self.dead.push(old.put);
+        self.dead.extend(old.activated);
+    }
+
+    /// The row of an episode that goes belongs to nobody.
+    fn unplace(&mut self, old: &Held) {
+        if let Some(row) = old.row {
+            self.slot_of_row[row.get() as usize] = NOBODY;
+            self.embedded -= 1;
         }
-        self.link(link);
-        Ok(())
+    }
+}
+
+impl Held {
+    pub(crate) fn content(&self) -> Content<'_> {
+        Content::from(&*self.memory)
+    }
+}
+
+fn held(slots: &[Option<Held>], slot: u32) -> Option<&Held> {
+    slots.get(slot as usize)?.as_ref()
+}
+
+fn of(slots: &[Option<Held>], slot: u32, hash: fn(&Held) -> u64) -> u64 {
+    held(slots, slot).map_or(0, hash)
+}
+
+/// Takes a slot out of a list of slots.
+fn unlist(list: &mut HashTable<u32>, hash: u64, slot: u32) {
+    if let Ok(entry) = list.find_entry(hash, |&listed| listed == slot) {
+        entry.remove();
     }
 }

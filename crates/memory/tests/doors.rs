@@ -9,7 +9,7 @@ use cortica_env::{Keep, ManualClock, RealDisk, Seed, SimDisk, Timestamp};
 use cortica_index::{Metric, VectorError};
 use cortica_memory::{
     Confidence, Cue, Episode, MemoryStore, OpenError, RecallError, SpaceSpec, StoreError,
-    StoreOptions, TEXT_BYTES_MAX, Value, check,
+    StoreOptions, StoreOutcome, TEXT_BYTES_MAX, Value, check,
 };
 use cortica_storage::{Durability, OpenMode};
 use std::path::Path;
@@ -19,7 +19,7 @@ fn options(disk: &SimDisk, space: Option<SpaceSpec>) -> StoreOptions {
     StoreOptions {
         space,
         disk: Arc::new(disk.clone()),
-        reserve_bytes: 4_096,
+        segment_bytes: 4_096,
         ..StoreOptions::default()
     }
 }
@@ -100,11 +100,9 @@ fn every_bad_episode_is_refused_by_the_name_of_its_field() {
     assert_eq!(store.stats(), before);
     store.store(Episode::new("x".repeat(256), "")).unwrap();
     store.store(vector([1.0, 0.0, 0.0])).unwrap();
-    let taken = store.store(vector([1.0, 0.0, 0.0])).unwrap_err();
-    assert!(
-        matches!(taken, StoreError::IdTaken { ref id } if id == "id"),
-        "{taken}"
-    );
+    let again = store.store(vector([1.0, 0.0, 0.0])).unwrap();
+    let of = "id".into();
+    assert_eq!(again.outcome, StoreOutcome::Reinforced { of });
     assert!(Confidence::new(1.5).is_err() && Confidence::new(f32::NAN).is_err());
 }
 
@@ -329,14 +327,15 @@ fn check_counts_what_is_there_and_finds_planted_damage() {
         mode: OpenMode::MustExist,
         ..StoreOptions::default()
     };
-    let refused = MemoryStore::open(&dir, options).unwrap_err();
+    let store = MemoryStore::open(&dir, options).unwrap();
+    assert_eq!(store.stats().episodes, 4);
+    assert_eq!(store.stats().recovery.damage.len(), 1);
+    let refused = store.store(Episode::new("new", "x")).unwrap_err();
     assert!(
-        matches!(
-            refused,
-            OpenError::Log(cortica_storage::OpenError::Corrupt { .. })
-        ),
+        matches!(&refused, StoreError::Log(error) if matches!(**error, cortica_storage::CommitError::Damaged)),
         "{refused}"
     );
+    drop(store);
     assert_eq!(std::fs::read(&path).unwrap(), bytes, "left as it was");
 }
 
@@ -347,6 +346,8 @@ fn check_refuses_exactly_what_open_refuses() {
     const SPACE: u16 = 1;
     const EPISODE: u16 = 2;
     const LINKS: u16 = 3;
+    const FORGET: u16 = 4;
+    const ACTIVATION: u16 = 5;
     let episode = |id: &str, embedding: &[f32]| {
         let mut bytes: Vec<u8> = embedding
             .iter()
@@ -380,14 +381,31 @@ fn check_refuses_exactly_what_open_refuses() {
         with((EPISODE, 2, u64::MAX, episode("last", &[1.0, 0.0]))),
         with((EPISODE, 2, 2, episode("a", &[1.0, 0.0]))),
         with((EPISODE, 0, 2, episode("", &[]))),
-        with((LINKS, 0, 0, vec![1; 24])),
         with((LINKS, 0, 0, vec![1; 23])),
+        with((LINKS, 0, 0, vec![0; 24])),
+        with((FORGET, 0, 1, vec![0])),
+        with((FORGET, 0, 0, vec![])),
+        with((FORGET, 0, u64::MAX, vec![])),
+        with((ACTIVATION, 0, 1, vec![0; 3])),
+        with((ACTIVATION, 0, 1, 2.0_f32.to_le_bytes().to_vec())),
+        with((ACTIVATION, 0, 0, vec![0; 4])),
+        [
+            &with((FORGET, 0, 1, vec![]))[..],
+            &[(EPISODE, 2, 1, episode("a", &[1.0, 0.0]))],
+        ]
+        .concat(),
         with((99, 0, 0, vec![])),
     ];
     let is_sound = |records: &[(u16, u32, u64, Vec<u8>)], space: u32| {
         let disk = SimDisk::new();
         let dir = Path::new("store");
-        let (mut log, _) = Log::open(&disk, dir, OpenMode::CreateIfMissing, |_| Ok(())).unwrap();
+        let (mut log, _) = Log::open(
+            Arc::new(disk.clone()),
+            dir,
+            OpenMode::CreateIfMissing,
+            |_| Ok(()),
+        )
+        .unwrap();
         for (kind, dimension, seq, payload) in records {
             let (kind, dimension, seq) = (*kind, *dimension, *seq);
             let entry = Entry {
@@ -405,8 +423,46 @@ fn check_refuses_exactly_what_open_refuses() {
         sound
     };
     assert!(is_sound(&good, 0));
+    for more in [
+        // What was forgotten may be gone from a compacted log before the record that says so.
+        (FORGET, 0, 1, vec![]),
+        (FORGET, 0, 9, vec![]),
+        (ACTIVATION, 0, 1, 0.5_f32.to_le_bytes().to_vec()),
+        (ACTIVATION, 0, 9, 0.5_f32.to_le_bytes().to_vec()),
+        // An update.
+        (EPISODE, 2, 1, episode("a", &[0.0, 1.0])),
+    ] {
+        assert!(is_sound(&with(more), 0));
+    }
     assert!(!is_sound(&good, 7));
     for records in bad {
         assert!(!is_sound(&records, 0), "{records:?}");
     }
+}
+
+/// Only a log from which records were lost can hold such a link; the rest of it is as good as ever.
+#[test]
+fn links_to_nobody_are_dropped_and_counted() {
+    use cortica_storage::{Entry, Log};
+    let (disk, dir) = (SimDisk::new(), Path::new("store"));
+    let (mut log, _) = Log::open(
+        Arc::new(disk.clone()),
+        dir,
+        OpenMode::CreateIfMissing,
+        |_| Ok(()),
+    )
+    .unwrap();
+    let entry = Entry {
+        space: 0,
+        kind: 3,
+        dimension: 0,
+        seq: 0,
+    };
+    log.append(entry, |out| out.extend([1; 24])).unwrap();
+    log.commit(Durability::Durable).unwrap();
+    drop(log);
+    let report = check(&disk, dir).unwrap();
+    assert_eq!((report.lost_associations, report.is_sound()), (1, false));
+    let stats = open(&disk, None).unwrap().stats();
+    assert_eq!((stats.lost_associations, stats.associations), (1, 0));
 }

@@ -1,23 +1,13 @@
 //! Walks over a whole log and lists what is wrong, changing nothing.
 
+use crate::closing::Closing;
 use crate::error::OpenError;
-use crate::folder::{Folder, OpenMode, SEGMENT_HEADER_LEN, Segment, io_error};
-use crate::record::{KIND_MARK, Record};
-use crate::recovery::{Tail, newer};
-use crate::scanner::{Found, Scanner};
-use cortica_env::{Disk, Open};
+use crate::folder::{Folder, OpenMode, io_error};
+use crate::listing::Listing;
+use crate::record::Record;
+use crate::recovery::{Damage, Scan, scan};
+use cortica_env::Disk;
 use std::path::Path;
-
-/// A stretch of the log that is not as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// File offset of its first byte.
-    pub offset: u64,
-    /// Its length in bytes.
-    pub bytes: u64,
-    /// What is wrong with it.
-    pub why: String,
-}
 
 /// What [`check`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,11 +17,17 @@ pub struct CheckReport {
     pub records: u64,
     /// Their bytes, headers included.
     pub bytes: u64,
+    /// Log files.
+    pub files: u64,
     /// Places that were durable once and are not whole now, or a record that its reader refused.
     pub damage: Vec<Damage>,
     /// Bytes behind the last whole record that the next open will drop or set aside: a commit that
     /// never finished, or the last one before a crash, damaged since.
     pub tail_bytes: u64,
+    /// Files that repairs moved into the folder `quarantine`.
+    pub quarantined: u64,
+    /// What else there is to say, in words.
+    pub notes: Vec<String>,
 }
 
 impl CheckReport {
@@ -42,57 +38,88 @@ impl CheckReport {
 }
 
 /// Verifies every checksum of the store at `dir` and shows every whole record to `visit`, whose
-/// refusals are listed as damage. Changes nothing. The store must not be open elsewhere.
+/// refusals are listed as damage. Changes nothing. The store must not be open for writing.
 pub fn check(
     disk: &dyn Disk,
     dir: &Path,
-    mut visit: impl FnMut(Record<'_>) -> Result<(), String>,
+    visit: impl FnMut(Record<'_>) -> Result<(), String>,
 ) -> Result<CheckReport, OpenError> {
-    let folder = Folder::open(disk, dir, OpenMode::MustExist)?;
-    let path = folder.segment_path();
-    let Segment { file, position } =
-        folder
-            .open_segment(disk, Open::Read)?
-            .ok_or_else(|| OpenError::Missing {
-                path: dir.to_owned(),
-            })?;
-    let read = |error| io_error("read", &path)(error);
-    let mut scanner = Scanner::new(&*file, SEGMENT_HEADER_LEN as u64, position).map_err(read)?;
-    let mut report = CheckReport::default();
-    loop {
-        let offset = scanner.offset();
-        let why = match scanner.next().map_err(read)? {
-            Found::Record(record) if record.entry.kind == KIND_MARK => {
-                report.bytes += scanner.offset() - offset;
-                continue;
-            }
-            Found::Record(record) => {
-                let refusal = visit(record).err();
-                let bytes = scanner.offset() - offset;
-                report.records += 1;
-                report.bytes += bytes;
-                report
-                    .damage
-                    .extend(refusal.map(|why| Damage { offset, bytes, why }));
-                continue;
-            }
-            Found::Newer { version } => {
-                return Err(newer(&path, version));
-            }
-            Found::Bad { why } => why.to_owned(),
-        };
-        let tail = Tail::behind(&mut scanner).map_err(read)?;
-        if let Some(version) = tail.newer {
-            return Err(newer(&path, version));
-        }
-        if !tail.damaged || !scanner.resync().map_err(read)? {
-            report.tail_bytes = tail.used - offset;
-            return Ok(report);
-        }
-        report.damage.push(Damage {
-            offset,
-            bytes: scanner.offset() - offset,
-            why,
+    let folder = Folder::open(disk, dir, OpenMode::ReadOnly)?;
+    let survey = Survey::take(disk, &folder, visit)?;
+    let unmade = survey.scan.parts.is_empty() && survey.scan.recovery.damage.is_empty();
+    if unmade && !folder.made {
+        return Err(OpenError::Missing {
+            path: dir.to_owned(),
         });
+    }
+    let recovery = survey.scan.recovery;
+    let unfinished = survey.listing.unfinished.iter();
+    let left = unfinished.chain(survey.listing.superseded.iter().map(|file| &file.path));
+    let left = left.map(|path| format!("{} goes at the next opening", path.display()));
+    Ok(CheckReport {
+        records: recovery.records,
+        bytes: survey.scan.bytes,
+        files: survey
+            .scan
+            .parts
+            .iter()
+            .filter(|it| it.file.is_some())
+            .count() as u64,
+        damage: recovery.damage,
+        tail_bytes: recovery.dropped_tail_bytes,
+        quarantined: folder.quarantined(disk)?,
+        notes: recovery.notes.into_iter().chain(left).collect(),
+    })
+}
+
+/// A log's files, and what reading them found.
+pub(crate) struct Survey {
+    pub(crate) listing: Listing,
+    pub(crate) closing: Closing,
+    pub(crate) scan: Scan,
+    /// Log positions of the records that their reader refused.
+    pub(crate) refused: Vec<u64>,
+}
+
+impl Survey {
+    /// Reads a whole log; what `visit` refuses counts as damage.
+    pub(crate) fn take(
+        disk: &dyn Disk,
+        folder: &Folder,
+        mut visit: impl FnMut(Record<'_>) -> Result<(), String>,
+    ) -> Result<Self, OpenError> {
+        let log_dir = folder.log_dir();
+        let closing = Closing::read(disk, &log_dir).map_err(io_error("read", &log_dir))?;
+        let listing = Listing::read(disk, &log_dir)?;
+        let mut refusals = Vec::new();
+        let mut refused = Vec::new();
+        let mut show = |record: Record<'_>, path: &Path, offset| {
+            if let Err(why) = visit(record) {
+                refused.push(record.position);
+                refusals.push(Damage {
+                    file: path.to_owned(),
+                    offset,
+                    bytes: u64::from(record.location().bytes),
+                    why,
+                    seq: Some(record.entry.seq),
+                    kind: Some(record.entry.kind),
+                });
+            }
+            Ok(())
+        };
+        let mut scan = scan(disk, &log_dir, &listing, closing, folder.made, &mut show)?;
+        for part in &mut scan.parts {
+            let inside = |at: &u64| (part.start..part.end).contains(at);
+            part.damaged |= refused.iter().any(inside);
+        }
+        scan.recovery.damage.extend(refusals);
+        let place = |damage: &Damage| (damage.file.clone(), damage.offset);
+        scan.recovery.damage.sort_by_key(place);
+        Ok(Self {
+            listing,
+            closing,
+            scan,
+            refused,
+        })
     }
 }

@@ -50,7 +50,39 @@ pub enum OpenError {
         /// The newest version this build reads.
         supported: u32,
     },
-    /// Bytes that were durable once are damaged; `check` lists all damage.
+    /// Written by a development version that was never released; remove the folder and ingest the
+    /// sources again.
+    #[error(
+        "{} has format version {found}, which was never released; this build reads {supported}. \
+         Ingest the sources again into a new store",
+        path.display()
+    )]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// The version it names.
+        found: u32,
+        /// The version this build reads.
+        supported: u32,
+    },
+    /// A snapshot or a restore into this folder did not get to its end; remove the folder.
+    #[error(
+        "{} holds a snapshot or a restore that did not get to its end; remove the folder",
+        path.display()
+    )]
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A snapshot or a restore goes into a folder that is empty or does not exist yet.
+    #[error("{} is not empty: it holds {found:?}", path.display())]
+    NotEmpty {
+        /// The folder that was asked for.
+        path: PathBuf,
+        /// One of the names in it.
+        found: String,
+    },
+    /// The reader of a whole record refused it; `check` lists all damage.
     #[error("{} is damaged at byte {offset}: {why}", path.display())]
     Corrupt {
         /// The file.
@@ -112,4 +144,65 @@ pub enum CommitError {
     /// An earlier commit failed; open the store again.
     #[error("writing stopped after an earlier failure; open the store again")]
     Stopped,
+    /// The disk is full. Nothing of this commit is in the log, and later ones may succeed: free
+    /// some space, or forget and compact.
+    #[error("the disk is full; free some space, or forget something and compact the store")]
+    Full,
+    /// The log is damaged and therefore open for reading only; `check --repair` moves what is
+    /// damaged into quarantine, and then the store can be written again.
+    #[error("the store is damaged and open for reading only; repair it with `check --repair`")]
+    Damaged,
+    /// The log was opened for reading only.
+    #[error("the store was opened for reading only")]
+    ReadOnly,
+}
+
+/// Why a log was not compacted, copied or restored. The log is as it was, unless an error of its
+/// own says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// What waits could not be written first.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// Another compaction is under way.
+    #[error("another compaction is under way")]
+    Busy,
+    /// What was rewritten belongs to another log, or to an earlier opening of this one.
+    #[error("what was rewritten belongs to another log")]
+    OtherLog,
+    /// There is not enough space for the new files; those begun are removed.
+    #[error("the disk is full; nothing was compacted")]
+    Full,
+    /// A record that should be whole is not; check the store.
+    #[error("{} is damaged at byte {offset}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where the damage begins.
+        offset: u64,
+        /// What is wrong there.
+        why: &'static str,
+    },
+    /// A new record was longer than a record may be.
+    #[error("a record of {got} bytes is larger than {max}")]
+    TooLarge {
+        /// The payload's length.
+        got: usize,
+        /// The longest payload allowed.
+        max: usize,
+    },
+    /// The target is no place for a copy, or the source is no store that can be copied.
+    #[error(transparent)]
+    Folder(#[from] OpenError),
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
 }

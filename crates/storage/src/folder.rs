@@ -1,49 +1,61 @@
 //! The folder a log lives in.
 //!
 //! ```text
-//! STORE/cortica.store                says that the store was made: from then on it has a log
-//! STORE/lock                         held by the kernel while the store is open
-//! STORE/log/00000000000000000000.log a segment, named after the log position it starts at
+//! STORE/cortica.store        says that the store was made: from then on it has a log
+//! STORE/cortica.unfinished   says that a snapshot or a restore did not get to its end
+//! STORE/lock                 held by the kernel while the store is open
+//! STORE/reserve              space that is given up when the disk is full
+//! STORE/log/<start>.log      a log file; `header.rs` says how it is named and what is in it
+//! STORE/log/closed           how far the log reached when it was last closed
+//! STORE/log/*.new            being written; removed at the next opening
+//! STORE/log/*.dropped        the end of a commit that never finished, where it held whole records
+//! STORE/quarantine/          files that were damaged, moved away by a repair
 //! ```
-//!
-//! A segment starts with 64 bytes: magic "CORTLOG\n", format version (u32), 4 zeros, log position
-//! of the first record (u64), 36 zeros, CRC-32 of bytes 0..60. All little-endian.
 
 use crate::error::OpenError;
-use crate::record::{FORMAT_VERSION, u32_at, u64_at};
+use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::record::FORMAT_VERSION;
+use crate::reserve::RESERVE;
 use cortica_env::{Disk, DiskFile, DiskLock, LockError, Open};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) const SEGMENT_HEADER_LEN: usize = 64;
 const MARKER: &str = "cortica.store";
 const MARKER_TEXT: &[u8] = b"A Cortica store. Its log is in the folder beside this file.\n";
-const SEGMENT_MAGIC: [u8; 8] = *b"CORTLOG\n";
+const UNFINISHED: &str = "cortica.unfinished";
+const UNFINISHED_TEXT: &[u8] =
+    b"A snapshot or a restore into this folder did not get to its end. Remove the folder.\n";
+const QUARANTINE: &str = "quarantine";
 
-/// Whether a store may be made where there is none.
+/// Whether a store may be made where there is none, and whether it may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenMode {
     /// There must be a store already.
     MustExist,
     /// An absent or empty folder becomes a store.
     CreateIfMissing,
+    /// There must be a store already, and nothing about it is changed, not even mended. Any number
+    /// of readers may have it open like this at once, but no writer beside them.
+    ReadOnly,
 }
 
 /// How a log is opened. An [`OpenMode`] alone will do: it becomes options with the default space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// Whether a store may be made where there is none.
+    /// Whether a store may be made where there is none, and whether it may be changed.
     pub mode: OpenMode,
-    /// How many bytes of disk space are reserved ahead of the records, 16 MiB by default. Most
-    /// syncs then have no new file length to write. Closing gives back what is not used.
-    pub reserve_bytes: u64,
+    /// The size of a log file in bytes, 16 MiB by default. A file's space is reserved when it is
+    /// made, so that a sync has no new length to write. A log that holds little takes smaller
+    /// ones: a quarter of what is live, but no less than 8 MiB.
+    pub segment_bytes: u64,
 }
 
 impl From<OpenMode> for LogOptions {
     fn from(mode: OpenMode) -> Self {
         Self {
             mode,
-            reserve_bytes: 16 << 20,
+            segment_bytes: 16 << 20,
         }
     }
 }
@@ -53,16 +65,9 @@ impl From<OpenMode> for LogOptions {
 pub(crate) struct Folder {
     dir: PathBuf,
     /// Whether the store was made before it was opened, so that it must have a log.
-    made: bool,
+    pub(crate) made: bool,
     #[expect(dead_code, reason = "held, not read: the lock ends with it")]
     lock: Box<dyn DiskLock>,
-}
-
-/// An open segment file.
-pub(crate) struct Segment {
-    pub(crate) file: Box<dyn DiskFile>,
-    /// Log position of its first record.
-    pub(crate) position: u64,
 }
 
 pub(crate) fn io_error<'a>(
@@ -81,37 +86,9 @@ impl Folder {
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, mode: OpenMode) -> Result<Self, OpenError> {
         let mut made = false;
         match disk.list(dir) {
-            Ok(names) => {
-                let ours = |name: &String| ["log", "lock", MARKER].contains(&name.as_str());
-                made = names.iter().any(|name| name == MARKER);
-                // A folder of somebody else's may well have a `log` in it.
-                let segment = segment_path(dir);
-                let absent = match disk.open(&segment, Open::Read) {
-                    Ok(_) => false,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-                    // A log that cannot be read is not a log that is not there.
-                    Err(error) => return Err(io_error("read", &segment)(error)),
-                };
-                if absent {
-                    if made {
-                        return Err(OpenError::LogMissing { path: segment });
-                    }
-                    if let Some(found) = names.iter().find(|name| !ours(name)) {
-                        let found = found.clone();
-                        return Err(OpenError::NotAStore {
-                            path: dir.to_owned(),
-                            found,
-                        });
-                    }
-                    if mode == OpenMode::MustExist {
-                        return Err(OpenError::Missing {
-                            path: dir.to_owned(),
-                        });
-                    }
-                }
-            }
+            Ok(names) => made = look(disk, dir, mode, &names)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if mode == OpenMode::MustExist {
+                if mode != OpenMode::CreateIfMissing {
                     return Err(OpenError::Missing {
                         path: dir.to_owned(),
                     });
@@ -121,7 +98,12 @@ impl Folder {
             }
             Err(error) => return Err(io_error("list the folder", dir)(error)),
         }
-        let lock = disk.lock(&dir.join("lock")).map_err(|error| match error {
+        let path = dir.join("lock");
+        let locked = match mode {
+            OpenMode::ReadOnly => disk.lock_shared(&path),
+            OpenMode::MustExist | OpenMode::CreateIfMissing => disk.lock(&path),
+        };
+        let lock = locked.map_err(|error| match error {
             LockError::Held { holder, .. } => OpenError::Locked {
                 path: dir.to_owned(),
                 holder,
@@ -136,92 +118,57 @@ impl Folder {
         })
     }
 
-    pub(crate) fn segment_path(&self) -> PathBuf {
-        segment_path(&self.dir)
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 
-    fn log_dir(&self) -> PathBuf {
+    pub(crate) fn log_dir(&self) -> PathBuf {
         self.dir.join("log")
     }
 
-    /// The segment, if there is one, with its log position. `None` where making it was interrupted
-    /// before it could hold anything.
-    pub(crate) fn open_segment(
-        &self,
-        disk: &dyn Disk,
-        how: Open,
-    ) -> Result<Option<Segment>, OpenError> {
-        let path = self.segment_path();
-        let file = match disk.open(&path, how) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io_error("open", &path)(error)),
-        };
-        let mut header = [0; SEGMENT_HEADER_LEN];
-        let read = file
-            .read_at(&mut header, 0)
-            .map_err(io_error("read", &path))?;
-        match decode_segment_header(&header[..read]) {
-            Ok((version, _)) if version > u32::from(FORMAT_VERSION) => {
-                Err(OpenError::NewerFormat {
-                    path,
-                    found: version,
-                    supported: u32::from(FORMAT_VERSION),
-                })
-            }
-            Ok((_, 0)) => Ok(Some(Segment { file, position: 0 })),
-            Ok(_) => Err(OpenError::Corrupt {
-                path,
-                offset: 16,
-                why: "the segment starts at another position than its name says".to_owned(),
-            }),
-            Err(why) => {
-                // The header is synced before the first record is written, so a torn header with
-                // nothing behind it was never acknowledged to anybody.
-                let mut behind = crate::scanner::Scanner::new(&*file, SEGMENT_HEADER_LEN as u64, 0)
-                    .map_err(io_error("read", &path))?;
-                let used = behind.used_until().map_err(io_error("read", &path))?;
-                if used > SEGMENT_HEADER_LEN as u64 {
-                    return Err(OpenError::Corrupt {
-                        path,
-                        offset: 0,
-                        why: why.to_owned(),
-                    });
-                }
-                if self.made {
-                    return Err(OpenError::LogMissing { path });
-                }
-                Ok(None)
-            }
+    pub(crate) fn quarantine_dir(&self) -> PathBuf {
+        self.dir.join(QUARANTINE)
+    }
+
+    /// How many files a repair has moved away.
+    pub(crate) fn quarantined(&self, disk: &dyn Disk) -> Result<u64, OpenError> {
+        let dir = self.quarantine_dir();
+        match disk.list(&dir) {
+            Ok(names) => Ok(names.len() as u64),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(io_error("list the folder", &dir)(error)),
         }
     }
 
-    /// Makes the segment and syncs every name and byte that it needs to be found again.
-    pub(crate) fn create_segment(&self, disk: &dyn Disk) -> Result<Box<dyn DiskFile>, OpenError> {
-        let (log_dir, path) = (self.log_dir(), self.segment_path());
+    /// Makes the log's first file, with room for `room` bytes of records or, on a nearly full disk,
+    /// for none, and syncs every name and byte that it needs to be found again.
+    pub(crate) fn create_first(&self, disk: &dyn Disk, room: u64) -> Result<u64, OpenError> {
+        let log_dir = self.log_dir();
         disk.create_dir_all(&log_dir)
             .map_err(io_error("make the folder", &log_dir))?;
-        let opened = match disk.open(&path, Open::CreateNew) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                disk.open(&path, Open::Write)
+        let path = log_dir.join(first_file().to_string());
+        match disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &path)(error));
             }
-            opened => opened,
+            _ => {}
+        }
+        let file = disk
+            .open(&path, Open::CreateNew)
+            .map_err(io_error("create", &path))?;
+        let mut header = SegmentHeader {
+            length: SEGMENT_HEADER_LEN as u64 + room,
+            ..SegmentHeader::default()
         };
-        let file = opened.map_err(io_error("create", &path))?;
-        file.set_len(0).map_err(io_error("cut", &path))?;
-        file.write_at(&encode_segment_header(0), 0)
+        match file.allocate(header.length) {
+            Err(error) if is_full(&error) => header.length = SEGMENT_HEADER_LEN as u64,
+            allocated => allocated.map_err(io_error("reserve space for", &path))?,
+        }
+        file.write_at(&header.encode(), 0)
             .map_err(io_error("write", &path))?;
         file.sync().map_err(io_error("sync", &path))?;
-        // Every folder on the way, because any of them may have been made for this store, by us or
-        // by an attempt that was interrupted.
-        for dir in log_dir.ancestors() {
-            match disk.sync_dir(dir) {
-                // A folder that may not even be read was not made for this store.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                synced => synced.map_err(io_error("sync the folder", dir))?,
-            }
-        }
-        Ok(file)
+        sync_folders(disk, &log_dir)?;
+        Ok(header.length)
     }
 
     /// Remembers that the store was made, so that a log that is missing later is missed. Called
@@ -230,42 +177,151 @@ impl Folder {
         if self.made {
             return Ok(());
         }
-        let path = self.dir.join(MARKER);
-        let file = disk
-            .open(&path, Open::CreateNew)
-            .map_err(io_error("create", &path))?;
-        file.write_at(MARKER_TEXT, 0)
-            .and_then(|()| file.sync())
-            .map_err(io_error("write", &path))?;
-        disk.sync_dir(&self.dir)
-            .map_err(io_error("sync the folder", &self.dir))
+        write_small(disk, &self.dir, MARKER, MARKER_TEXT)
     }
 }
 
-fn segment_path(dir: &Path) -> PathBuf {
-    dir.join("log").join(format!("{:020}.log", 0))
+/// Begins a store in a folder that is absent or empty: until it is [finished](finish_copy), nobody
+/// opens it.
+pub(crate) fn begin_copy(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenError> {
+    match disk.list(dir) {
+        Ok(names) => {
+            if let Some(found) = names.into_iter().next() {
+                return Err(OpenError::NotEmpty {
+                    path: dir.to_owned(),
+                    found,
+                });
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.create_dir_all(dir)
+                .map_err(io_error("make the folder", dir))?;
+        }
+        Err(error) => return Err(io_error("list the folder", dir)(error)),
+    }
+    write_small(disk, dir, UNFINISHED, UNFINISHED_TEXT)?;
+    let log_dir = dir.join("log");
+    disk.create_dir_all(&log_dir)
+        .map_err(io_error("make the folder", &log_dir))?;
+    sync_folders(disk, &log_dir)?;
+    Ok(log_dir)
 }
 
-fn encode_segment_header(position: u64) -> [u8; SEGMENT_HEADER_LEN] {
-    let mut bytes = [0; SEGMENT_HEADER_LEN];
-    bytes[0..8].copy_from_slice(&SEGMENT_MAGIC);
-    bytes[8..12].copy_from_slice(&u32::from(FORMAT_VERSION).to_le_bytes());
-    bytes[16..24].copy_from_slice(&position.to_le_bytes());
-    let crc = crc32fast::hash(&bytes[..60]);
-    bytes[60..64].copy_from_slice(&crc.to_le_bytes());
-    bytes
+/// Makes a store of what [`begin_copy`] began. All of it must be durable by now.
+pub(crate) fn finish_copy(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    write_small(disk, dir, MARKER, MARKER_TEXT)?;
+    let path = dir.join(UNFINISHED);
+    disk.remove(&path).map_err(io_error("remove", &path))?;
+    disk.sync_dir(dir).map_err(io_error("sync the folder", dir))
 }
 
-/// Version and log position.
-fn decode_segment_header(bytes: &[u8]) -> Result<(u32, u64), &'static str> {
-    let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER_LEN>() else {
-        return Err("the file ends inside the segment header");
+/// The log's first file, as long as it was not compacted.
+pub(crate) fn first_file() -> FileName {
+    FileName {
+        start: 0,
+        generation: 0,
+    }
+}
+
+/// Refuses a folder that is no store, and says whether the store was made.
+fn look(disk: &dyn Disk, dir: &Path, mode: OpenMode, names: &[String]) -> Result<bool, OpenError> {
+    let made = names.iter().any(|name| name == MARKER);
+    if names.iter().any(|name| name == UNFINISHED) {
+        return Err(OpenError::Unfinished {
+            path: dir.to_owned(),
+        });
+    }
+    // A folder of somebody else's may well have a `log` in it.
+    let log_dir = dir.join("log");
+    let logs = match disk.list(&log_dir) {
+        Ok(logs) => logs,
+        // A log that cannot be read is not a log that is not there.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let in_the_way = error.kind() == io::ErrorKind::NotADirectory && !made;
+            if !in_the_way {
+                return Err(io_error("list the folder", &log_dir)(error));
+            }
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
     };
-    if bytes[0..8] != SEGMENT_MAGIC {
-        return Err("this is not a log segment");
+    if logs.iter().any(|name| FileName::parse(name).is_some()) {
+        return Ok(made);
     }
-    if crc32fast::hash(&bytes[..60]) != u32_at(bytes, 60) {
-        return Err("the segment header's checksum is wrong");
+    if made {
+        return Err(OpenError::LogMissing {
+            path: log_dir.join(first_file().to_string()),
+        });
     }
-    Ok((u32_at(bytes, 8), u64_at(bytes, 16)))
+    let ours = |name: &&String| !["log", "lock", RESERVE, MARKER].contains(&name.as_str());
+    if let Some(found) = names.iter().find(ours) {
+        return Err(OpenError::NotAStore {
+            path: dir.to_owned(),
+            found: found.clone(),
+        });
+    }
+    if mode != OpenMode::CreateIfMissing {
+        return Err(OpenError::Missing {
+            path: dir.to_owned(),
+        });
+    }
+    Ok(false)
+}
+
+/// Makes a small file durable under its name.
+fn write_small(disk: &dyn Disk, dir: &Path, name: &str, text: &[u8]) -> Result<(), OpenError> {
+    let path = dir.join(name);
+    let file = match disk.open(&path, Open::CreateNew) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path, Open::Write),
+        opened => opened,
+    };
+    let file = file.map_err(io_error("create", &path))?;
+    file.write_at(text, 0)
+        .and_then(|()| file.sync())
+        .map_err(io_error("write", &path))?;
+    disk.sync_dir(dir).map_err(io_error("sync the folder", dir))
+}
+
+/// Syncs a folder and every one above it, because any of them may have been made for this store,
+/// by us or by an attempt that was interrupted.
+fn sync_folders(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    for dir in dir.ancestors() {
+        match disk.sync_dir(dir) {
+            // A folder that may not even be read was not made for this store.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(io_error("sync the folder", dir))?,
+        }
+    }
+    Ok(())
+}
+
+/// The first bytes of a file, as many as its header has.
+pub(crate) fn head(file: &dyn DiskFile) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; SEGMENT_HEADER_LEN];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// The refusal of a file or record of another format.
+pub(crate) fn other_version(path: &Path, found: u32) -> OpenError {
+    let (path, supported) = (path.to_owned(), u32::from(FORMAT_VERSION));
+    if found > supported {
+        OpenError::NewerFormat {
+            path,
+            found,
+            supported,
+        }
+    } else {
+        OpenError::OlderFormat {
+            path,
+            found,
+            supported,
+        }
+    }
 }

@@ -8,10 +8,11 @@
 //! use cortica_env::SimDisk;
 //! use cortica_storage::{Durability, Entry, Log, OpenMode};
 //! use std::path::Path;
+//! use std::sync::Arc;
 //!
-//! let disk = SimDisk::new();
+//! let disk: Arc<SimDisk> = Arc::new(SimDisk::new());
 //! let dir = Path::new("store");
-//! let (mut log, _) = Log::open(&disk, dir, OpenMode::CreateIfMissing, |_| Ok(()))?;
+//! let (mut log, _) = Log::open(disk.clone(), dir, OpenMode::CreateIfMissing, |_| Ok(()))?;
 //! log.append(Entry { space: 0, kind: 7, dimension: 0, seq: 1 }, |payload| {
 //!     payload.extend_from_slice(b"hello");
 //! })?;
@@ -19,7 +20,7 @@
 //! drop(log);
 //!
 //! let mut seen = Vec::new();
-//! let (_, recovery) = Log::open(&disk, dir, OpenMode::MustExist, |record| {
+//! let (_, recovery) = Log::open(disk.clone(), dir, OpenMode::MustExist, |record| {
 //!     seen.push(record.payload.to_vec());
 //!     Ok(())
 //! })?;
@@ -30,21 +31,38 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod closing;
+mod compaction;
 mod durability;
 mod error;
 mod folder;
+mod header;
+mod listing;
 mod log;
+mod mending;
+mod open;
+mod planning;
 mod record;
 mod recovery;
+mod repair;
+mod reserve;
+mod rolling;
 mod scanner;
+mod segment;
+mod snapshot;
+mod writer;
 
-pub use crate::check::{CheckReport, Damage, check};
+pub use crate::check::{CheckReport, check};
+pub use crate::compaction::{Fate, Freed, Plan, Rewritten};
 pub use crate::durability::{Durability, ParseDurabilityError};
-pub use crate::error::{AppendError, CommitError, OpenError};
+pub use crate::error::{AppendError, CommitError, CompactError, OpenError};
 pub use crate::folder::{LogOptions, OpenMode};
 pub use crate::log::{Log, LogStats};
-pub use crate::record::{Entry, FORMAT_VERSION, PAYLOAD_MAX, Record};
-pub use crate::recovery::Recovery;
+pub use crate::planning::Effort;
+pub use crate::record::{Entry, FORMAT_VERSION, Location, PAYLOAD_MAX, Record};
+pub use crate::recovery::{Damage, Recovery};
+pub use crate::repair::{RepairReport, repair};
+pub use crate::snapshot::{Copied, Snapshot, restore};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,21 +1,29 @@
-//! The log: recovery at open, then append and commit.
+//! The log: append and commit. How it is opened is in `open.rs`.
 
+use crate::closing::Closing;
 use crate::durability::Durability;
-use crate::error::{AppendError, CommitError, OpenError};
-use crate::folder::{Folder, LogOptions, OpenMode, SEGMENT_HEADER_LEN, Segment, io_error};
+use crate::error::{AppendError, CommitError};
+use crate::folder::{Folder, is_full};
+use crate::header::SEGMENT_HEADER_LEN;
 use crate::record::{
-    ALIGNMENT, Entry, FORMAT_VERSION, HEADER_LEN, Header, KIND_MARK, PAYLOAD_MAX, Record,
+    ALIGNMENT, Entry, FORMAT_VERSION, HEADER_LEN, Header, KIND_OWN, Location, PAYLOAD_MAX,
+    checksums,
 };
-use crate::recovery::{Found, Recovery, recover, set_aside, write_anew};
-use cortica_env::{Disk, DiskFile, Open};
+use crate::reserve::Reserve;
+use crate::rolling::{Active, Break};
+use crate::segment::{Segment, retire};
+use cortica_env::Disk;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// The buffer's memory that is kept from one commit to the next.
 const BUFFER_KEPT_MAX: usize = 32 << 20;
 
 /// Under [`Durability::None`], records wait in memory until there are this many bytes of them.
 const UNWRITTEN_MAX: usize = 1 << 20;
+
+pub(crate) const HEADER: u64 = SEGMENT_HEADER_LEN as u64;
 
 /// What a log holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,123 +35,151 @@ pub struct LogStats {
     pub file_bytes: u64,
     /// Bytes in memory that no commit has written yet.
     pub waiting_bytes: u64,
+    /// Bytes of records that nobody has [retired](Log::retire), those in memory included.
+    pub live_bytes: u64,
+    /// Bytes of records that were retired and are still in a file.
+    pub dead_bytes: u64,
+    /// Log files.
+    pub segments: u64,
+    /// Compactions since the log was opened.
+    pub compactions: u64,
+    /// Bytes of files they freed.
+    pub freed_bytes: u64,
+    /// Files in the folder `quarantine`.
+    pub quarantined: u64,
+    /// Damaged stretches that opening found.
+    pub damaged: u64,
+    /// Log position behind the last committed record.
+    pub end: u64,
+}
+
+/// Why nothing more is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halt {
+    Stopped,
+    Damaged,
+    ReadOnly,
+}
+
+impl Halt {
+    pub(crate) fn error(self) -> CommitError {
+        match self {
+            Self::Stopped => CommitError::Stopped,
+            Self::Damaged => CommitError::Damaged,
+            Self::ReadOnly => CommitError::ReadOnly,
+        }
+    }
+}
+
+/// Why bytes were not written.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// There was no room, and nothing was written.
+    Full,
+    Io(&'static str, io::Error),
 }
 
 /// An open log. One process has it at a time; dropping it releases it.
 #[derive(Debug)]
 pub struct Log {
-    file: Box<dyn DiskFile>,
-    /// File offset behind the last byte that was written.
-    written: u64,
-    /// File offset up to which the bytes are durable.
-    durable: u64,
-    allocated: u64,
-    reserve_bytes: u64,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) segment_bytes: u64,
+    /// The files, in order. The last of them is the active one, if there is one.
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) active: Option<Active>,
+    /// Files that are full and not synced yet.
+    pub(crate) unsynced: Vec<Active>,
+    /// Whether a file was made whose name is not durable yet.
+    pub(crate) names_changed: bool,
+    /// Log position behind the last byte that was written.
+    pub(crate) written: u64,
+    /// Log position up to which the log is durable.
+    pub(crate) durable: u64,
+    /// Where the last clean close said that the log ends.
+    pub(crate) closed: Option<u64>,
     /// Bytes that follow `written`: first what was committed, then what was appended since.
-    buffer: Vec<u8>,
-    committed: usize,
-    /// Whether the last record is a mark, which says that all before it is durable.
-    marked: bool,
-    stopped: bool,
-    /// Last, because the lock must outlive the file.
-    #[expect(dead_code, reason = "held, not read: it keeps the lock")]
-    folder: Folder,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) committed: usize,
+    /// Where in the buffer new files begin.
+    pub(crate) breaks: Vec<Break>,
+    /// Log position behind the room of the file that the next record goes into.
+    pub(crate) room_end: u64,
+    /// Log position where a commit that goes out in parts began.
+    pub(crate) parts_from: Option<u64>,
+    /// Highest seq of what was committed, and of what was appended since.
+    pub(crate) seq_high: u64,
+    seq_appended: u64,
+    /// Records that were retired before they were written.
+    retired_early: Vec<Location>,
+    /// Log position behind the last record when one was last retired.
+    pub(crate) retired_at: u64,
+    pub(crate) halt: Option<Halt>,
+    /// Shared with a compaction under way.
+    pub(crate) compacting: Arc<()>,
+    /// Up to which position a compaction of everything is to know what is dead.
+    pub(crate) everything_to: Option<u64>,
+    /// Whether a plan of it was made and not yet installed.
+    pub(crate) planned: bool,
+    pub(crate) stats: LogStats,
+    /// Last, because the lock must outlive the files.
+    pub(crate) folder: Arc<Folder>,
 }
 
 impl Log {
-    /// Opens the log of the store at `dir`, showing every record to `visit` in order.
-    ///
-    /// A commit that never finished is cut off and counted; whole records in it are set aside in a
-    /// file beside the log. Reads the log once; memory is bounded by the largest
-    /// record. When `visit` refuses a record, the log does not open and names it.
-    pub fn open(
-        disk: &dyn Disk,
-        dir: &Path,
-        options: impl Into<LogOptions>,
-        mut visit: impl FnMut(Record<'_>) -> Result<(), String>,
-    ) -> Result<(Log, Recovery), OpenError> {
-        let LogOptions {
-            mode,
-            reserve_bytes,
-        } = options.into();
-        let folder = Folder::open(disk, dir, mode)?;
-        let path = folder.segment_path();
-        let mut made_now = false;
-        let (file, found) = match folder.open_segment(disk, Open::Write)? {
-            Some(Segment { file, position }) => {
-                let found = recover(&*file, position, &path, &mut visit)?;
-                (file, found)
-            }
-            None if mode == OpenMode::MustExist => {
-                return Err(OpenError::Missing {
-                    path: dir.to_owned(),
-                });
-            }
-            None => {
-                let file = folder.create_segment(disk)?;
-                made_now = true;
-                (file, Found::nothing())
-            }
-        };
-        let aside = match found.whole_behind {
-            0 => None,
-            _ => Some(set_aside(disk, &*file, &path, &found)?),
-        };
-        let end = found.end;
-        if found.recovery.dropped_tail_bytes > 0 {
-            // Left in place, the torn bytes could line up behind records written from now on.
-            file.set_len(end).map_err(io_error("cut", &path))?;
-        }
-        // What no record proves durable may lie in the page cache only. A sync alone is not enough:
-        // where an earlier sync failed, the kernel may take the lost bytes for written.
-        let proven = SEGMENT_HEADER_LEN as u64 + found.proven;
-        write_anew(&*file, proven, end).map_err(io_error("write", &path))?;
-        file.sync().map_err(io_error("sync", &path))?;
-        let marked_made = folder.mark_made(disk);
-        if made_now {
-            marked_made?; // For a store that was there before it can wait for another time.
-        }
-        let allocated = file.len().map_err(io_error("measure", &path))?;
-        let log = Log {
-            file,
-            written: end,
-            durable: end,
-            allocated,
-            reserve_bytes,
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: Folder, reserve: Reserve) -> Self {
+        Self {
+            disk,
+            reserve: Arc::new(reserve),
+            segment_bytes: 0,
+            segments: Vec::new(),
+            active: None,
+            unsynced: Vec::new(),
+            names_changed: false,
+            written: 0,
+            durable: 0,
+            closed: None,
             buffer: Vec::new(),
             committed: 0,
-            marked: found.marked,
-            stopped: false,
-            folder,
-        };
-        let recovery = Recovery {
-            set_aside_records: found.whole_behind,
-            set_aside: aside,
-            ..found.recovery
-        };
-        Ok((log, recovery))
+            breaks: Vec::new(),
+            room_end: 0,
+            parts_from: None,
+            seq_high: 0,
+            seq_appended: 0,
+            retired_early: Vec::new(),
+            retired_at: 0,
+            halt: None,
+            compacting: Arc::new(()),
+            everything_to: None,
+            planned: false,
+            stats: LogStats::default(),
+            folder: Arc::new(folder),
+        }
     }
 
     /// Adds a record to the next commit. `write` appends the payload, at most
-    /// [`PAYLOAD_MAX`] bytes, to the buffer it is given. Returns the record's log position.
+    /// [`PAYLOAD_MAX`] bytes, to the buffer it is given. Returns where the record lies.
     pub fn append(
         &mut self,
         entry: Entry,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<u64, AppendError> {
-        if entry.kind == KIND_MARK {
-            return Err(AppendError::ReservedKind);
-        }
-        self.append_record(entry, write)
+    ) -> Result<Location, AppendError> {
+        self.append_with_crc(entry, write)
+            .map(|(location, _)| location)
     }
 
-    fn append_record(
+    /// As [`append`](Self::append), and returns the CRC-32 of the payload's embedding too, its
+    /// first 4 x dimension bytes: it comes for free.
+    pub fn append_with_crc(
         &mut self,
         entry: Entry,
         write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<u64, AppendError> {
+    ) -> Result<(Location, u32), AppendError> {
+        if entry.kind == KIND_OWN {
+            return Err(AppendError::ReservedKind);
+        }
         let start = self.buffer.len();
-        let position = self.position(start);
+        let position = self.written + start as u64;
         self.buffer.extend_from_slice(&[0; HEADER_LEN]);
         write(&mut self.buffer);
         let payload = &self.buffer[start + HEADER_LEN..];
@@ -155,49 +191,104 @@ impl Log {
                 max: PAYLOAD_MAX,
             });
         }
+        let (embedding_crc, payload_crc) = checksums(entry.dimension, payload);
         let header = Header {
             version: FORMAT_VERSION,
             entry,
             position,
-            durable_to: self.durable - SEGMENT_HEADER_LEN as u64,
+            durable_to: self.durable,
             length: got as u32,
-            payload_crc: crc32fast::hash(payload),
+            payload_crc,
         };
         self.buffer[start..start + HEADER_LEN].copy_from_slice(&header.encode());
         self.buffer
             .resize(self.buffer.len().next_multiple_of(ALIGNMENT as usize), 0);
-        Ok(position)
+        let end = self.written + self.buffer.len() as u64;
+        if end > self.room_end {
+            self.make_room(position, end);
+        }
+        self.seq_appended = self.seq_appended.max(entry.seq);
+        let location = Location {
+            position,
+            bytes: (end - position) as u32,
+        };
+        Ok((location, embedding_crc))
     }
 
     /// Forgets what was appended since the last commit.
     pub fn rollback(&mut self) {
         self.buffer.truncate(self.committed);
+        self.seq_appended = self.seq_high;
+        self.drop_breaks();
     }
 
     /// Makes the appended records part of the log: one write and, for
     /// [`Durability::Durable`], one sync. Returns what was reached, which is what was asked for.
+    /// (Where the records fill a log file, one write for each file begun, and for a durable commit
+    /// a sync of each file and of the folder.)
     ///
-    /// After an error nothing more is written: every later commit answers
-    /// [`CommitError::Stopped`], and the records of this one count as not stored.
+    /// On a full disk the answer is [`CommitError::Full`], and the log is as it was before the
+    /// records were appended. After any other error nothing more is written: every later commit
+    /// answers [`CommitError::Stopped`], and the records of this one count as not stored.
     pub fn commit(&mut self, durability: Durability) -> Result<Durability, CommitError> {
-        if self.stopped {
+        self.commit_with(durability, false)
+    }
+
+    /// As [`commit`](Self::commit), for few and small records that let space be freed later, such
+    /// as that something is forgotten: on a full disk it may use a little space that is kept back
+    /// for this.
+    pub fn commit_freeing(&mut self, durability: Durability) -> Result<Durability, CommitError> {
+        self.commit_with(durability, true)
+    }
+
+    fn commit_with(
+        &mut self,
+        durability: Durability,
+        freeing: bool,
+    ) -> Result<Durability, CommitError> {
+        let here = self.written + self.committed as u64;
+        let from = self.parts_from.take().unwrap_or(here);
+        self.commit_from(from, durability, freeing)?;
+        Ok(durability)
+    }
+
+    fn commit_from(
+        &mut self,
+        from: u64,
+        durability: Durability,
+        freeing: bool,
+    ) -> Result<(), CommitError> {
+        if let Some(halt) = self.halt {
             self.rollback();
-            return Err(CommitError::Stopped);
+            return Err(halt.error());
         }
         self.committed = self.buffer.len();
+        self.seq_high = self.seq_high.max(self.seq_appended);
         let done = match durability {
             Durability::None if self.buffer.len() < UNWRITTEN_MAX => Ok(()),
-            Durability::None | Durability::Buffered => self.write(),
-            Durability::Durable => self.write().and_then(|()| self.sync()),
+            Durability::None | Durability::Buffered => self.write(freeing),
+            Durability::Durable => self.write(freeing).and_then(|()| self.sync()),
         };
-        match done {
-            Ok(()) => Ok(durability),
-            Err((action, source)) => {
-                self.stopped = true;
-                self.buffer.clear();
-                self.committed = 0;
-                Err(CommitError::Io { action, source })
-            }
+        let failure = match done {
+            Ok(()) => return Ok(()),
+            Err(Failure::Full) => match self.undo(from) {
+                Ok(()) => return Err(CommitError::Full),
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        Err(self.stop(failure))
+    }
+
+    /// Stops all writing for good.
+    pub(crate) fn stop(&mut self, failure: Failure) -> CommitError {
+        self.halt = Some(Halt::Stopped);
+        self.buffer.clear();
+        self.breaks.clear();
+        self.committed = 0;
+        match failure {
+            Failure::Full => CommitError::Full,
+            Failure::Io(action, source) => CommitError::Io { action, source },
         }
     }
 
@@ -205,12 +296,25 @@ impl Log {
     /// that memory stays bounded and the disk can start on it. The commit that follows, at
     /// `durability`, covers it; until then nothing is promised.
     ///
-    /// Errors as [`commit`](Self::commit).
+    /// Errors as [`commit`](Self::commit); a full disk undoes the earlier parts, too, and what is
+    /// appended after such an error belongs to another commit: call [`rollback`](Self::rollback)
+    /// first. Parts that were handed over are not rolled back.
     pub fn commit_part(&mut self, durability: Durability) -> Result<(), CommitError> {
-        let from = self.written;
-        self.commit(durability.min(Durability::Buffered))?;
-        if durability == Durability::Durable {
-            self.file.start_sync(from, self.written - from);
+        let from = *self
+            .parts_from
+            .get_or_insert(self.written + self.committed as u64);
+        let written = self.written;
+        let part = self.commit_from(from, durability.min(Durability::Buffered), false);
+        if part.is_err() {
+            self.parts_from = None;
+        }
+        part?;
+        if durability == Durability::Durable
+            && let Some(active) = &self.active
+        {
+            let from = written.max(active.start);
+            let offset = HEADER + (from - active.start);
+            active.file.start_sync(offset, self.written - from);
         }
         Ok(())
     }
@@ -220,103 +324,107 @@ impl Log {
         self.buffer.len()
     }
 
+    /// Says that a committed record means nothing any more, so that a later compaction may drop it.
+    pub fn retire(&mut self, location: Location) {
+        if location.position < self.written {
+            retire(&mut self.segments, location);
+        } else {
+            self.retired_early.push(location);
+        }
+        self.retired_at = self.end();
+    }
+
+    /// Log position behind the last committed record.
+    pub fn end(&self) -> u64 {
+        self.written + self.committed as u64
+    }
+
+    /// Log position up to which the log is durable.
+    pub fn durable_to(&self) -> u64 {
+        self.durable
+    }
+
+    /// Whether records can be written, as far as is known.
+    pub fn is_writable(&self) -> bool {
+        self.halt.is_none()
+    }
+
     /// What the log holds.
     pub fn stats(&self) -> LogStats {
+        let sum = |of: fn(&Segment) -> u64| self.segments.iter().map(of).sum::<u64>();
+        let early: u64 = self
+            .retired_early
+            .iter()
+            .map(|it| u64::from(it.bytes))
+            .sum();
+        let (total, live) = (sum(|it| it.total), sum(|it| it.live));
+        let committed = self.committed as u64;
         LogStats {
-            bytes: self.position(self.committed),
-            file_bytes: self.allocated.max(self.written),
+            bytes: total + committed,
+            file_bytes: sum(|it| it.file_bytes),
             waiting_bytes: self.buffer.len() as u64,
+            live_bytes: (live + committed).saturating_sub(early),
+            dead_bytes: total - live + early,
+            segments: self.segments.len() as u64,
+            end: self.end(),
+            ..self.stats
         }
     }
 
-    /// Writes and syncs all that was committed, returns reserved space, and releases the lock.
+    /// Writes and syncs all that was committed, leaves a proof of how far the log reaches, returns
+    /// reserved space, and releases the lock.
     pub fn close(mut self) -> Result<(), CommitError> {
-        self.rollback();
-        self.commit(Durability::Durable)?;
-        if !self.marked {
-            // Tells the next open that all before is durable and need not be written anew. It
-            // promises nothing to anybody, so a disk without room for it is no error.
-            let mark = Entry {
-                space: 0,
-                kind: KIND_MARK,
-                dimension: 0,
-                seq: 0,
-            };
-            if self.append_record(mark, |_| ()).is_ok() {
-                let _ = self.commit(Durability::Durable);
-            }
-        }
-        let trimmed = self.trim().and_then(|()| {
-            // The cut must not be undone by a power cut: behind it may be anything.
-            self.file.sync().map_err(|error| ("sync", error))
-        });
-        self.stopped = true; // Nothing is left for `drop` to do.
-        trimmed.map_err(|(action, source)| CommitError::Io { action, source })
-    }
-
-    fn position(&self, in_buffer: usize) -> u64 {
-        self.written - SEGMENT_HEADER_LEN as u64 + in_buffer as u64
-    }
-
-    fn write(&mut self) -> Result<(), (&'static str, io::Error)> {
-        if self.buffer.is_empty() {
+        if matches!(self.halt, Some(Halt::Damaged | Halt::ReadOnly)) {
             return Ok(());
         }
-        let end = self.written + self.buffer.len() as u64;
-        if end > self.allocated {
-            let roomy = end + self.reserve_bytes;
-            self.allocated = match self.file.allocate(roomy) {
-                Ok(()) => roomy,
-                Err(error) if is_full(&error) => {
-                    // Nearly full: only what these records need.
-                    let tight = self.file.allocate(end);
-                    tight.map_err(|error| ("reserve space for", error))?;
-                    end
+        self.rollback();
+        self.commit(Durability::Durable)?;
+        let finished = self.finish();
+        self.halt = Some(Halt::Stopped); // Nothing is left for `drop` to do.
+        finished
+    }
+
+    /// Says durably how far the log reaches, and gives back what is reserved behind it.
+    pub(crate) fn finish(&mut self) -> Result<(), CommitError> {
+        let (disk, log_dir) = (&*self.disk, self.folder.log_dir());
+        if self.closed != Some(self.written) {
+            match Closing::write(disk, &log_dir, self.written) {
+                Ok(()) => self.closed = Some(self.written),
+                // It promises nothing to anybody, so a disk without room for it is no error. But
+                // without it a file that was cut looks damaged.
+                Err(error) if is_full(&error) => return Ok(()),
+                Err(source) => {
+                    return Err(self.stop(Failure::Io("close", source)));
                 }
-                Err(error) => return Err(("reserve space for", error)),
-            };
+            }
         }
-        self.file
-            .write_at(&self.buffer, self.written)
-            .map_err(|error| ("write", error))?;
-        self.written = end;
-        self.marked = false;
+        self.trim()
+            .map_err(|error| self.stop(Failure::Io("cut", error)))
+    }
+
+    pub(crate) fn file_path(&self, name: crate::header::FileName) -> PathBuf {
+        self.folder.log_dir().join(name.to_string())
+    }
+
+    /// Takes the bytes of the buffer as written.
+    pub(crate) fn emptied(&mut self) {
+        self.written += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);
         self.committed = 0;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), (&'static str, io::Error)> {
-        if self.durable < self.written {
-            self.file.sync().map_err(|error| ("sync", error))?;
-            self.durable = self.written;
+        self.breaks.clear();
+        for location in std::mem::take(&mut self.retired_early) {
+            retire(&mut self.segments, location);
         }
-        Ok(())
-    }
-
-    fn trim(&mut self) -> Result<(), (&'static str, io::Error)> {
-        if self.allocated > self.written {
-            self.file
-                .set_len(self.written)
-                .map_err(|error| ("cut", error))?;
-            self.allocated = self.written;
-        }
-        Ok(())
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if !self.stopped {
+        if self.halt.is_none() {
             self.rollback();
             // Nobody is left to hear of an error, and nothing that was promised depends on it.
-            let _ = self.write().and_then(|()| self.trim());
+            let _ = self.write(false);
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //!      0     4  magic "CREC"
-//!      4     2  format version, now 1
+//!      4     2  format version, now 2
 //!      6     2  kind: what the payload is
 //!      8     4  space
 //!     12     4  d: values of the embedding in the payload, 0 for none
@@ -20,7 +20,7 @@
 //! Numbers are little-endian.
 
 /// The format this build writes, and the newest it reads.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// The longest payload, in bytes. Larger lengths on disk are damage, and never allocated.
 pub const PAYLOAD_MAX: usize = 16 << 20;
@@ -29,8 +29,8 @@ pub(crate) const HEADER_LEN: usize = 56;
 pub(crate) const ALIGNMENT: u64 = 8;
 pub(crate) const MAGIC: [u8; 4] = *b"CREC";
 
-/// The kind of the log's own mark: nothing but a header, saying that all before it is durable.
-pub(crate) const KIND_MARK: u16 = u16::MAX;
+/// The kind that is kept for the log itself.
+pub(crate) const KIND_OWN: u16 = u16::MAX;
 
 /// What a caller says about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,15 @@ pub struct Entry {
     pub seq: u64,
 }
 
+/// Where a record lies, which stays true for as long as it is in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Location {
+    /// Log position of its first byte.
+    pub position: u64,
+    /// Bytes it takes, header and padding included.
+    pub bytes: u32,
+}
+
 /// A record as it was found in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
@@ -56,6 +65,47 @@ pub struct Record<'a> {
     pub durable_to: u64,
     /// What was recorded.
     pub payload: &'a [u8],
+    /// CRC-32 of the payload's embedding, its first 4 x dimension bytes; a by-product of checking
+    /// the record.
+    pub embedding_crc: u32,
+    pub(crate) payload_crc: u32,
+}
+
+impl Record<'_> {
+    /// Where it lies.
+    pub fn location(&self) -> Location {
+        Location {
+            position: self.position,
+            bytes: span(self.payload.len()) as u32,
+        }
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        Header {
+            version: FORMAT_VERSION,
+            entry: self.entry,
+            position: self.position,
+            durable_to: self.durable_to,
+            length: self.payload.len() as u32,
+            payload_crc: self.payload_crc,
+        }
+    }
+}
+
+/// Bytes from the start of a record with such a payload to the next one's.
+pub(crate) fn span(payload: usize) -> u64 {
+    (HEADER_LEN as u64 + payload as u64).next_multiple_of(ALIGNMENT)
+}
+
+/// The checksums of a payload's embedding and of all of it, in one pass.
+pub(crate) fn checksums(dimension: u32, payload: &[u8]) -> (u32, u32) {
+    let embedding = (dimension as usize).saturating_mul(4).min(payload.len());
+    let (embedding, rest) = payload.split_at(embedding);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(embedding);
+    let of_embedding = crc.clone().finalize();
+    crc.update(rest);
+    (of_embedding, crc.finalize())
 }
 
 /// A header whose checksum is right.
@@ -112,7 +162,7 @@ impl Header {
 
     /// Bytes from this record's start to the next one's.
     pub(crate) fn span(&self) -> u64 {
-        (HEADER_LEN as u64 + u64::from(self.length)).next_multiple_of(ALIGNMENT)
+        span(self.length as usize)
     }
 }
 
@@ -158,6 +208,16 @@ mod tests {
     fn headers_round_trip() {
         assert_eq!(Header::decode(&header().encode()), Ok(header()));
         assert_eq!(header().span(), 3_160);
+    }
+
+    #[test]
+    fn checksums_of_parts_are_those_of_the_parts_alone() {
+        let payload: Vec<u8> = (0..100).collect();
+        for dimension in [0, 1, 25, 26, u32::MAX] {
+            let embedding = &payload[..(dimension as usize).saturating_mul(4).min(100)];
+            let want = (crc32fast::hash(embedding), crc32fast::hash(&payload));
+            assert_eq!(checksums(dimension, &payload), want);
+        }
     }
 
     #[test]

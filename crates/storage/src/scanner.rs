@@ -1,6 +1,8 @@
-//! Reads a segment from front to back and says what stands where.
+//! Reads a log file from front to back and says what stands where.
 
-use crate::record::{ALIGNMENT, HEADER_LEN, Header, MAGIC, PAYLOAD_MAX, Record};
+use crate::header::SEGMENT_HEADER_LEN;
+use crate::record::checksums;
+use crate::record::{ALIGNMENT, FORMAT_VERSION, HEADER_LEN, Header, MAGIC, PAYLOAD_MAX, Record};
 use cortica_env::DiskFile;
 use std::io;
 
@@ -12,34 +14,44 @@ const CHUNK: usize = 1 << 20;
 pub(crate) enum Found<'a> {
     /// A whole record; the scanner has moved behind it.
     Record(Record<'a>),
-    /// A header with a right checksum that names a later format.
-    Newer { version: u16 },
-    /// Not a record.
-    Bad { why: &'static str },
+    /// A header with a right checksum that names another format.
+    Version(u16),
+    /// Not a record; its header, where that is whole and in its place.
+    Bad {
+        why: &'static str,
+        header: Option<Header>,
+    },
 }
 
-/// Walks over the records of a segment file.
+/// Which log positions the records of a file may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Positions {
+    /// Each that of its place in the file, whose records start at this position.
+    Dense { start: u64 },
+    /// Rising, from one to below another.
+    Rising { from: u64, below: u64 },
+}
+
+/// Walks over the records of a log file.
 #[derive(Debug)]
 pub(crate) struct Scanner<'a> {
     file: &'a dyn DiskFile,
-    file_len: u64,
-    /// Log position of file offset 0.
-    origin: u64,
+    positions: Positions,
+    /// File offset behind what may hold records.
+    end: u64,
     offset: u64,
     window: Vec<u8>,
     window_from: u64,
 }
 
 impl<'a> Scanner<'a> {
-    /// Starts at file offset `offset`, which is log position `position`.
-    pub(crate) fn new(file: &'a dyn DiskFile, offset: u64, position: u64) -> io::Result<Self> {
-        let file_len = file.len()?;
-        let origin = position.wrapping_sub(offset);
+    /// Starts behind the file's header. Looks no further than offset `end`.
+    pub(crate) fn new(file: &'a dyn DiskFile, positions: Positions, end: u64) -> io::Result<Self> {
         Ok(Self {
             file,
-            file_len,
-            origin,
-            offset,
+            positions,
+            end: file.len()?.min(end),
+            offset: SEGMENT_HEADER_LEN as u64,
             window: Vec::new(),
             window_from: 0,
         })
@@ -50,9 +62,9 @@ impl<'a> Scanner<'a> {
         self.offset
     }
 
-    /// Log position of the scanner's place.
-    pub(crate) fn position(&self) -> u64 {
-        self.origin.wrapping_add(self.offset)
+    /// File offset behind what may hold records.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
     }
 
     /// Moves to a file offset where something may start.
@@ -67,69 +79,84 @@ impl<'a> Scanner<'a> {
 
     /// The record at the scanner's place, if there is one.
     pub(crate) fn next(&mut self) -> io::Result<Found<'_>> {
-        let (offset, position) = (self.offset, self.position());
+        let offset = self.offset;
+        let bad = |why, header| Ok(Found::Bad { why, header });
         let Some(bytes) = self.bytes(offset, HEADER_LEN)?.first_chunk::<HEADER_LEN>() else {
-            return Ok(Found::Bad {
-                why: "the file ends inside a record header",
-            });
+            return bad("the file ends inside a record header", None);
         };
         let header = match Header::decode(bytes) {
             Ok(header) => header,
-            Err(why) => return Ok(Found::Bad { why }),
+            Err(why) => return bad(why, None),
         };
-        if header.position != position {
-            return Ok(Found::Bad {
-                why: "this record belongs to another place in the log",
-            });
+        if !self.fits(&header) {
+            return bad("this record belongs to another place in the log", None);
         }
-        if header.version > crate::record::FORMAT_VERSION {
-            return Ok(Found::Newer {
-                version: header.version,
-            });
+        if header.version != FORMAT_VERSION {
+            return Ok(Found::Version(header.version));
         }
         let length = header.length as usize;
         if length > PAYLOAD_MAX {
-            return Ok(Found::Bad {
-                why: "the record's length is out of range",
-            });
+            return bad("the record's length is out of range", Some(header));
         }
         let payload = self.bytes(offset + HEADER_LEN as u64, length)?;
         if payload.len() < length {
-            return Ok(Found::Bad {
-                why: "the file ends inside a record",
-            });
+            return bad("the file ends inside a record", Some(header));
         }
-        if crc32fast::hash(payload) != header.payload_crc {
-            return Ok(Found::Bad {
-                why: "the record's checksum is wrong",
-            });
+        let (embedding_crc, payload_crc) = checksums(header.entry.dimension, payload);
+        if payload_crc != header.payload_crc {
+            return bad("the record's checksum is wrong", Some(header));
         }
-        self.offset = (offset + header.span()).min(self.file_len);
+        self.offset = (offset + header.span()).min(self.end);
+        if let Positions::Rising { from, .. } = &mut self.positions {
+            *from = header.position + 1;
+        }
         // Asked for again because the borrow must outlive the move; it is in the window.
         let payload = self.bytes(offset + HEADER_LEN as u64, length)?;
         Ok(Found::Record(Record {
             entry: header.entry,
-            position,
+            position: header.position,
             durable_to: header.durable_to,
             payload,
+            embedding_crc,
+            payload_crc,
         }))
     }
 
+    fn fits(&self, header: &Header) -> bool {
+        match self.positions {
+            Positions::Dense { start } => {
+                let inside = self.offset - SEGMENT_HEADER_LEN as u64;
+                start.checked_add(inside) == Some(header.position)
+            }
+            Positions::Rising { from, below } => (from..below).contains(&header.position),
+        }
+    }
+
     /// Moves to the first whole record at or behind the scanner's place, and says whether there is
-    /// one.
+    /// one. Otherwise moves to the end.
     pub(crate) fn resync(&mut self) -> io::Result<bool> {
-        while self.offset + HEADER_LEN as u64 <= self.file_len {
+        while self.offset + HEADER_LEN as u64 <= self.end {
             let here = self.offset;
-            if self.bytes(here, MAGIC.len())? == MAGIC {
-                let whole = matches!(self.next()?, Found::Record(_) | Found::Newer { .. });
-                self.offset = here;
-                if whole {
-                    return Ok(true);
-                }
+            let window = self.ahead(here)?;
+            // Most of what is skipped is no magic number: looked at in one go.
+            let magic = window
+                .chunks_exact(ALIGNMENT as usize)
+                .position(|chunk| chunk.starts_with(&MAGIC));
+            let Some(at) = magic else {
+                let whole = window.len() as u64 / ALIGNMENT * ALIGNMENT;
+                self.offset += whole.max(ALIGNMENT);
+                continue;
+            };
+            self.offset = here + at as u64 * ALIGNMENT;
+            let (offset, positions) = (self.offset, self.positions);
+            let whole = matches!(self.next()?, Found::Record(_) | Found::Version(_));
+            (self.offset, self.positions) = (offset, positions);
+            if whole {
+                return Ok(true);
             }
             self.offset += ALIGNMENT;
         }
-        self.offset = self.file_len;
+        self.offset = self.end;
         Ok(false)
     }
 
@@ -137,8 +164,8 @@ impl<'a> Scanner<'a> {
     pub(crate) fn used_until(&mut self) -> io::Result<u64> {
         let mut used = self.offset;
         let mut from = self.offset;
-        while from < self.file_len {
-            let chunk = self.bytes(from, CHUNK)?;
+        while from < self.end {
+            let chunk = self.ahead(from)?;
             if let Some(last) = chunk.iter().rposition(|&byte| byte != 0) {
                 used = from + last as u64 + 1;
             }
@@ -147,9 +174,17 @@ impl<'a> Scanner<'a> {
         Ok(used)
     }
 
-    /// Up to `len` bytes at `offset`; fewer only at the end of the file.
+    /// What is read of the bytes at `offset`, at least enough for a magic number; fewer only at the
+    /// end.
+    fn ahead(&mut self, offset: u64) -> io::Result<&[u8]> {
+        self.bytes(offset, ALIGNMENT as usize)?;
+        let from = offset.saturating_sub(self.window_from) as usize;
+        Ok(self.window.get(from..).unwrap_or_default())
+    }
+
+    /// Up to `len` bytes at `offset`; fewer only at the end.
     fn bytes(&mut self, offset: u64, len: usize) -> io::Result<&[u8]> {
-        let available = self.file_len.saturating_sub(offset);
+        let available = self.end.saturating_sub(offset);
         let len = (len as u64).min(available) as usize;
         let inside = offset >= self.window_from
             && offset + len as u64 <= self.window_from + self.window.len() as u64;

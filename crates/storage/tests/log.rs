@@ -12,6 +12,7 @@ use cortica_storage::{
 };
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const DIR: &str = "store";
 const SEGMENT: &str = "log/00000000000000000000.log";
@@ -28,11 +29,12 @@ fn entry(seq: u64) -> Entry {
 fn append(log: &mut Log, seq: u64, payload: &[u8]) -> u64 {
     log.append(entry(seq), |out| out.extend_from_slice(payload))
         .unwrap()
+        .position
 }
 
-fn open(disk: &dyn Disk, dir: &Path) -> (Log, Recovery, Vec<(u64, Vec<u8>)>) {
+fn open(disk: &Arc<dyn Disk>, dir: &Path) -> (Log, Recovery, Vec<(u64, Vec<u8>)>) {
     let mut seen = Vec::new();
-    let (log, recovery) = Log::open(disk, dir, OpenMode::CreateIfMissing, |record| {
+    let (log, recovery) = Log::open(disk.clone(), dir, OpenMode::CreateIfMissing, |record| {
         assert_eq!(
             (
                 record.entry.space,
@@ -48,16 +50,24 @@ fn open(disk: &dyn Disk, dir: &Path) -> (Log, Recovery, Vec<(u64, Vec<u8>)>) {
     (log, recovery, seen)
 }
 
-fn refused(disk: &dyn Disk, dir: &Path, mode: OpenMode) -> OpenError {
-    Log::open(disk, dir, mode, |_| Ok(()))
+fn refused(disk: &Arc<dyn Disk>, dir: &Path, mode: OpenMode) -> OpenError {
+    Log::open(disk.clone(), dir, mode, |_| Ok(()))
         .map(|_| ())
         .unwrap_err()
 }
 
-fn on_both(check: impl Fn(&dyn Disk, &Path)) {
+fn real() -> Arc<dyn Disk> {
+    Arc::new(RealDisk)
+}
+
+fn sim(disk: &SimDisk) -> Arc<dyn Disk> {
+    Arc::new(disk.clone())
+}
+
+fn on_both(check: impl Fn(&Arc<dyn Disk>, &Path)) {
     let folder = tempfile::tempdir().unwrap();
-    check(&RealDisk, &folder.path().join(DIR));
-    check(&SimDisk::new(), Path::new(DIR));
+    check(&real(), &folder.path().join(DIR));
+    check(&sim(&SimDisk::new()), Path::new(DIR));
 }
 
 #[test]
@@ -85,14 +95,13 @@ fn records_come_back_in_order_with_their_positions() {
         log.close().unwrap();
         let (log, recovery, seen) = open(disk, dir);
         assert_eq!((recovery.records, recovery.dropped_tail_bytes), (8, 0));
-        let bytes = bytes + 56; // The mark that closing left.
         assert_eq!(log.stats().bytes, bytes);
         assert_eq!(seen.len(), 8);
         for (seq, payload) in seen {
             assert_eq!(payload, payloads[seq as usize]);
         }
         drop(log);
-        let report = check(disk, dir, |_| Ok(())).unwrap();
+        let report = check(&**disk, dir, |_| Ok(())).unwrap();
         assert!(report.is_sound());
         assert_eq!(
             (report.records, report.bytes, report.tail_bytes),
@@ -102,30 +111,20 @@ fn records_come_back_in_order_with_their_positions() {
 }
 
 #[test]
-fn closing_and_dropping_give_reserved_space_back() {
+fn closing_gives_reserved_space_back() {
     let folder = tempfile::tempdir().unwrap();
-    for close in [true, false] {
-        let dir = folder.path().join(close.to_string());
-        let (mut log, ..) = open(&RealDisk, &dir);
-        append(&mut log, 1, b"0123456789");
-        log.commit(Durability::Durable).unwrap();
-        assert!(fs::metadata(dir.join(SEGMENT)).unwrap().len() >= 1 << 20);
-        if close {
-            log.close().unwrap();
-        } else {
-            drop(log);
-        }
-        // 64 for the segment, 56 for the record's header, 16 for its padded payload; closing adds a
-        // mark of 56.
-        let want = 64 + 56 + 16 + if close { 56 } else { 0 };
-        assert_eq!(fs::metadata(dir.join(SEGMENT)).unwrap().len(), want);
-        for _ in 0..3 {
-            open(&RealDisk, &dir).0.close().unwrap();
-        }
-        assert_eq!(
-            fs::metadata(dir.join(SEGMENT)).unwrap().len(),
-            64 + 56 + 16 + 56
-        );
+    let dir = folder.path().join(DIR);
+    let (mut log, ..) = open(&real(), &dir);
+    append(&mut log, 1, b"0123456789");
+    log.commit(Durability::Durable).unwrap();
+    let len = || fs::metadata(dir.join(SEGMENT)).unwrap().len();
+    assert_eq!(len(), 8 << 20);
+    drop(log); // Keeps it: a shorter file would look as if somebody had cut it.
+    assert_eq!(len(), 8 << 20);
+    for _ in 0..3 {
+        open(&real(), &dir).0.close().unwrap();
+        // 128 for the file, 56 for the record's header, 16 for its padded payload.
+        assert_eq!(len(), 128 + 56 + 16);
     }
 }
 
@@ -168,7 +167,7 @@ fn a_large_commit_goes_out_in_parts() {
         assert_eq!(seqs, (0..=40).collect::<Vec<_>>());
     });
     let disk = SimDisk::new();
-    let (mut log, ..) = open(&disk, Path::new(DIR));
+    let (mut log, ..) = open(&sim(&disk), Path::new(DIR));
     append(&mut log, 1, b"lost");
     disk.fail_operation(1);
     assert!(log.commit_part(Durability::Durable).is_err());
@@ -181,7 +180,7 @@ fn a_large_commit_goes_out_in_parts() {
 #[test]
 fn a_record_that_is_too_large_is_refused_and_leaves_no_trace() {
     let disk = SimDisk::new();
-    let (mut log, ..) = open(&disk, Path::new(DIR));
+    let (mut log, ..) = open(&sim(&disk), Path::new(DIR));
     let refusal = log.append(entry(1), |out| out.resize(out.len() + PAYLOAD_MAX + 1, 7));
     let AppendError::TooLarge { got, max } = refusal.unwrap_err() else {
         panic!()
@@ -198,7 +197,7 @@ fn a_record_that_is_too_large_is_refused_and_leaves_no_trace() {
     append(&mut log, 2, &vec![9; PAYLOAD_MAX]);
     log.commit(Durability::Durable).unwrap();
     drop(log);
-    assert_eq!(open(&disk, Path::new(DIR)).2.len(), 1);
+    assert_eq!(open(&sim(&disk), Path::new(DIR)).2.len(), 1);
 }
 
 #[test]
@@ -206,30 +205,30 @@ fn folders_that_are_no_store_are_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     assert!(matches!(
-        refused(&RealDisk, &missing, OpenMode::MustExist),
+        refused(&real(), &missing, OpenMode::MustExist),
         OpenError::Missing { path } if path == missing
     ));
     assert!(!missing.exists());
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    let error = refused(&RealDisk, &empty, OpenMode::MustExist);
+    let error = refused(&real(), &empty, OpenMode::MustExist);
     assert!(matches!(error, OpenError::Missing { .. }), "{error}");
     assert!(fs::read_dir(&empty).unwrap().next().is_none());
     let full = folder.path().join("full");
     fs::create_dir(&full).unwrap();
     fs::write(full.join("thesis.tex"), "years of work").unwrap();
     for mode in [OpenMode::MustExist, OpenMode::CreateIfMissing] {
-        let error = refused(&RealDisk, &full, mode);
+        let error = refused(&real(), &full, mode);
         assert!(matches!(error, OpenError::NotAStore { ref found, .. } if found == "thesis.tex"));
     }
     // A folder called log in it does not make it one.
     fs::create_dir(full.join("log")).unwrap();
-    let error = refused(&RealDisk, &full, OpenMode::CreateIfMissing);
+    let error = refused(&real(), &full, OpenMode::CreateIfMissing);
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
     assert_eq!(fs::read_dir(&full).unwrap().count(), 2);
     let file = full.join("thesis.tex");
     assert!(matches!(
-        refused(&RealDisk, &file, OpenMode::CreateIfMissing),
+        refused(&real(), &file, OpenMode::CreateIfMissing),
         OpenError::Io {
             action: "list the folder",
             ..
@@ -243,7 +242,7 @@ fn a_second_opener_is_told_who_has_it() {
         let (log, ..) = open(disk, dir);
         for refusal in [
             refused(disk, dir, OpenMode::MustExist),
-            check(disk, dir, |_| Ok(())).unwrap_err(),
+            check(&**disk, dir, |_| Ok(())).unwrap_err(),
         ] {
             let OpenError::Locked { holder, .. } = refusal else {
                 panic!("{refusal}")
@@ -264,13 +263,13 @@ fn newer_formats_are_refused_in_segment_and_record() {
         let crc = crc32fast::hash(&bytes[crc_from..crc_at]);
         bytes[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
         fs::write(&path, &bytes).unwrap();
-        let error = refused(&RealDisk, &dir, OpenMode::MustExist);
+        let error = refused(&real(), &dir, OpenMode::MustExist);
         assert!(
             matches!(
                 error,
                 OpenError::NewerFormat {
                     found: 9,
-                    supported: 1,
+                    supported: 2,
                     ..
                 }
             ),
@@ -281,14 +280,14 @@ fn newer_formats_are_refused_in_segment_and_record() {
         assert_eq!(fs::read(&path).unwrap(), bytes, "left as it was");
         drop(folder);
     };
-    newer_at(8, 0, 60); // The segment's version.
-    newer_at(64 + 4, 64, 64 + 52); // The record's.
+    newer_at(8, 0, 124); // The file's version.
+    newer_at(128 + 4, 128, 128 + 52); // The record's.
 }
 
 fn one_record_on_disk() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().join(DIR);
-    let (mut log, ..) = open(&RealDisk, &dir);
+    let (mut log, ..) = open(&real(), &dir);
     append(&mut log, 1, b"payload");
     log.commit(Durability::None).unwrap();
     log.close().unwrap();
@@ -299,24 +298,24 @@ fn one_record_on_disk() -> (tempfile::TempDir, PathBuf, PathBuf) {
 #[test]
 fn a_reader_that_refuses_a_record_stops_the_open() {
     let (_folder, dir, _) = one_record_on_disk();
-    let refusal = Log::open(&RealDisk, &dir, OpenMode::MustExist, |_| {
+    let refusal = Log::open(real(), &dir, OpenMode::MustExist, |_| {
         Err("no sense".to_owned())
     });
     let OpenError::Corrupt { offset, why, .. } = refusal.map(|_| ()).unwrap_err() else {
         panic!()
     };
-    assert_eq!((offset, why.as_str()), (64, "no sense"));
+    assert_eq!((offset, why.as_str()), (128, "no sense"));
     let report = check(&RealDisk, &dir, |_| Err("no sense".to_owned())).unwrap();
     assert_eq!((report.records, report.damage.len()), (1, 1));
 }
 
 #[test]
 fn a_failed_write_or_sync_stops_writing_until_the_log_is_reopened() {
-    // The operations of a commit: reserve, write, sync.
-    for failing in 1..=3 {
+    // The operations of a commit: write, sync.
+    for failing in 1..=2 {
         let disk = SimDisk::new();
         let dir = Path::new(DIR);
-        let (mut log, ..) = open(&disk, dir);
+        let (mut log, ..) = open(&sim(&disk), dir);
         append(&mut log, 1, b"lost");
         disk.fail_operation(failing);
         let error = log.commit(Durability::Durable).unwrap_err();
@@ -327,12 +326,12 @@ fn a_failed_write_or_sync_stops_writing_until_the_log_is_reopened() {
             Err(CommitError::Stopped)
         ));
         assert!(matches!(log.close(), Err(CommitError::Stopped)));
-        let (mut log, _, seen) = open(&disk, dir);
+        let (mut log, _, seen) = open(&sim(&disk), dir);
         assert!(seen.iter().all(|(seq, _)| *seq == 1), "{seen:?}");
         append(&mut log, 3, b"kept");
         log.commit(Durability::Durable).unwrap();
         drop(log);
-        assert_eq!(open(&disk, dir).2.last().unwrap().0, 3);
+        assert_eq!(open(&sim(&disk), dir).2.last().unwrap().0, 3);
     }
 }
 
@@ -344,33 +343,33 @@ fn a_store_whose_making_was_interrupted_is_made_again() {
         disk.create_dir_all(&dir.join("log")).unwrap();
         let file = disk.open(&dir.join(SEGMENT), Open::CreateNew).unwrap();
         file.write_at(left_behind, 0).unwrap();
-        let error = refused(&disk, dir, OpenMode::MustExist);
+        let error = refused(&sim(&disk), dir, OpenMode::MustExist);
         assert!(matches!(error, OpenError::Missing { .. }), "{error}");
-        let (mut log, _, seen) = open(&disk, dir);
+        let (mut log, _, seen) = open(&sim(&disk), dir);
         assert!(seen.is_empty());
         append(&mut log, 1, b"first");
         log.commit(Durability::None).unwrap();
         log.close().unwrap();
-        assert_eq!(open(&disk, dir).2.len(), 1);
+        assert_eq!(open(&sim(&disk), dir).2.len(), 1);
     }
 }
 
 #[test]
 fn a_log_that_went_missing_is_missed() {
-    for destroy in [0, 1, 2, 3] {
+    for all_of_it in [true, false] {
         let (_folder, dir, path) = one_record_on_disk();
-        match destroy {
-            0 => fs::remove_file(&path).unwrap(),
-            1 => fs::remove_dir_all(dir.join("log")).unwrap(),
-            2 => fs::write(&path, "").unwrap(),
-            _ => fs::write(&path, [0; 4_096]).unwrap(),
+        if all_of_it {
+            fs::remove_dir_all(dir.join("log")).unwrap();
+        } else {
+            fs::remove_file(&path).unwrap();
         }
-        for mode in [OpenMode::MustExist, OpenMode::CreateIfMissing] {
-            let error = refused(&RealDisk, &dir, mode);
-            assert!(
-                matches!(error, OpenError::LogMissing { .. }),
-                "{destroy}: {error}"
-            );
+        for mode in [
+            OpenMode::MustExist,
+            OpenMode::CreateIfMissing,
+            OpenMode::ReadOnly,
+        ] {
+            let error = refused(&real(), &dir, mode);
+            assert!(matches!(error, OpenError::LogMissing { .. }), "{error}");
         }
         assert!(matches!(
             check(&RealDisk, &dir, |_| Ok(())),
@@ -380,11 +379,27 @@ fn a_log_that_went_missing_is_missed() {
 }
 
 #[test]
+fn a_log_that_was_emptied_is_damaged() {
+    for left in [&b""[..], &[0; 4_096]] {
+        let (_folder, dir, path) = one_record_on_disk();
+        fs::write(&path, left).unwrap();
+        let (mut log, recovery, seen) = open(&real(), &dir);
+        assert!(seen.is_empty() && !recovery.damage.is_empty());
+        append(&mut log, 2, b"refused");
+        let refusal = log.commit(Durability::Durable);
+        assert!(matches!(refusal, Err(CommitError::Damaged)));
+        drop(log);
+        assert!(!check(&RealDisk, &dir, |_| Ok(())).unwrap().is_sound());
+        assert_eq!(fs::read(&path).unwrap(), left);
+    }
+}
+
+#[test]
 fn a_disk_that_is_nearly_full_takes_what_still_fits() {
     let disk = SimDisk::new();
-    disk.set_capacity(10_000);
+    disk.set_capacity(10_100);
     let dir = Path::new(DIR);
-    let (mut log, ..) = open(&disk, dir);
+    let (mut log, ..) = open(&sim(&disk), dir);
     let mut stored = 0;
     loop {
         append(&mut log, stored, &[7; 944]);
@@ -398,7 +413,7 @@ fn a_disk_that_is_nearly_full_takes_what_still_fits() {
     drop(log);
     // Reading needs no space: not to open, not to close.
     for _ in 0..3 {
-        let (log, _, seen) = open(&disk, dir);
+        let (log, _, seen) = open(&sim(&disk), dir);
         assert_eq!(seen.len() as u64, stored);
         log.close().unwrap();
     }

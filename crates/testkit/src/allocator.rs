@@ -81,6 +81,23 @@ pub fn count_allocations<R>(work: impl FnOnce() -> R) -> (R, Allocations) {
     (result, Allocations::of_this_thread().since(before))
 }
 
+/// Runs `work` and says how many bytes the calling thread held at most at once, beyond what it held
+/// before.
+///
+/// # Panics
+///
+/// As [`count_allocations`].
+pub fn peak_bytes<R>(work: impl FnOnce() -> R) -> (R, u64) {
+    assert!(
+        is_counting(),
+        "set `CountingAllocator` as this program's #[global_allocator]"
+    );
+    let before = HELD.get().0;
+    HELD.set((before, before));
+    let result = work();
+    (result, (HELD.get().1 - before).max(0) as u64)
+}
+
 /// Whether this program's allocator is a [`CountingAllocator`].
 #[must_use]
 pub fn is_counting() -> bool {
@@ -96,7 +113,17 @@ thread_local! {
     };
 }
 
+thread_local! {
+    /// Bytes asked for less bytes given back, and the most that was, since somebody asked.
+    static HELD: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
+}
+
 fn allocated(bytes: usize) {
+    let _ = HELD.try_with(|held| {
+        let (now, most) = held.get();
+        let now = now + bytes as i64;
+        held.set((now, most.max(now)));
+    });
     let _ = COUNTED.try_with(|counted| {
         let mut all = counted.get();
         all.allocations += 1;
@@ -106,6 +133,10 @@ fn allocated(bytes: usize) {
 }
 
 fn freed(bytes: usize) {
+    let _ = HELD.try_with(|held| {
+        let (now, most) = held.get();
+        held.set((now - bytes as i64, most));
+    });
     let _ = COUNTED.try_with(|counted| {
         let mut all = counted.get();
         all.frees += 1;

@@ -29,7 +29,9 @@ mod oracle;
 mod split;
 mod synthetic;
 
-pub use crate::allocator::{Allocations, CountingAllocator, count_allocations, is_counting};
+pub use crate::allocator::{
+    Allocations, CountingAllocator, count_allocations, is_counting, peak_bytes,
+};
 pub use crate::dataset::{
     Dataset, Item, LoadError, Query, TRUTH_COLUMNS, bundle, bundle_dir, data_dir, data_or_skip,
     load,

@@ -109,7 +109,8 @@ fn store(
         let rows = data.read(from, BLOCK_ROWS)?;
         let count = rows.len();
         let episode = |(row, embedding): (usize, Vec<f32>)| {
-            Episode::new(row.to_string(), String::new()).with_embedding(embedding)
+            // A text of its own: the same row twice is two rows here.
+            Episode::new(row.to_string(), row.to_string()).with_embedding(embedding)
         };
         let episodes: Vec<Episode> = (from..).zip(rows).map(episode).collect();
         let started = Instant::now();

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use cortica::{Associated, Association, Cortica, Durability, Episode, Metric, Stats, Value};
+use cortica::{AssociateOutcome, Association, Cortica, Durability, Episode, Metric, Stats, Value};
 
 use crate::bundle::{Bundle, Concept};
 use crate::folder;
@@ -38,7 +38,7 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
     if occupied {
         // Looked at before it is opened with the demo's space, which an empty store would take on.
         let memory = Cortica::builder().must_exist(true).open(dir)?;
-        folder::tell_dropped(&memory, out);
+        folder::tell_found(&memory, out);
         check_ours(&memory, bundle, dir)?;
         memory.close()?;
     }
@@ -81,7 +81,7 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
         for (answer, association) in answers.into_iter().zip(&batch) {
             let answer = answer
                 .with_context(|| format!("relation {} -> {}", association.from, association.to))?;
-            stored.associations += u64::from(answer == Associated::Added);
+            stored.associations += u64::from(answer.outcome == AssociateOutcome::Added);
         }
         progress.advance(batch.len() as u64);
     }

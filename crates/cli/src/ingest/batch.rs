@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use cortica::{Cortica, Durability, Episode, Metric, StoreError, VectorError};
+use cortica::{Cortica, Durability, Episode, Metric, StoreError, StoreOutcome, VectorError};
 use serde::Serialize;
 
 /// An item of the file, or why it could not be read.
@@ -26,7 +26,11 @@ pub(crate) struct Failure {
 #[derive(Debug, Default)]
 pub(crate) struct Answered {
     pub(crate) stored: u64,
+    /// Items that took the place of what was there under their id.
+    pub(crate) updated: u64,
     pub(crate) already_there: u64,
+    /// Items whose content another episode has, by row, with the id of that episode.
+    pub(crate) duplicates: Vec<(u64, String)>,
     pub(crate) failures: Vec<Failure>,
     /// The least that was promised for an item of this batch.
     pub(crate) durability: Option<Durability>,
@@ -35,20 +39,21 @@ pub(crate) struct Answered {
 }
 
 /// Stores the items. An id that is taken by the same content is already there, which makes
-/// running again after an interruption harmless; taken by other content it is a failure.
-pub(crate) fn store(memory: &Cortica, items: Vec<Item>) -> Answered {
+/// running again after an interruption harmless; taken by other content it is a failure, unless
+/// that is to be updated. Content that is there under another id is a duplicate of that one.
+pub(crate) fn store(memory: &Cortica, items: Vec<Item>, update: bool) -> Answered {
     let mut answered = Answered::default();
     let mut waiting = items;
     // An id that comes twice in a batch waits for a round of its own, so that the second one
     // is compared with what became of the first.
     while !waiting.is_empty() {
-        waiting = round(memory, waiting, &mut answered);
+        waiting = round(memory, waiting, update, &mut answered);
     }
     answered.failures.sort_by_key(|failure| failure.row);
     answered
 }
 
-fn round(memory: &Cortica, items: Vec<Item>, answered: &mut Answered) -> Vec<Item> {
+fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answered) -> Vec<Item> {
     let mut in_round = HashSet::new();
     let mut later = Vec::new();
     let mut fresh = Vec::with_capacity(items.len());
@@ -60,23 +65,27 @@ fn round(memory: &Cortica, items: Vec<Item>, answered: &mut Answered) -> Vec<Ite
                 id: None,
                 reason,
             }),
+            // Compared with what will be there, not with what is.
+            Ok(episode) if in_round.contains(&episode.id) => later.push(Item {
+                row,
+                offered: Ok(episode),
+            }),
             Ok(episode) => match what_is_there(memory, &episode) {
                 There::TheSame => answered.already_there += 1,
-                There::Another(reason) => {
+                There::Elsewhere(id) => answered.duplicates.push((row, id)),
+                There::Another(reason) if !update || reason.faulty => {
+                    let reason = reason.words;
                     answered.failures.push(Failure {
                         row,
                         id: Some(episode.id),
                         reason,
                     });
                 }
-                There::Nothing if in_round.insert(episode.id.clone()) => {
+                There::Nothing | There::Another(_) => {
+                    in_round.insert(episode.id.clone());
                     offered.push((row, episode.id.clone()));
                     fresh.push(episode);
                 }
-                There::Nothing => later.push(Item {
-                    row,
-                    offered: Ok(episode),
-                }),
             },
         }
     }
@@ -86,8 +95,16 @@ fn round(memory: &Cortica, items: Vec<Item>, answered: &mut Answered) -> Vec<Ite
     for ((row, id), answer) in offered.into_iter().zip(memory.store_many(fresh)) {
         match answer {
             Ok(stored) => {
-                answered.stored += 1;
                 answered.durability = Some(stored.durability);
+                match stored.outcome {
+                    StoreOutcome::Updated => answered.updated += 1,
+                    StoreOutcome::Reinforced { of } if *of != *id => {
+                        answered.duplicates.push((row, of.to_string()));
+                    }
+                    StoreOutcome::Stored => answered.stored += 1,
+                    // Nothing but the encoding confidence differed, which makes no other episode.
+                    _ => answered.already_there += 1,
+                }
             }
             Err(error) => {
                 let reason = error.to_string();
@@ -109,19 +126,31 @@ fn round(memory: &Cortica, items: Vec<Item>, answered: &mut Answered) -> Vec<Ite
 enum There {
     Nothing,
     TheSame,
-    /// Something else; in words.
-    Another(String),
+    /// Nothing, but the same content under this id.
+    Elsewhere(String),
+    Another(Another),
+}
+
+/// Something else.
+struct Another {
+    words: String,
+    /// Whether what was offered could not be stored at all.
+    faulty: bool,
 }
 
 fn what_is_there(memory: &Cortica, offered: &Episode) -> There {
     let Some(there) = memory.get(&offered.id) else {
-        return There::Nothing;
+        let elsewhere = memory.same_as(offered);
+        return elsewhere.map_or(There::Nothing, |same| There::Elsewhere(same.id.to_string()));
     };
     let stored = memory.embedding(&offered.id);
     let embedding = offered.embedding.as_deref();
     let same_embedding = same(stored.as_deref(), embedding);
     if !same_embedding && let Some(fault) = embedding.and_then(|values| fault(memory, values)) {
-        return There::Another(format!("embedding: {fault}"));
+        return There::Another(Another {
+            words: format!("embedding: {fault}"),
+            faulty: true,
+        });
     }
     let differing: Vec<String> = [
         ("id", *there.id == *offered.id),
@@ -144,12 +173,17 @@ fn what_is_there(memory: &Cortica, offered: &Episode) -> There {
     if differing.is_empty() {
         return There::TheSame;
     }
-    There::Another(format!(
-        "id: `{}` is taken by an episode with another {} (seq {}); give this one another id",
+    let words = format!(
+        "id: `{}` is taken by an episode with another {} (seq {}); give this one another id, or \
+         replace that one with --update",
         offered.id,
         differing.join(", "),
         there.seq
-    ))
+    );
+    There::Another(Another {
+        words,
+        faulty: false,
+    })
 }
 
 /// Whether what is stored is what is offered. Equal bits, but for the one rounding that the store
@@ -205,7 +239,7 @@ mod tests {
 
     fn offer(memory: &Cortica, episode: Episode) -> Answered {
         let offered = Ok(episode);
-        store(memory, vec![Item { row: 0, offered }])
+        store(memory, vec![Item { row: 0, offered }], false)
     }
 
     #[test]
@@ -248,6 +282,15 @@ mod tests {
             assert!(reason.contains(&wanted), "`{reason}` should say `{wanted}`");
             assert_eq!((answered.stored, answered.already_there), (0, 0));
         }
+        assert_eq!(memory.stats().episodes, 1);
+        let elsewhere = bare(|episode| episode.id = "cha".into());
+        assert_eq!(
+            offer(&memory, elsewhere).duplicates,
+            [(0, "tea".to_owned())]
+        );
+        let offered = Ok(full().with_stream("night"));
+        let updated = store(&memory, vec![Item { row: 0, offered }], true);
+        assert_eq!((updated.updated, updated.failures.len()), (1, 0));
         assert_eq!(memory.stats().episodes, 1);
     }
 }

@@ -1,9 +1,10 @@
 //! The relations that go with a file: row numbers on disk, ids in the store.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use cortica::{AssociateError, Associated, Association, Cortica};
+use cortica::{AssociateError, AssociateOutcome, Association, Cortica};
 use cortica_formats::U32Table;
 use serde::Serialize;
 
@@ -75,6 +76,7 @@ pub(crate) fn check_rows(
 pub(crate) fn store(
     memory: &Cortica,
     source: &Source,
+    duplicates: &HashMap<u64, String>,
     edges: &U32Table,
     batch: usize,
     out: &mut Out,
@@ -88,7 +90,7 @@ pub(crate) fn store(
     let triples: Vec<&[u32]> = edges.iter().collect();
     for (i, triples) in triples.chunks(batch).enumerate() {
         let from = (i * batch) as u64;
-        let answered = store_batch(memory, source, triples, from);
+        let answered = store_batch(memory, source, duplicates, triples, from);
         totals.stored += answered.stored;
         totals.already_there += answered.already_there;
         totals.failed += answered.failures.len() as u64;
@@ -128,12 +130,18 @@ struct Answered {
     log_refused: Option<AssociateError>,
 }
 
-fn store_batch(memory: &Cortica, source: &Source, triples: &[&[u32]], from: u64) -> Answered {
+fn store_batch(
+    memory: &Cortica,
+    source: &Source,
+    duplicates: &HashMap<u64, String>,
+    triples: &[&[u32]],
+    from: u64,
+) -> Answered {
     let mut answered = Answered::default();
     let mut offered = Vec::with_capacity(triples.len());
     let mut associations = Vec::with_capacity(triples.len());
     for (edge, triple) in (from..).zip(triples) {
-        match association(source, triple) {
+        match association(source, duplicates, triple) {
             Ok(association) => {
                 offered.push(edge);
                 associations.push(association);
@@ -146,7 +154,7 @@ fn store_batch(memory: &Cortica, source: &Source, triples: &[&[u32]], from: u64)
         .zip(memory.associate_many(&associations))
     {
         match answer {
-            Ok(Associated::Added) => answered.stored += 1,
+            Ok(answer) if answer.outcome == AssociateOutcome::Added => answered.stored += 1,
             Ok(_) => answered.already_there += 1,
             Err(error) => {
                 let reason = error.to_string();
@@ -161,11 +169,19 @@ fn store_batch(memory: &Cortica, source: &Source, triples: &[&[u32]], from: u64)
     answered
 }
 
-fn association(source: &Source, triple: &[u32]) -> Result<Association, String> {
+fn association(
+    source: &Source,
+    duplicates: &HashMap<u64, String>,
+    triple: &[u32],
+) -> Result<Association, String> {
     let &[from, to, relation] = triple else {
         return Err("not a triple".to_owned());
     };
     let id_of = |row| {
+        // Of equal rows one stands for all.
+        if let Some(id) = duplicates.get(&u64::from(row)) {
+            return Ok(id.clone());
+        }
         source
             .id_of(row)
             .ok_or_else(|| format!("row {row} could not be read"))

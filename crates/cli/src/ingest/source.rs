@@ -13,10 +13,10 @@ use serde::de::IgnoredAny;
 
 use crate::advice::Usage;
 use crate::args::IngestArgs;
+use crate::episode_line::EpisodeLine;
 use crate::figures::count;
 use crate::ingest::batch::Item;
 use crate::ingest::ids::Ids;
-use crate::ingest::line::EpisodeLine;
 use crate::vectors::Vectors;
 
 /// Bytes of JSON Lines after which a batch is closed, however few its lines: what a batch takes in

@@ -13,6 +13,11 @@ pub(crate) struct Summary {
     pub(crate) rows: u64,
     pub(crate) stored: u64,
     pub(crate) already_there: u64,
+    /// Left out where there are none.
+    #[serde(skip_serializing_if = "super::is_zero")]
+    pub(crate) updated: u64,
+    #[serde(skip_serializing_if = "super::is_zero")]
+    pub(crate) duplicates: u64,
     pub(crate) failed: u64,
     pub(crate) durability: String,
     /// From the first row to the last, reading the file included.
@@ -28,6 +33,11 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    /// Rows whose content is in the store, as durably as was asked for.
+    pub(crate) fn acked(&self) -> u64 {
+        self.stored + self.updated + self.already_there + self.duplicates
+    }
+
     /// Whether every row and every relation is in the store.
     pub(crate) fn all_there(&self) -> bool {
         self.failed == 0 && self.edges.as_ref().is_none_or(|edges| edges.failed == 0)
@@ -55,6 +65,20 @@ impl fmt::Display for Summary {
             write!(
                 f,
                 "\n{there} were there already with the same content and stay as they are"
+            )?;
+        }
+        if self.updated > 0 {
+            let updated = count(self.updated);
+            write!(
+                f,
+                "\n{updated} took the place of what was there under their id"
+            )?;
+        }
+        if self.duplicates > 0 {
+            let duplicates = count(self.duplicates);
+            write!(
+                f,
+                "\n{duplicates} have exactly the content of another episode, which stands for them"
             )?;
         }
         if self.failed > 0 {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use cortica::{Confidence, Episode, Timestamp, Value};
+use cortica::{Activation, Confidence, Episode, Import, Timestamp, Value};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::when;
 
+/// What an episode to be stored may say.
 const FIELDS: &[&str] = &[
     "id",
     "what",
@@ -22,38 +23,84 @@ const FIELDS: &[&str] = &[
     "stream",
 ];
 
+/// What an episode from a store says besides.
+const ALL: &[&str] = &[
+    "id",
+    "what",
+    "when",
+    "place",
+    "who",
+    "embedding",
+    "encoding_confidence",
+    "metadata",
+    "stream",
+    "stored_at",
+    "activation",
+];
+
 /// An [`Episode`] read from JSON; every complaint names the field it is about.
 #[derive(Debug)]
 pub(crate) struct EpisodeLine(pub(crate) Episode);
 
+/// An episode that a store has exported.
+#[derive(Debug)]
+pub(crate) struct ImportLine(pub(crate) Import);
+
 impl<'de> Deserialize<'de> for EpisodeLine {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EpisodeVisitor)
+        let visitor = EpisodeVisitor { fields: FIELDS };
+        let Read { episode, .. } = deserializer.deserialize_map(visitor)?;
+        Ok(EpisodeLine(episode))
+    }
+}
+
+impl<'de> Deserialize<'de> for ImportLine {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = EpisodeVisitor { fields: ALL };
+        let read = deserializer.deserialize_map(visitor)?;
+        let missing = D::Error::missing_field;
+        let stored_at = read.stored_at.ok_or_else(|| missing("stored_at"))?;
+        let activation = read.activation.ok_or_else(|| missing("activation"))?;
+        let activation = Activation::new(activation)
+            .map_err(|error| D::Error::custom(format_args!("field `activation`: {error}")))?;
+        let stored_at = Timestamp::from_micros(stored_at);
+        Ok(ImportLine(Import::new(read.episode, stored_at, activation)))
     }
 }
 
 // By hand, because serde's derived code says what was wrong with a value but not in which field.
-struct EpisodeVisitor;
+struct EpisodeVisitor {
+    fields: &'static [&'static str],
+}
+
+/// What a line said.
+struct Read {
+    episode: Episode,
+    stored_at: Option<i64>,
+    activation: Option<f32>,
+}
 
 impl<'de> Visitor<'de> for EpisodeVisitor {
-    type Value = EpisodeLine;
+    type Value = Read;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with the fields of an episode")
     }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<EpisodeLine, M::Error> {
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Read, M::Error> {
         let mut id: Option<String> = None;
         let mut what: Option<String> = None;
         let mut when: Option<Option<Moment>> = None;
         let mut place: Option<Option<String>> = None;
         let mut who: Option<Vec<String>> = None;
-        let mut embedding: Option<Option<Vec<f32>>> = None;
+        let mut embedding: Option<Option<Embedding>> = None;
         let mut confidence: Option<f32> = None;
         let mut metadata: Option<Metadata> = None;
         let mut stream: Option<Option<String>> = None;
+        let mut stored_at: Option<Moment> = None;
+        let mut activation: Option<f32> = None;
         while let Some(field) = map.next_key::<String>()? {
-            match FIELDS.iter().find(|known| **known == field).copied() {
+            match self.fields.iter().find(|known| **known == field).copied() {
                 Some(field @ "id") => read(&mut id, field, &mut map)?,
                 Some(field @ "what") => read(&mut what, field, &mut map)?,
                 Some(field @ "when") => read(&mut when, field, &mut map)?,
@@ -63,7 +110,9 @@ impl<'de> Visitor<'de> for EpisodeVisitor {
                 Some(field @ "encoding_confidence") => read(&mut confidence, field, &mut map)?,
                 Some(field @ "metadata") => read(&mut metadata, field, &mut map)?,
                 Some(field @ "stream") => read(&mut stream, field, &mut map)?,
-                _ => return Err(Error::unknown_field(&field, FIELDS)),
+                Some(field @ "stored_at") => read(&mut stored_at, field, &mut map)?,
+                Some(field @ "activation") => read(&mut activation, field, &mut map)?,
+                _ => return Err(Error::unknown_field(&field, self.fields)),
             }
         }
         let id = id.ok_or_else(|| Error::missing_field("id"))?;
@@ -74,7 +123,7 @@ impl<'de> Visitor<'de> for EpisodeVisitor {
             .map(|Moment(micros)| Timestamp::from_micros(micros));
         episode.place = place.flatten();
         episode.who = who.unwrap_or_default();
-        episode.embedding = embedding.flatten();
+        episode.embedding = embedding.flatten().map(|Embedding(values)| values);
         episode.metadata = metadata.map_or_else(BTreeMap::new, |Metadata(entries)| entries);
         episode.stream = stream.flatten();
         if let Some(confidence) = confidence {
@@ -82,7 +131,11 @@ impl<'de> Visitor<'de> for EpisodeVisitor {
                 Error::custom(format_args!("field `encoding_confidence`: {error}"))
             })?;
         }
-        Ok(EpisodeLine(episode))
+        Ok(Read {
+            episode,
+            stored_at: stored_at.map(|Moment(micros)| micros),
+            activation,
+        })
     }
 }
 
@@ -133,6 +186,31 @@ impl Visitor<'_> for MomentVisitor {
     }
 }
 
+/// Numbers to the nearest f32. One that is too large becomes infinite, so that the store refuses the
+/// episode by its id, instead of the line being unreadable.
+struct Embedding(Vec<f32>);
+
+impl<'de> Deserialize<'de> for Embedding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written: Box<RawValue> = Box::deserialize(deserializer)?;
+        let read = serde_json::from_str::<Vec<f32>>(written.get()).or_else(|error| {
+            match serde_json::from_str::<Vec<f64>>(written.get()) {
+                Ok(values) => Ok(values.into_iter().map(|value| value as f32).collect()),
+                Err(_) => Err(error),
+            }
+        });
+        read.map(Embedding)
+            .map_err(|error| Error::custom(broken(&error)))
+    }
+}
+
+/// What is wrong with a value. The position that the error names counts from the start of the value,
+/// which nobody could place.
+fn broken(error: &serde_json::Error) -> String {
+    let why = error.to_string();
+    why.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
 /// Metadata with every key named once.
 struct Metadata(BTreeMap<String, Value>);
 
@@ -172,11 +250,7 @@ impl<'de> Visitor<'de> for MetadataVisitor {
 }
 
 fn metadata_value(written: &str) -> Result<Value, String> {
-    let broken = |error: serde_json::Error| {
-        let why = error.to_string();
-        // Its position counts from the start of the value, which nobody could place.
-        why.split(" at line ").next().unwrap_or_default().to_owned()
-    };
+    let broken = |error: serde_json::Error| broken(&error);
     match written.as_bytes() {
         b"true" => Ok(Value::Bool(true)),
         b"false" => Ok(Value::Bool(false)),

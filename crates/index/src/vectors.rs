@@ -1,0 +1,63 @@
+//! The vectors of an exact index, and what belongs to each.
+
+use cortica_arena::{Run, VectorArena};
+use std::collections::HashMap;
+use std::ops::Range;
+
+#[derive(Debug)]
+pub(crate) struct Vectors {
+    pub(crate) rows: VectorArena,
+    /// Whether a row was ever removed: until then none needs to be asked whether it is in use.
+    pub(crate) removed: bool,
+    /// `1 / |row|` by row, for cosine only.
+    pub(crate) inverse_norms: Vec<f32>,
+    /// The longest vector's length, for dot only.
+    pub(crate) norm_max: f64,
+    /// Rows that are kept as `vector * 2^-exponent`.
+    pub(crate) exponents: HashMap<u32, i32>,
+}
+
+impl Vectors {
+    /// The stretches of a run whose rows are in use.
+    pub(crate) fn live_parts(&self, run: &Run<'_, f32>) -> Vec<Range<usize>> {
+        if !self.removed {
+            return std::iter::once(0..run.len()).collect();
+        }
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for at in (0..run.len()).filter(|&at| run.is_live(at)) {
+            match parts.last_mut() {
+                Some(part) if part.end == at => part.end = at + 1,
+                _ => parts.push(at..at + 1),
+            }
+        }
+        parts
+    }
+
+    /// Notes what belongs to a row that was just filled.
+    pub(crate) fn set_inverse_norm(&mut self, row: u32, inverse_norm: f32) {
+        let row = row as usize;
+        if self.inverse_norms.len() <= row {
+            self.inverse_norms.resize(row + 1, 0.0);
+        }
+        self.inverse_norms[row] = inverse_norm;
+    }
+}
+
+/// Takes the keys of rows that are not in use out of the running. A row that was removed lies among
+/// the others until it is used again.
+pub(crate) fn hide_removed(run: &Run<'_, f32>, from: usize, rows: usize, keys: &mut [f32]) {
+    for at in (0..rows).filter(|&at| !run.is_live(from + at)) {
+        for keys in keys.chunks_exact_mut(rows) {
+            keys[at] = f32::NAN; // Not above any limit, so never collected.
+        }
+    }
+}
+
+/// `vector * 2^exponent`, in f64 on the way because the factor may leave the range of f32.
+pub(crate) fn scaled(vector: &[f32], exponent: i32) -> Vec<f32> {
+    let factor = 2.0_f64.powi(exponent);
+    vector
+        .iter()
+        .map(|&value| (f64::from(value) * factor) as f32)
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! How a write was answered.
+
+use crate::level::Activation;
+use cortica_storage::Durability;
+use std::sync::Arc;
+
+/// How an episode was stored.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stored {
+    /// The identity in this store of the episode, or of the one that was reinforced.
+    pub seq: u64,
+    /// How strongly it stands out.
+    pub activation: Activation,
+    /// What became of it.
+    pub outcome: StoreOutcome,
+    /// What the write reached.
+    pub durability: Durability,
+}
+
+/// What became of an episode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreOutcome {
+    /// It is new.
+    Stored,
+    /// There was one with this id and another content, which it replaces. Identity, associations
+    /// and the time of storing stay; the activation starts anew.
+    Updated,
+    /// Its content was there already: that episode stands out more now, and nothing else changed.
+    Reinforced {
+        /// The id of the episode that was there.
+        of: Arc<str>,
+    },
+    /// It was there already with everything that was imported; nothing changed. Only an import
+    /// says so.
+    AlreadyThere,
+}
+
+/// How an episode was forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Forgotten {
+    /// The identity that it had; never given out again.
+    pub seq: u64,
+    /// What the write reached.
+    pub durability: Durability,
+}
+
+/// An episode with what a store had added to it, on its way to another store.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Import {
+    /// The episode.
+    pub episode: crate::Episode,
+    /// When it was stored first.
+    pub stored_at: cortica_env::Timestamp,
+    /// How strongly it stood out.
+    pub activation: Activation,
+}
+
+impl Import {
+    /// An episode that was stored at that time, and stood out so strongly.
+    pub fn new(
+        episode: crate::Episode,
+        stored_at: cortica_env::Timestamp,
+        activation: Activation,
+    ) -> Self {
+        Self {
+            episode,
+            stored_at,
+            activation,
+        }
+    }
+}

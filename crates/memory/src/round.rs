@@ -1,0 +1,449 @@
+//! Jobs are decided in their order, and what they write is appended to the log.
+
+use crate::association::{AssociateOutcome, Associated, Association};
+use crate::codec::{self, Link};
+use crate::draft::{Draft, Found, Offer};
+use crate::episode::Episode;
+use crate::error::{AssociateError, ForgetError, StoreError};
+use crate::job::{Given, Verdict, Verdicts, Work};
+use crate::level::Activation;
+use crate::outcome::{Forgotten, StoreOutcome, Stored};
+use crate::replay::SPACE;
+use crate::store::MemoryStore;
+use crate::table::{EPISODES_MAX, SEQ_MAX, Table};
+use cortica_env::Timestamp;
+use cortica_index::{Checked, VectorError};
+use cortica_storage::{AppendError, CommitError, Entry, Location, Log};
+use std::sync::Arc;
+
+/// A large batch reaches the operating system in pieces of about this many bytes, while they are
+/// still in the cache.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Associations that go into one record of the log.
+const LINKS_PER_RECORD: usize = 65_536;
+
+/// What is done to table and index once the log is written.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Put(PutEffect),
+    Activate {
+        seq: u64,
+        activation: Activation,
+        location: Location,
+    },
+    Forget {
+        seq: u64,
+        location: Location,
+    },
+    Link {
+        link: Link,
+        record: Location,
+    },
+}
+
+/// The `item`-th episode of the `job`-th job is taken in.
+#[derive(Debug)]
+pub(crate) struct PutEffect {
+    pub(crate) job: usize,
+    pub(crate) item: usize,
+    pub(crate) seq: u64,
+    pub(crate) stored_at: Timestamp,
+    pub(crate) activation: Activation,
+    pub(crate) id_hash: u64,
+    pub(crate) fingerprint: u64,
+    pub(crate) embedding_crc: u32,
+    pub(crate) checked: Option<Checked>,
+    pub(crate) location: Location,
+}
+
+/// What came of a round of jobs, before the log is committed.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) verdicts: Vec<Verdicts>,
+    pub(crate) effects: Vec<Effect>,
+    /// Whether the pieces of a large round were written.
+    pub(crate) written: Result<(), CommitError>,
+}
+
+/// One round of jobs, which one commit covers.
+#[derive(Debug)]
+pub(crate) struct Round<'a> {
+    store: &'a MemoryStore,
+    log: Option<&'a mut Log>,
+    draft: Draft<'a>,
+    /// Vectors that the index has memory for.
+    reserved: usize,
+    effects: Vec<Effect>,
+    written: Result<(), CommitError>,
+}
+
+impl<'a> Round<'a> {
+    pub(crate) fn new(store: &'a MemoryStore, table: &'a Table, log: Option<&'a mut Log>) -> Self {
+        Self {
+            store,
+            log,
+            draft: Draft::new(table, store.index()),
+            reserved: 0,
+            effects: Vec::new(),
+            written: Ok(()),
+        }
+    }
+
+    /// Decides all jobs in their order.
+    pub(crate) fn decide(mut self, jobs: &[&'a Work]) -> Decided {
+        let verdicts = jobs.iter().enumerate().map(|(job, work)| match work {
+            Work::Store(episodes, given) => {
+                Verdicts::Stored(self.store_all(job, episodes, given.as_deref()))
+            }
+            Work::Associate(associations) => Verdicts::Associated(self.associate(associations)),
+            Work::Forget(ids) => {
+                Verdicts::Forgotten(ids.iter().map(|id| self.forget(id)).collect())
+            }
+        });
+        Decided {
+            verdicts: verdicts.collect(),
+            effects: self.effects,
+            written: self.written,
+        }
+    }
+
+    fn store_all(
+        &mut self,
+        job: usize,
+        episodes: &'a [Episode],
+        given: Option<&[Given]>,
+    ) -> Vec<Verdict<Stored, StoreError>> {
+        let embedded = episodes
+            .iter()
+            .filter(|episode| episode.embedding.is_some());
+        let room = self.make_room(embedded.count());
+        self.draft.reserve(episodes.len());
+        self.effects.reserve(episodes.len());
+        let verdicts = episodes.iter().enumerate().map(|(item, episode)| {
+            let given = given.and_then(|given| given.get(item)).copied();
+            let verdict = self.store(job, item, episode, given, &room);
+            self.write_piece();
+            verdict.unwrap_or_else(|error| Verdict::now(Err(error)))
+        });
+        verdicts.collect()
+    }
+
+    fn make_room(&mut self, vectors: usize) -> Result<(), VectorError> {
+        if let Some(index) = self.store.index() {
+            // For the earlier jobs of this round too, which are not in the index yet.
+            index.reserve(self.reserved + vectors)?;
+            self.reserved += vectors;
+        }
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        job: usize,
+        item: usize,
+        episode: &'a Episode,
+        given: Option<Given>,
+        room: &Result<(), VectorError>,
+    ) -> Result<Verdict<Stored, StoreError>, StoreError> {
+        let now = self.store.clock.now();
+        episode.check_fields()?;
+        let checked = self.check_embedding(episode, room)?;
+        let offer = Offer::new(&self.draft.table.hashing, episode, checked);
+        let there = self.draft.get(offer.id_hash, &episode.id);
+        let same = there
+            .as_ref()
+            .is_some_and(|found| self.draft.says(found, &offer));
+        match (there, given) {
+            (Some(found), Some(given)) if same && is_as_given(&found, episode, given) => {
+                Ok(self.already_there(&found))
+            }
+            (Some(_), Some(_)) => Err(StoreError::IdTaken {
+                id: episode.id.clone(),
+            }),
+            (Some(found), None) if same => self.reinforce(found),
+            (None, None) if let Some(found) = self.draft.same(&offer) => self.reinforce(found),
+            _ => {
+                let given = given.unwrap_or_else(|| Given {
+                    stored_at: now,
+                    activation: Activation::at_encoding(episode.encoding_confidence),
+                });
+                let put = PutEffect {
+                    job,
+                    item,
+                    seq: 0,
+                    stored_at: given.stored_at,
+                    activation: given.activation,
+                    id_hash: offer.id_hash,
+                    fingerprint: offer.fingerprint,
+                    embedding_crc: 0,
+                    checked,
+                    location: Location::default(),
+                };
+                self.put(there, &offer, put)
+            }
+        }
+    }
+
+    /// The episode has the next seq, or replaces the one that is there under its id.
+    fn put(
+        &mut self,
+        there: Option<Found<'a>>,
+        offer: &Offer<'a>,
+        mut put: PutEffect,
+    ) -> Result<Verdict<Stored, StoreError>, StoreError> {
+        let activation = put.activation;
+        let outcome = if let Some(found) = &there {
+            put.seq = found.seq;
+            put.stored_at = found.stored_at;
+            StoreOutcome::Updated
+        } else {
+            put.seq = self.next_seq()?;
+            StoreOutcome::Stored
+        };
+        (put.location, put.embedding_crc) = self.append_episode(offer, put.seq, put.stored_at)?;
+        let (seq, crc) = (put.seq, put.embedding_crc);
+        self.draft
+            .put(there.as_ref(), offer, crc, put.stored_at, activation);
+        self.effects.push(Effect::Put(put));
+        if activation != Activation::at_encoding(offer.episode.encoding_confidence) {
+            self.append_activation(seq, activation)?;
+        }
+        Ok(Verdict::once_logged(self.stored(seq, activation, outcome)))
+    }
+
+    /// What the index finds out about an embedding, if there is one.
+    fn check_embedding(
+        &self,
+        episode: &Episode,
+        room: &Result<(), VectorError>,
+    ) -> Result<Option<Checked>, StoreError> {
+        let Some(embedding) = &episode.embedding else {
+            return Ok(None);
+        };
+        let index = self.store.index().ok_or(StoreError::NoSpace)?;
+        let checked = index.check(embedding).map_err(StoreError::Embedding)?;
+        room.clone().map_err(StoreError::Embedding)?;
+        Ok(Some(checked))
+    }
+
+    fn next_seq(&self) -> Result<u64, StoreError> {
+        let seq = self.draft.next_seq();
+        if self.draft.len() >= EPISODES_MAX || seq > SEQ_MAX {
+            return Err(StoreError::Full {
+                max: EPISODES_MAX as u32,
+            });
+        }
+        Ok(seq)
+    }
+
+    fn stored(&self, seq: u64, activation: Activation, outcome: StoreOutcome) -> Stored {
+        Stored {
+            seq,
+            activation,
+            outcome,
+            durability: self.store.durability,
+        }
+    }
+
+    fn already_there(&self, found: &Found<'_>) -> Verdict<Stored, StoreError> {
+        let stored = self.stored(found.seq, found.activation, StoreOutcome::AlreadyThere);
+        Verdict {
+            answer: Ok(stored),
+            waits: found.waits,
+        }
+    }
+
+    /// The content is there already: what has it stands out more.
+    fn reinforce(&mut self, found: Found<'a>) -> Result<Verdict<Stored, StoreError>, StoreError> {
+        let activation = found.activation.reinforced();
+        let changes = activation != found.activation;
+        if changes {
+            self.append_activation(found.seq, activation)?;
+            self.draft.activate(found, activation);
+        }
+        let of = found.id.into();
+        let outcome = StoreOutcome::Reinforced { of };
+        Ok(Verdict {
+            answer: Ok(self.stored(found.seq, activation, outcome)),
+            waits: changes || found.waits,
+        })
+    }
+
+    fn forget(&mut self, id: &'a str) -> Verdict<Forgotten, ForgetError> {
+        let id_hash = self.draft.table.hashing.id(id);
+        let Some(found) = self.draft.get(id_hash, id) else {
+            let unknown = ForgetError::UnknownId { id: id.to_owned() };
+            return Verdict::now(Err(unknown));
+        };
+        let seq = found.seq;
+        match self.append(codec::KIND_FORGET, 0, seq, |_| ()) {
+            Err(error) => Verdict::now(Err(ForgetError::Append(Arc::new(error)))),
+            Ok((location, _)) => {
+                self.effects.push(Effect::Forget { seq, location });
+                self.draft.forget(found, id_hash);
+                let durability = self.store.durability;
+                Verdict::once_logged(Forgotten { seq, durability })
+            }
+        }
+    }
+
+    fn associate(
+        &mut self,
+        associations: &[Association],
+    ) -> Vec<Verdict<Associated, AssociateError>> {
+        let mut fresh = Vec::new();
+        let mut verdicts: Vec<_> = associations
+            .iter()
+            .map(|association| self.associate_one(association, &mut fresh))
+            .collect();
+        if let Err(error) = self.append_links(&fresh) {
+            let error = Arc::new(error);
+            for verdict in verdicts.iter_mut().filter(|verdict| verdict.waits) {
+                *verdict = Verdict::now(Err(AssociateError::Append(error.clone())));
+            }
+        }
+        verdicts
+    }
+
+    fn associate_one(
+        &mut self,
+        association: &Association,
+        fresh: &mut Vec<Link>,
+    ) -> Verdict<Associated, AssociateError> {
+        let link = match self.resolve(association) {
+            Ok(link) => link,
+            Err(error) => return Verdict::now(Err(error)),
+        };
+        let key = (link.from, link.relation, link.to);
+        let there = self.draft.weight(&key);
+        let (outcome, waits) = match there {
+            Some((weight, waits)) if weight == link.weight => {
+                (AssociateOutcome::AlreadyThere, waits)
+            }
+            Some(_) => (AssociateOutcome::Reweighted, true),
+            None => (AssociateOutcome::Added, true),
+        };
+        if outcome != AssociateOutcome::AlreadyThere {
+            self.draft.link(key, link.weight);
+            fresh.push(link);
+        }
+        let durability = self.store.durability;
+        Verdict {
+            answer: Ok(Associated {
+                outcome,
+                durability,
+            }),
+            waits,
+        }
+    }
+
+    fn resolve(&self, association: &Association) -> Result<Link, AssociateError> {
+        let seq = |field, id: &str| {
+            let id_hash = self.draft.table.hashing.id(id);
+            let found = self.draft.get(id_hash, id);
+            let found = found.ok_or_else(|| AssociateError::UnknownId {
+                field,
+                id: id.to_owned(),
+            })?;
+            Ok(found.seq)
+        };
+        let weight = association.weight;
+        if !(weight > 0.0 && weight <= 1.0) {
+            return Err(AssociateError::Weight { got: weight });
+        }
+        Ok(Link {
+            from: seq("from", &association.from)?,
+            to: seq("to", &association.to)?,
+            relation: association.relation,
+            weight,
+        })
+    }
+
+    fn append_links(&mut self, links: &[Link]) -> Result<(), AppendError> {
+        for links in links.chunks(LINKS_PER_RECORD) {
+            let encode = |out: &mut Vec<u8>| codec::encode_links(links, out);
+            let (record, _) = self.append(codec::KIND_ASSOCIATIONS, 0, 0, encode)?;
+            let effects = links.iter().map(|&link| Effect::Link { link, record });
+            self.effects.extend(effects);
+            self.write_piece();
+        }
+        Ok(())
+    }
+
+    /// Gives the record's place and the checksum of the embedding in it.
+    fn append_episode(
+        &mut self,
+        offer: &Offer<'_>,
+        seq: u64,
+        stored_at: Timestamp,
+    ) -> Result<(Location, u32), StoreError> {
+        let episode = offer.episode;
+        let dimension = episode.embedding.as_ref().map_or(0, Vec::len) as u32;
+        let encode = |out: &mut Vec<u8>| codec::encode_episode(episode, stored_at, out);
+        let appended = self.append(codec::KIND_EPISODE, dimension, seq, encode);
+        match appended {
+            Ok((location, crc)) => Ok((location, crc.unwrap_or_else(|| offer.embedding_crc()))),
+            Err(AppendError::TooLarge { got, max }) => Err(StoreError::TooLarge {
+                field: "episode",
+                got,
+                max,
+            }),
+            Err(other) => Err(StoreError::Append(Arc::new(other))),
+        }
+    }
+
+    fn append_activation(&mut self, seq: u64, activation: Activation) -> Result<(), StoreError> {
+        let encode = |out: &mut Vec<u8>| codec::encode_activation(activation, out);
+        let appended = self.append(codec::KIND_ACTIVATION, 0, seq, encode);
+        let (location, _) = appended.map_err(|error| StoreError::Append(Arc::new(error)))?;
+        self.effects.push(Effect::Activate {
+            seq,
+            activation,
+            location,
+        });
+        Ok(())
+    }
+
+    /// Gives the record's place, and the checksum of the embedding in it if there is a log to
+    /// compute one.
+    fn append(
+        &mut self,
+        kind: u16,
+        dimension: u32,
+        seq: u64,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(Location, Option<u32>), AppendError> {
+        let Some(log) = &mut self.log else {
+            return Ok((Location::default(), None));
+        };
+        let entry = Entry {
+            space: SPACE,
+            kind,
+            dimension,
+            seq,
+        };
+        let (location, embedding_crc) = log.append_with_crc(entry, encode)?;
+        Ok((location, Some(embedding_crc)))
+    }
+
+    /// Hands over what has come together, if that is much.
+    fn write_piece(&mut self) {
+        if let Some(log) = &mut self.log
+            && log.waiting() >= PIECE_BYTES
+        {
+            if self.written.is_ok() {
+                self.written = log.commit_part(self.store.durability);
+            } else {
+                log.rollback(); // Nothing of this round counts any more.
+            }
+        }
+    }
+}
+
+/// Whether an episode that has the content of an import is what is imported in all else, too.
+fn is_as_given(found: &Found<'_>, episode: &Episode, given: Given) -> bool {
+    found.stored_at == given.stored_at
+        && found.activation == given.activation
+        && found.confidence() == episode.encoding_confidence
+}

@@ -1,0 +1,74 @@
+//! What a store holds, in numbers.
+
+use crate::options::SpaceInfo;
+use crate::store::MemoryStore;
+use cortica_simd::Isa;
+use cortica_storage::{Durability, Log, Recovery};
+
+/// What a store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Episodes.
+    pub episodes: u64,
+    /// Episodes with an embedding.
+    pub embedded: u64,
+    /// Associations.
+    pub associations: u64,
+    /// Bytes of whole records in the log.
+    pub log_bytes: u64,
+    /// Bytes the log takes on disk, space reserved ahead included.
+    pub file_bytes: u64,
+    /// Bytes of records that mean nothing any more, until compaction drops them.
+    pub dead_bytes: u64,
+    /// Files of the log.
+    pub segments: u64,
+    /// Compactions since the store was opened.
+    pub compactions: u64,
+    /// Whether it can be written: not if it is damaged, was opened for reading only, or a write
+    /// failed.
+    pub writable: bool,
+    /// Bytes of memory taken by embeddings.
+    pub vector_bytes: u64,
+    /// The seq the next episode gets.
+    pub next_seq: u64,
+    /// The vector space, if the store has one.
+    pub space: Option<SpaceInfo>,
+    /// The instruction set of the kernels.
+    pub isa: Isa,
+    /// What a write reaches before it is acknowledged.
+    pub durability: Durability,
+    /// What opening the store found.
+    pub recovery: Recovery,
+    /// Associations in the log whose episodes were not: what a damaged log has lost.
+    pub lost_associations: u64,
+}
+
+impl MemoryStore {
+    /// What the store holds.
+    pub fn stats(&self) -> Stats {
+        let log = self.log.lock();
+        let writable = log.as_ref().is_none_or(Log::is_writable);
+        let log = log.as_ref().map(Log::stats).unwrap_or_default();
+        let table = self.table.read();
+        let index = self.space.as_ref().map(|space| space.index.stats());
+        Stats {
+            episodes: table.len() as u64,
+            embedded: table.embedded() as u64,
+            associations: table.links.len() as u64,
+            log_bytes: log.bytes,
+            file_bytes: log.file_bytes,
+            dead_bytes: log.dead_bytes,
+            segments: log.segments,
+            compactions: log.compactions,
+            writable,
+            vector_bytes: index.map_or(0, |index| index.bytes),
+            next_seq: table.next_seq(),
+            space: self.space.as_ref().map(|space| space.info.clone()),
+            isa: self.isa,
+            durability: self.durability,
+            recovery: self.recovery.clone(),
+            lost_associations: self.lost_associations,
+        }
+    }
+}

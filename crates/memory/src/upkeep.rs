@@ -1,0 +1,126 @@
+//! A store's log kept small, copied, brought back and mended.
+
+use crate::error::{OpenError, UpkeepError};
+use crate::live::Live;
+use crate::replay::Replay;
+use crate::store::MemoryStore;
+use crate::{StoreOptions, check};
+use cortica_env::Disk;
+use cortica_simd::Isa;
+use cortica_storage::{CompactError, Copied, Effort, Freed, Log, OpenMode, Plan, RepairReport};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// After a compaction that failed, the log grows by so many bytes before the next one.
+const RETRY_AFTER_BYTES: u64 = 1 << 20;
+
+impl MemoryStore {
+    /// Rewrites the log without anything that means nothing any more, so that what was forgotten
+    /// or replaced is in none of the store's files. Says what that freed.
+    ///
+    /// A store does this by itself, in parts, when a write makes it worthwhile; so this is for
+    /// those who want bytes gone. Reads and writes go on meanwhile.
+    pub fn compact(&self) -> Result<Freed, UpkeepError> {
+        let _alone = self.compacting.lock();
+        let mut all = Freed::default();
+        while let Some(freed) = self.compact_once(Effort::Everything)? {
+            all.files += freed.files;
+            all.bytes += freed.bytes;
+            all.pinned_bytes += freed.pinned_bytes;
+        }
+        Ok(all)
+    }
+
+    /// Does one step of compaction if it is worthwhile and nobody is at it.
+    pub(crate) fn compact_a_little(&self) {
+        let Some(_alone) = self.compacting.try_lock() else {
+            return;
+        };
+        if let Err(error) = self.compact_once(Effort::Worthwhile) {
+            tracing::warn!(%error, "the log could not be compacted");
+            let end = self.log.lock().as_ref().map_or(0, Log::end);
+            self.compact_from.store(end + RETRY_AFTER_BYTES, Relaxed);
+        }
+    }
+
+    fn compact_once(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {
+        let Some((plan, live)) = self.plan(effort)? else {
+            return Ok(None);
+        };
+        // The long part, without the lock.
+        let rewritten = plan.rewrite(|record| live.fate(record))?;
+        match &mut *self.log.lock() {
+            Some(log) => log.install(rewritten).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn plan(&self, effort: Effort) -> Result<Option<(Plan, Live)>, CompactError> {
+        let mut log = self.log.lock();
+        let Some(log) = &mut *log else {
+            return Ok(None);
+        };
+        let later = log.end() < self.compact_from.load(Relaxed) || !log.is_writable();
+        if later && effort == Effort::Worthwhile {
+            return Ok(None);
+        }
+        let Some(plan) = log.plan_compaction(effort)? else {
+            return Ok(None);
+        };
+        // The log is locked, so the table is what the plan's moment was.
+        let live = Live::of(&self.table.read(), &plan.range(), plan.earlier_known_to());
+        Ok(Some((plan, live)))
+    }
+
+    /// Makes a copy of the store as it is now in the folder `dest`, which is absent or empty. Reads
+    /// and writes go on meanwhile.
+    ///
+    /// The copy is a store like any other and holds nothing that was forgotten or replaced. Every
+    /// file of it is read again before it counts; as long as it is unfinished, it cannot be opened.
+    pub fn snapshot(&self, dest: &Path) -> Result<Copied, UpkeepError> {
+        let (snapshot, live) = {
+            let mut log = self.log.lock();
+            let log = log.as_mut().ok_or(UpkeepError::InMemory)?;
+            let snapshot = log.plan_snapshot()?;
+            let all = Live::of(&self.table.read(), &(0..u64::MAX), u64::MAX);
+            (snapshot, all)
+        };
+        let copied = snapshot.write(&self.disk, dest, |record| live.fate(record));
+        Ok(copied?)
+    }
+}
+
+/// Copies the store in the folder `from`, such as a snapshot, into the folder `to`, which is absent
+/// or empty. Verifies all of it first, as [`check`] does, and changes nothing about it.
+pub fn restore(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Copied, UpkeepError> {
+    let report = check(&**disk, from)?;
+    if !report.is_sound() {
+        return Err(UpkeepError::Damaged {
+            places: report.damage.len() as u64,
+        });
+    }
+    Ok(cortica_storage::restore(disk, from, to)?)
+}
+
+/// Makes the damaged store at `dir` one that can be written again, keeping all that is whole, and
+/// says what was damaged. Damaged files are moved into the folder `quarantine` beside the log, where
+/// nothing reads them.
+///
+/// What was lost stays lost. Where that is a forgetting or an update, the episode is what it was
+/// before; where it is an episode, its associations go with it. Does nothing to a sound store.
+pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepError> {
+    let mut replay = Replay::only_looking(Isa::best());
+    let report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
+    let options = StoreOptions {
+        mode: OpenMode::MustExist,
+        disk: disk.clone(),
+        ..StoreOptions::default()
+    };
+    let store = MemoryStore::open(dir, options)?;
+    if store.stats().lost_associations > 0 {
+        store.compact()?;
+    }
+    store.close().map_err(OpenError::Commit)?;
+    Ok(report)
+}
