@@ -11,6 +11,7 @@ mod step;
 mod suite;
 mod tally;
 mod tidy;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,6 +34,15 @@ enum Command {
     CheckAll,
     /// Explore the concurrent crates under loom, and show how many interleavings each model has.
     Loom,
+    /// Long reliability runs; writes docs/reports/reliability.json and the README's table.
+    Torture {
+        /// Only these, by the names that the report gives them.
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+        /// Only make the README's table anew from the report that is there.
+        #[arg(long, conflicts_with = "only")]
+        table: bool,
+    },
     /// Only the checks on the repository's own shape: edges, READMEs, manifests, sources, links.
     Tidy,
     /// Make the bundled data anew: the first rows of a data folder, small enough to compile in.
@@ -59,6 +69,7 @@ fn main() -> Result<ExitCode> {
         Command::Test => suite::run(&root, suite::Extent::Test),
         Command::CheckAll => suite::run(&root, suite::Extent::CheckAll),
         Command::Loom => loom::run(&root),
+        Command::Torture { only, table } => torture::run(&root, &only, table),
         Command::Tidy => {
             let findings = tidy::run(&root)?;
             for finding in &findings {

@@ -21,7 +21,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use self::tree::Tree;
+pub(crate) use self::tree::Tree;
 
 /// Something that is not as it must be, and where.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +33,7 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    fn of_file(path: &str, what: impl Into<String>) -> Finding {
+    pub(crate) fn of_file(path: &str, what: impl Into<String>) -> Finding {
         Finding::at(path, 0, what)
     }
 
@@ -68,6 +68,7 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Finding>> {
     findings.extend(links::check(&tree));
     findings.extend(lints::check(&tree));
     findings.extend(required::check(&tree));
+    findings.extend(crate::torture::check(&tree));
     findings.sort();
     findings.dedup(); // A file that several checks need is missing once.
     Ok(findings)

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 
 use common::{Folder, command, cortica};
 use cortica::{Cortica, Durability};
-use cortica_testkit::Rng;
+use cortica_testkit::{Rng, report, size};
 use serde_json::Value;
 
-/// As many kills as fit into [`LONG_ENOUGH`], but at least so many and at most so many.
+/// As many kills as fit into [`LONG_ENOUGH`], but at least so many and at most so many; all of them,
+/// whatever time it takes, where more are asked for.
 const KILLS_MIN: usize = 50;
 const KILLS_MAX: usize = 200;
 const LONG_ENOUGH: Duration = Duration::from_secs(30);
@@ -299,11 +300,24 @@ fn tell(durability: &str, tally: &Tally) {
 fn what_was_acknowledged_survives_every_kill() {
     let world = World::new(SMALL);
     let started = Instant::now();
+    let most = size("KILLS_INGEST", KILLS_MAX as u64) as usize;
+    let least = if most > KILLS_MAX { most } else { KILLS_MIN };
     let tally = kill_many(&world, "durable", |tally| {
-        let long_enough = tally.kills >= KILLS_MIN && started.elapsed() > LONG_ENOUGH;
-        long_enough || tally.kills >= KILLS_MAX || tally.lost > 0
+        let long_enough = tally.kills >= least && started.elapsed() > LONG_ENOUGH;
+        long_enough || tally.kills >= most || tally.lost > 0
     });
     tell("durable", &tally);
+    let counts = [
+        ("kills", tally.kills),
+        ("rows_acknowledged", tally.acked.rows),
+        ("relations_acknowledged", tally.acked.edges),
+        ("lost", tally.lost),
+    ];
+    report(
+        "kill_ingest",
+        SEED,
+        &counts.map(|(what, n)| (what, n as u64)),
+    );
     assert_eq!(tally.lost, 0, "after {} kills", tally.kills);
     assert!(tally.at_work > tally.kills / 2, "{tally:?}");
     assert!(
@@ -353,6 +367,8 @@ fn without_durability_the_same_kills_lose() {
         tally.kills >= KILLS_MIN || tally.lost > 0
     });
     tell("none", &tally);
+    let lost = ("lost_by_the_control_without_durability", tally.lost as u64);
+    report("kill_ingest", SEED, &[lost]);
     assert!(
         tally.lost > 0,
         "{} kills took nothing: would they see a loss?",

@@ -1,6 +1,6 @@
 //! A store through tens of thousands of operations, crashes among them, against a plain model.
 //!
-//! `CORTICA_SEED=n` replays a run, `CORTICA_OPERATIONS=n` makes it shorter or longer.
+//! `CORTICA_SEED=n` replays a run, `CORTICA_SIZE_MODEL=n` makes it shorter or longer.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -17,7 +17,7 @@ use cortica_memory::{
     StoreOptions, check, restore,
 };
 use cortica_storage::{Durability, OpenMode};
-use cortica_testkit::Rng;
+use cortica_testkit::{Rng, report, size};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -457,7 +457,7 @@ fn failures<T, E>(answers: &[Result<T, E>]) -> usize {
 #[test]
 fn whatever_is_done_the_store_is_what_the_model_is() {
     let seed = from_environment("CORTICA_SEED", 0x000c_0071_ca05);
-    let operations = from_environment("CORTICA_OPERATIONS", OPERATIONS as u64);
+    let operations = size("MODEL", OPERATIONS as u64);
     let mut world = World::new(seed);
     for operation in 0..operations {
         let step = std::panic::AssertUnwindSafe(|| world.step());
@@ -472,6 +472,7 @@ fn whatever_is_done_the_store_is_what_the_model_is() {
     let told = format!("{operations} operations, seed {seed}: {:?}\n", world.tally);
     std::io::stderr().write_all(told.as_bytes()).unwrap();
     let Tally {
+        recalls,
         crashes,
         beyond,
         reopened,
@@ -479,6 +480,12 @@ fn whatever_is_done_the_store_is_what_the_model_is() {
         copies,
         ..
     } = world.tally;
+    let counts = [
+        ("operations", operations),
+        ("crashes", crashes as u64),
+        ("recalls_compared", recalls as u64),
+    ];
+    report("model", seed, &counts);
     let often = crashes > 500 && beyond > 20 && reopened > 100;
     let rare = snapshots > 20 && copies[0] > 1 && copies[1] > 1;
     assert!(operations < 10_000 || (often && rare));

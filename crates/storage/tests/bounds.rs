@@ -11,6 +11,7 @@ use cortica_env::{Disk, Open, Rng, Seed, SimDisk};
 use cortica_storage::{
     Durability, Effort, Entry, Fate, Location, Log, LogOptions, OpenMode, Record,
 };
+use cortica_testkit::{report, size};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -131,7 +132,8 @@ fn a_hundred_thousand_single_operations() {
     let mut rng = Seed(5).rng();
     let mut model = BTreeMap::new();
     let mut worst = 0.0_f64;
-    for _ in 0..100_000 {
+    let operations = size("BOUNDS", 100_000);
+    for _ in 0..operations {
         let seq = rng.below(6_000);
         if rng.below(3) == 0 {
             store.forget(seq);
@@ -147,6 +149,15 @@ fn a_hundred_thousand_single_operations() {
         }
     }
     println!("{} files at most, disk {worst:.2} x live", store.most_files);
+    let counts = [
+        ("operations", operations),
+        ("files_at_most", store.most_files),
+        (
+            "disk_at_most_in_percent_of_live",
+            (worst * 100.0).ceil() as u64,
+        ),
+    ];
+    report("bounds", 5, &counts);
     assert!(store.most_files < 200 && worst < 1.5);
     // Secrets, forgotten.
     for seq in 6_000..6_100 {

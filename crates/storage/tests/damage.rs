@@ -9,6 +9,7 @@
 mod support;
 
 use cortica_env::{Disk, Keep};
+use cortica_testkit::report;
 use std::path::{Path, PathBuf};
 use support::DIR;
 use support::fixture::{Fixture, Outcome, put};
@@ -59,7 +60,11 @@ fn every_flipped_bit_is_noticed_or_harmless() {
                 Outcome::Refused => panic!("{path:?}, bit {bit}"),
             }
         }
-        println!("{path:?}: {detected} bits noticed, {harmless} harmless");
+        let counts = [
+            ("bits_flipped", detected + harmless),
+            ("bits_nothing_depends_on", harmless),
+        ];
+        report("damage", 0, &counts);
         // Zeros that fill up a record are the only bytes of the log that nothing depends on; of the
         // marker, only that it is there.
         assert_eq!(detected > harmless, in_log(path));
@@ -87,6 +92,7 @@ fn cut_at_every_offset_it_is_noticed() {
     let fixture = small();
     for path in &fixture.files {
         let bytes = fixture.read(path);
+        report("damage", 0, &[("cuts_tried", bytes.len() as u64)]);
         for cut in 0..bytes.len() {
             let outcome = fixture.judge(&fixture.with(path, &bytes[..cut]), &(path, cut));
             match outcome {
@@ -136,8 +142,8 @@ fn blocks_that_are_not_what_was_written_are_noticed() {
             }
         }
     }
-    println!("{cases} cases");
     assert!(cases > 1_000);
+    report("damage", 0, &[("blocks_replaced", cases)]);
 }
 
 #[test]

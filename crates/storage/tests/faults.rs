@@ -10,6 +10,7 @@ mod support;
 
 use cortica_env::{Keep, Seed, SimDisk};
 use cortica_storage::{Log, LogOptions, OpenMode, repair};
+use cortica_testkit::report;
 use std::path::Path;
 use support::scripts::{self, Script};
 use support::{DIR, Ledger, OPTIONS, Verdict, judge, judge_copies, payload, sim};
@@ -96,6 +97,7 @@ fn every_failing_change_stops_the_writer_and_loses_nothing() {
         }
         println!("{name}: {operations} operations, {failed} of them stop the script");
         assert!(failed > operations / 2);
+        report("faults", 0, &[("failing_operations", operations)]);
     }
 }
 
@@ -111,6 +113,7 @@ fn every_failing_look_is_an_error_and_changes_nothing() {
         }
         println!("{name}: {reads} reads, {failed} of them stop the script");
         assert!(failed > reads / 2);
+        report("faults", 0, &[("failing_reads", reads)]);
     }
 }
 

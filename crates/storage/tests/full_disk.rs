@@ -13,6 +13,7 @@ use cortica_storage::{
     CommitError, CompactError, Durability, Effort, Fate, Log, LogOptions, LogStats, OpenError,
     OpenMode,
 };
+use cortica_testkit::report;
 use std::collections::BTreeSet;
 use std::path::Path;
 use support::{DIR, entry, payload, sim};
@@ -73,7 +74,7 @@ fn holds(disk: &SimDisk, stored: &BTreeSet<u64>, what: &str) {
 
 #[test]
 fn at_every_step_of_four_kilobytes_nothing_is_lost_and_it_recovers() {
-    let mut refused = 0;
+    let (mut disks, mut refused) = (0, 0);
     for capacity in (20..160).step_by(4) {
         for (batch, durability, parts) in [
             (1, Durability::Durable, false),
@@ -82,6 +83,7 @@ fn at_every_step_of_four_kilobytes_nothing_is_lost_and_it_recovers() {
             (50, Durability::None, false),
         ] {
             let what = format!("{capacity} KB, {batch} at once, {durability}");
+            disks += 1;
             let disk = SimDisk::new();
             disk.set_capacity(capacity << 10);
             let (mut log, stored) = fill(&disk, batch, durability, parts);
@@ -122,6 +124,8 @@ fn at_every_step_of_four_kilobytes_nothing_is_lost_and_it_recovers() {
         }
     }
     assert!(refused > 100, "{refused}");
+    let counts = [("disks_filled", disks), ("commits_refused", refused)];
+    report("full_disk", 0, &counts);
 }
 
 /// Something is forgotten on a full disk, by a small record, and the space comes back.

@@ -10,6 +10,7 @@ mod support;
 
 use cortica_env::{Disk, SimDisk};
 use cortica_storage::{Log, repair};
+use cortica_testkit::{report, size};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,13 @@ use support::disks::Lazy;
 use support::scripts::{self, Script};
 use support::{DIR, Ledger, OPTIONS, Verdict, judge, judge_copies, keeps, payload, sim};
 
+/// Subsets of the unsynced writes that are kept at each cut, besides every single one, every prefix
+/// and every suffix.
 const SEEDS: u64 = 64;
+
+fn seeds() -> u64 {
+    size("POWER_CUT_SUBSETS", SEEDS)
+}
 
 #[derive(Default)]
 struct Outcome {
@@ -59,10 +66,15 @@ fn cut_everywhere(script: Script, seeds: u64, wrap: impl Fn(SimDisk) -> Arc<dyn 
 
 #[track_caller]
 fn nothing_is_lost(script: Script) {
-    let outcome = cut_everywhere(script, SEEDS, |disk| Arc::new(disk));
-    println!("{} cuts, {} images", outcome.cuts, outcome.images);
+    let outcome = cut_everywhere(script, seeds(), |disk| Arc::new(disk));
     assert!(outcome.cuts > 40 && outcome.images > 1_000);
     assert_eq!((outcome.lost, outcome.refused), (0, 0), "{}", outcome.why);
+    let counts = [
+        ("cuts", outcome.cuts),
+        ("disks_tried", outcome.images),
+        ("lost", outcome.lost),
+    ];
+    report("power_cut", 0, &counts);
 }
 
 #[test]
@@ -102,6 +114,8 @@ fn without_syncs_the_harness_sees_the_loss() {
                 outcome.cuts, outcome.lost, outcome.refused
             );
             assert!(outcome.lost > 0, "a log that never syncs went unnoticed");
+            let lost = ("lost_by_the_controls_without_syncs", outcome.lost);
+            report("power_cut", 0, &[lost]);
         }
     }
 }
@@ -132,7 +146,7 @@ fn no_cut_during_a_repair_loses_what_was_whole() {
         disk.power_off_after(cuts);
         let mut ledger = before.clone();
         let _ = scripts::repaired(&sim(&disk), &mut ledger);
-        for keep in keeps(disk.unsynced(), cuts, SEEDS) {
+        for keep in keeps(disk.unsynced(), cuts, seeds()) {
             let left = sim(&disk.power_cut(keep));
             let (seen, _) = whole(&left);
             assert!(seen.is_superset(&saved), "cut {cuts}, {keep:?}");
@@ -148,6 +162,6 @@ fn no_cut_during_a_repair_loses_what_was_whole() {
         }
         cuts += 1;
     }
-    println!("{cuts} cuts, {images} images");
     assert!(cuts > 20 && images > 1_000);
+    report("power_cut", 0, &[("cuts", cuts), ("disks_tried", images)]);
 }

@@ -9,6 +9,7 @@
 //! - [`brute_force`], [`scores`] and [`recall_at`] say in f64 what the right answer is.
 //! - [`split_of`] says which concepts are for training and which for testing.
 //! - [`clustered`] and [`Rng`] make synthetic input, for edges and scale only.
+//! - [`size`] and [`report`] let a reliability test run longer and say what it counted.
 //! - [`CountingAllocator`] and [`count_allocations`] say how often code asks for memory.
 //!
 //! ```
@@ -23,6 +24,7 @@
 #![deny(unsafe_code)] // Allowed in `allocator` alone.
 
 mod allocator;
+mod counted;
 mod dataset;
 mod npy;
 mod oracle;
@@ -32,6 +34,7 @@ mod synthetic;
 pub use crate::allocator::{
     Allocations, CountingAllocator, count_allocations, is_counting, peak_bytes,
 };
+pub use crate::counted::{report, size};
 pub use crate::dataset::{
     Dataset, Item, LoadError, Query, TRUTH_COLUMNS, bundle, bundle_dir, data_dir, data_or_skip,
     load,

@@ -28,7 +28,7 @@ pub enum Outcome {
     Refused,
 }
 
-fn short(seq: u64) -> Vec<u8> {
+pub fn short(seq: u64) -> Vec<u8> {
     payload(seq)
         .into_iter()
         .take(20 + seq as usize % 30)

@@ -1,0 +1,133 @@
+//! What torture counted, kept beside the documentation.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::line::Line;
+
+/// Where the report lies in the repository.
+pub(crate) const PATH: &str = "docs/reports/reliability.json";
+
+/// What one test counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Counted {
+    /// The line's name, as the test gives it.
+    pub(crate) name: String,
+    pub(crate) seed: u64,
+    pub(crate) counts: BTreeMap<String, u64>,
+}
+
+impl Counted {
+    /// Both together.
+    pub(crate) fn and(mut self, other: Counted) -> Counted {
+        for (what, count) in other.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+        self
+    }
+}
+
+/// What a run of one line came to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Entry {
+    pub(crate) what: String,
+    pub(crate) seed: u64,
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) seconds: u64,
+    /// The commit that was run, `+` after it when files differed from it.
+    pub(crate) commit: String,
+    pub(crate) machine: String,
+}
+
+/// The report: what was run, and what was not and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Report {
+    pub(crate) lines: BTreeMap<String, Entry>,
+    pub(crate) skipped: BTreeMap<String, String>,
+}
+
+impl Report {
+    /// Reads a report; `None` when there is none yet.
+    pub(crate) fn read(path: &Path) -> Result<Option<Report>> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Report::parse(&text).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context(format!("cannot read {}", path.display())),
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Report> {
+        serde_json::from_str(text).context("the report cannot be read")
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    pub(crate) fn take(&mut self, root: &Path, line: &Line, counted: Counted, seconds: u64) {
+        self.skipped.remove(line.name);
+        let entry = Entry {
+            what: line.what.to_owned(),
+            seed: counted.seed,
+            counts: counted.counts,
+            seconds,
+            commit: commit(root),
+            machine: machine(),
+        };
+        self.lines.insert(line.name.to_owned(), entry);
+    }
+
+    /// Drops what an earlier run said: the last one failed.
+    pub(crate) fn forget(&mut self, line: &Line) {
+        self.lines.remove(line.name);
+        self.skipped.remove(line.name);
+    }
+
+    pub(crate) fn skip(&mut self, line: &Line, why: &str) {
+        self.lines.remove(line.name);
+        self.skipped.insert(line.name.to_owned(), why.to_owned());
+    }
+}
+
+fn commit(root: &Path) -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(root)
+            .args(arguments)
+            .output();
+        let output = output.ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".to_owned();
+    };
+    // The report and the README change with every line that is run.
+    let others = [
+        "status",
+        "--porcelain",
+        "--",
+        ".",
+        ":!docs/reports",
+        ":!README.md",
+    ];
+    let clean = git(&others).is_some_and(|changed| changed.is_empty());
+    if clean { commit } else { commit + "+" }
+}
+
+fn machine() -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+    let name = name.map_or("unknown", |name| name.trim_start_matches(['\t', ' ', ':']));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("{name}, {cores} cores, {os} {arch}")
+}
