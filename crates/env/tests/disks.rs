@@ -149,10 +149,10 @@ fn a_full_disk_refuses_growth_and_nothing_else() {
     let file = disk.open(Path::new("f"), Open::CreateNew).unwrap();
     file.write_at(b"12345678", 0).unwrap();
     let full = file.write_at(b"xyz", 8).unwrap_err();
-    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     assert_eq!(
         file.allocate(11).unwrap_err().kind(),
-        std::io::ErrorKind::StorageFull
+        io::ErrorKind::StorageFull
     );
     file.write_at(b"xy", 8).unwrap();
     file.write_at(b"over", 0).unwrap();
