@@ -119,11 +119,19 @@ fn is_read_only(error: &io::Error) -> bool {
 }
 
 #[derive(Debug)]
-struct RealLock(
-    #[expect(dead_code, reason = "held, not read: the lock ends with the file")] Option<File>,
-);
+struct RealLock(Option<File>);
 
 impl DiskLock for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Said, and not left to the closing of the file: a process that is being started at this
+        // moment has a copy of it until its program begins, and would hold the lock for so long.
+        if let Some(file) = &self.0 {
+            let _ = file.unlock();
+        }
+    }
+}
 
 #[derive(Debug)]
 struct RealFile(File);

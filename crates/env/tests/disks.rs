@@ -303,3 +303,27 @@ fn a_file_without_a_name_takes_no_space() {
     fill("c").unwrap();
     assert_eq!(disk.used(), 100);
 }
+
+/// A process that is being started holds copies of all files until its program begins.
+#[test]
+fn a_lock_ends_when_it_is_dropped_whoever_is_being_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lock");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let running = || !stop.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while running() {
+                let started = std::process::Command::new("true").status();
+                assert!(started.is_ok());
+            }
+        });
+        let until = std::time::Instant::now() + std::time::Duration::from_millis(500);
+        let mut refused = 0;
+        while std::time::Instant::now() < until {
+            refused += usize::from(RealDisk.lock(&path).is_err());
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(refused, 0, "nobody else had it");
+    });
+}
