@@ -6,6 +6,7 @@
 )]
 
 use cortica_env::{Disk, Keep, LockError, Open, RealDisk, Seed, SimDisk};
+use std::io;
 use std::path::Path;
 
 fn on_both(check: impl Fn(&dyn Disk, &Path)) {
@@ -148,10 +149,10 @@ fn a_full_disk_refuses_growth_and_nothing_else() {
     let file = disk.open(Path::new("f"), Open::CreateNew).unwrap();
     file.write_at(b"12345678", 0).unwrap();
     let full = file.write_at(b"xyz", 8).unwrap_err();
-    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(full.kind(), io::ErrorKind::StorageFull);
     assert_eq!(
         file.allocate(11).unwrap_err().kind(),
-        std::io::ErrorKind::StorageFull
+        io::ErrorKind::StorageFull
     );
     file.write_at(b"xy", 8).unwrap();
     file.write_at(b"over", 0).unwrap();
@@ -182,4 +183,123 @@ fn faults_strike_where_they_were_put() {
     assert!(file.write_at(b"e", 0).is_err());
     assert!(file.sync().is_err());
     assert!(disk.operations() >= 8);
+}
+
+#[test]
+fn a_renamed_file_has_one_name_at_least() {
+    let (old, new) = (Path::new("one/a"), Path::new("two/a"));
+    let disk = SimDisk::new();
+    for dir in ["one", "two"] {
+        disk.create_dir_all(Path::new(dir)).unwrap();
+    }
+    let file = disk.open(old, Open::CreateNew).unwrap();
+    file.write_at(b"hello", 0).unwrap();
+    file.sync().unwrap();
+    for dir in ["", "one", "two"] {
+        disk.sync_dir(Path::new(dir)).unwrap();
+    }
+    disk.rename(old, new).unwrap();
+    assert!(disk.open(old, Open::Read).is_err() && disk.open(new, Open::Read).is_ok());
+    let names = |disk: &SimDisk| [old, new].map(|path| disk.open(path, Open::Read).is_ok());
+    let mut seen = Vec::new();
+    for keep in [
+        Keep::Nothing,
+        Keep::Everything,
+        Keep::Only(0),
+        Keep::Only(1),
+    ] {
+        seen.push(names(&disk.power_cut(keep)));
+    }
+    assert_eq!(
+        seen,
+        [[true, false], [false, true], [true, true], [true, false]]
+    );
+    // The old folder alone says nothing about the new name.
+    disk.sync_dir(Path::new("one")).unwrap();
+    assert_eq!(names(&disk.power_cut(Keep::Nothing)), [true, false]);
+    disk.sync_dir(Path::new("two")).unwrap();
+    disk.sync_dir(Path::new("one")).unwrap();
+    assert_eq!(names(&disk.power_cut(Keep::Nothing)), [false, true]);
+}
+
+#[test]
+fn renaming_takes_the_place_of_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |disk: &dyn Disk, dir: &Path| {
+        disk.create_dir_all(dir).unwrap();
+        for (name, text) in [("a", b"new"), ("b", b"old")] {
+            let file = disk.open(&dir.join(name), Open::CreateNew).unwrap();
+            file.write_at(text, 0).unwrap();
+        }
+        disk.rename(&dir.join("a"), &dir.join("b")).unwrap();
+        assert_eq!(disk.list(dir).unwrap(), ["b"]);
+        let mut bytes = [0; 3];
+        let file = disk.open(&dir.join("b"), Open::Read).unwrap();
+        file.read_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"new");
+        assert!(disk.rename(&dir.join("a"), &dir.join("c")).is_err());
+    };
+    check(&RealDisk, folder.path());
+    check(&SimDisk::new(), Path::new("dir"));
+}
+
+#[test]
+fn readers_share_a_lock_and_keep_writers_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |disk: &dyn Disk, path: &Path| {
+        drop(disk.lock(path).unwrap());
+        let readers = [
+            disk.lock_shared(path).unwrap(),
+            disk.lock_shared(path).unwrap(),
+        ];
+        assert!(matches!(disk.lock(path), Err(LockError::Held { .. })));
+        drop(readers);
+        let writer = disk.lock(path).unwrap();
+        assert!(matches!(
+            disk.lock_shared(path),
+            Err(LockError::Held { .. })
+        ));
+        drop(writer);
+        disk.lock_shared(path).unwrap();
+    };
+    check(&RealDisk, &folder.path().join("lock"));
+    check(&SimDisk::new(), Path::new("lock"));
+    // Where nobody ever locked, nothing is made.
+    let other = folder.path().join("other");
+    RealDisk.lock_shared(&other).unwrap();
+    assert!(!other.exists());
+}
+
+#[test]
+fn looking_fails_where_it_should() {
+    let disk = SimDisk::new();
+    let path = Path::new("a");
+    let file = disk.open(path, Open::CreateNew).unwrap();
+    let looks: [&dyn Fn() -> bool; 4] = [
+        &|| disk.open(path, Open::Read).is_ok(),
+        &|| disk.list(Path::new("")).is_ok(),
+        &|| file.len().is_ok(),
+        &|| file.read_at(&mut [0], 0).is_ok(),
+    ];
+    for look in looks {
+        disk.fail_read(1);
+        assert!(!look());
+        assert!(look());
+    }
+    assert_eq!(disk.reads(), 8);
+}
+
+#[test]
+fn a_file_without_a_name_takes_no_space() {
+    let disk = SimDisk::new();
+    disk.set_capacity(100);
+    let fill = |name: &str| {
+        let file = disk.open(Path::new(name), Open::CreateNew).unwrap();
+        file.allocate(100)
+    };
+    fill("a").unwrap();
+    assert_eq!(fill("b").unwrap_err().kind(), io::ErrorKind::StorageFull);
+    disk.remove(Path::new("a")).unwrap();
+    fill("c").unwrap();
+    assert_eq!(disk.used(), 100);
 }

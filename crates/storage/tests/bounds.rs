@@ -158,9 +158,12 @@ fn a_hundred_thousand_single_operations() {
     }
     let snapshot = store.log.plan_snapshot().unwrap();
     let live: BTreeSet<u64> = store.live.values().map(|it| it.position).collect();
-    let keep = |record: &Record<'_>| match live.contains(&record.position) {
-        true => Fate::Keep,
-        false => Fate::Drop,
+    let keep = |record: &Record<'_>| {
+        if live.contains(&record.position) {
+            Fate::Keep
+        } else {
+            Fate::Drop
+        }
     };
     snapshot.write(&sim(&disk), Path::new(COPY), keep).unwrap();
     drop(snapshot);

@@ -35,9 +35,9 @@ fn is_log(path: &Path) -> bool {
 #[track_caller]
 fn check_outcome(path: &Path, outcome: Outcome) {
     match outcome {
-        Outcome::Detected { lost } => assert_eq!(lost > 0, is_log(path), "{path:?}"),
-        Outcome::Harmless => assert!(!in_log(path), "{path:?}"),
-        Outcome::Refused => panic!("{path:?}"),
+        Outcome::Detected { lost } => assert_eq!(lost > 0, is_log(path), "{}", path.display()),
+        Outcome::Harmless => assert!(!in_log(path), "{}", path.display()),
+        Outcome::Refused => panic!("{}", path.display()),
     }
 }
 

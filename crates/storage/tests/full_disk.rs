@@ -197,7 +197,9 @@ fn retire_all(log: &mut Log, disk: &SimDisk, dead: &BTreeSet<u64>) {
         Ok(())
     })
     .unwrap();
-    locations.into_iter().for_each(|it| log.retire(it));
+    for location in locations {
+        log.retire(location);
+    }
 }
 
 /// A commit that never finished, with whole records in it, cannot be set aside for want of space:

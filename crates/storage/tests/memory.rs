@@ -23,7 +23,7 @@ fn opening(disk: &SimDisk) -> u64 {
     let open = || {
         drop(Log::open(disk, Path::new(DIR), OpenMode::ReadOnly, |_| {
             Ok(())
-        }))
+        }));
     };
     peak_bytes(open).1
 }

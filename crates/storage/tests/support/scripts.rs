@@ -156,7 +156,7 @@ pub fn closed(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
 pub fn damage(disk: &Arc<dyn Disk>) {
     let dir = Path::new(DIR).join("log");
     for name in disk.list(&dir).unwrap() {
-        if name.ends_with(".log") {
+        if Path::new(&name).extension().is_some_and(|end| end == "log") {
             let file = disk.open(&dir.join(name), Open::Write).unwrap();
             let at = file.len().unwrap() / 2;
             let mut byte = [0];
