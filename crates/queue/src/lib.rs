@@ -25,8 +25,9 @@
 //!
 //! # What is promised
 //!
-//! - Every operation of a queue is linearisable: `Full` and `Empty` were true at a moment of the
-//!   call, and a batch enters or leaves as if its items followed one another in that moment.
+//! - Every operation of a single queue is linearisable (lanes are several queues): `Full` and
+//!   `Empty` were true at a moment of the call, and a batch enters or leaves as if its items
+//!   followed one another in that moment.
 //! - An item is in one place: in the queue, with a caller, or dropped with the queue. Nothing that
 //!   can panic runs while a place in the queue is claimed.
 //! - The `try_` forms never sleep, and neither do the operations of [`Queue`]. They are not

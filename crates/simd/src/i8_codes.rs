@@ -20,7 +20,7 @@ const LARGEST_MIN: f32 = 127.0 * f32::MIN_POSITIVE;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct I8Scale {
     /// What one step of a code is worth. 0 for a zero vector; NaN for a vector with a value that
-    /// is not finite, so that its scores are NaN and never selected.
+    /// is not finite, so that its estimates are NaN and never selected.
     pub scale: f32,
     /// The length of the vector itself, not of its codes; infinite where it is beyond f32.
     pub norm: f32,

@@ -31,7 +31,7 @@
 //! | numbers in \[0, 1\] | [`weigh`], [`reinforce`], [`weighted_mean`], [`distance_similarities`] | 2^-23 |
 //! | functions | [`exp`], [`sigmoid`], [`tanh`] | [`EXP_ERROR`], [`SIGMOID_ERROR`], [`TANH_ERROR`] |
 //!
-//! All are total: the cosine with a zero vector is 0, an average without weight is 0, and what is
+//! No input makes them panic: the cosine with a zero vector is 0, an average without weight is 0, and what is
 //! not a number either stays so or, among numbers in \[0, 1\], counts as 0.
 //!
 //! # Formats

@@ -56,7 +56,9 @@ fn by_streams<T, O: Copy>(
 ) {
     let count = rows.len().min(out.len());
     let stride = rows.stride();
-    let block = (STREAMED_BYTES / (stride * size_of::<T>())).max(STREAMS);
+    // No rows may be lent with any stride.
+    let row_bytes = stride.saturating_mul(size_of::<T>());
+    let block = (STREAMED_BYTES / row_bytes).max(STREAMS);
     // Row numbers stay below `count`, so no pointer leaves the slice.
     let start = |row: usize| rows.data().as_ptr().wrapping_add(row * stride);
     let helps = prefetch::helps_streams();

@@ -196,5 +196,6 @@ impl TopK {
 
 /// Twice what is held, so that pruning costs O(1) a score even where nothing can be forgotten.
 fn prune_at(k: usize, held: usize) -> usize {
-    (2 * held).max(k + k / 2 + 64)
+    let kept = held.saturating_mul(2);
+    kept.max(k.saturating_add(k / 2).saturating_add(64))
 }

@@ -7,7 +7,10 @@
     reason = "a panic is how a test reports"
 )]
 
-use cortica_simd::{Isa, Scored, TopK, select_at_least, top_k, top_k_reference};
+use cortica_simd::{
+    CodeRows, Isa, Scored, TopK, dot_rows_f16, hamming_rows, select_at_least, top_k,
+    top_k_reference,
+};
 
 #[track_caller]
 fn check(scores: &[f32], k: usize, want: &[u32]) {
@@ -29,6 +32,20 @@ fn worked_examples() {
     check(&[0.5, 0.6], 0, &[]);
     check(&[], 3, &[]);
     check(&[1.0; 70], 1, &(0..70).collect::<Vec<_>>());
+}
+
+/// As many as there can be, and rows of any length of which there are none: nothing to find.
+#[test]
+fn sizes_at_the_end_of_their_range_are_no_trouble() {
+    for isa in Isa::available() {
+        let mut found = Vec::new();
+        top_k(isa, &[1.0, 3.0, 2.0], usize::MAX, &mut found);
+        assert_eq!(found.len(), 3, "{isa}");
+        let halves = CodeRows::<u16>::new(&[], 1, 1 << 63).unwrap();
+        dot_rows_f16(isa, &[1.0], halves, &mut [0.0; 4]);
+        let signs = CodeRows::<u64>::new(&[], 1, 1 << 61).unwrap();
+        hamming_rows(isa, &[1], signs, &mut [0; 4]);
+    }
 }
 
 #[test]

@@ -199,6 +199,42 @@ fn bounds_lose_nothing_of_real_vectors() {
     }
 }
 
+/// What no bound can be given for is looked at: sums that overflow, and values that are no numbers.
+#[test]
+fn bounds_lose_nothing_of_vectors_beyond_all_bounds() {
+    let mut rng = Rng::new(11);
+    for isa in Isa::available() {
+        for d in [1, 16, 63] {
+            for size in [1e18, 1e19, 2e19, 1e20, 1e30, f32::MAX] {
+                let count = 90;
+                let mut vectors: Vec<f32> = (0..count * d)
+                    .map(|_| size * (2.0 * rng.unit() - 1.0))
+                    .collect();
+                vectors[..d].fill(0.0);
+                for (at, odd) in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN]
+                    .iter()
+                    .enumerate()
+                {
+                    vectors[(10 + at) * d] = *odd;
+                }
+                let coded = Coded::new(isa, &vectors, d);
+                let mut query: Vec<f32> = (0..d).map(|_| size * (2.0 * rng.unit() - 1.0)).collect();
+                for by in MEASURES {
+                    for k in [1, 5, 80] {
+                        check_bounded(isa, &coded, by, &query, k);
+                        check_bounded(isa, &coded, by, &vec![0.0; d], k);
+                        check_bounded(isa, &coded, by, &vectors[10 * d..11 * d], k);
+                    }
+                }
+                query[0] = f32::NAN;
+                for by in MEASURES {
+                    check_bounded(isa, &coded, by, &query, 5);
+                }
+            }
+        }
+    }
+}
+
 /// Ties, zeros, huge and tiny vectors, counts around a block of lanes.
 #[test]
 fn bounds_lose_nothing_of_odd_vectors() {
