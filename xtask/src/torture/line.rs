@@ -33,7 +33,7 @@ pub(crate) const LINES: [Line; 13] = [
         test: Ok(Test {
             package: "cortica-cli",
             target: "kill",
-            sizes: &[("KILLS_INGEST", 6_000)],
+            sizes: &[("KILLS_INGEST", 4_000)],
         }),
     },
     Line {
@@ -42,7 +42,7 @@ pub(crate) const LINES: [Line; 13] = [
         test: Ok(Test {
             package: "cortica-cli",
             target: "kill_upkeep",
-            sizes: &[("KILLS_UPKEEP", 4_000)],
+            sizes: &[("KILLS_UPKEEP", 6_000)],
         }),
     },
     Line {
