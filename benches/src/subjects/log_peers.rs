@@ -5,6 +5,7 @@
 //! fresh one after the same number of commits.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use cortica_env::RealDisk;
@@ -111,7 +112,12 @@ struct OurLog {
 
 fn open_log(folder: &Path) -> Result<Box<dyn Store>> {
     let folder = folder.join("log");
-    let (log, _) = Log::open(&RealDisk, &folder, OpenMode::CreateIfMissing, |_| Ok(()))?;
+    let (log, _) = Log::open(
+        Arc::new(RealDisk),
+        &folder,
+        OpenMode::CreateIfMissing,
+        |_| Ok(()),
+    )?;
     Ok(Box::new(OurLog {
         log: Some(log),
         folder,
@@ -144,12 +150,17 @@ impl Store for OurLog {
     fn get(&mut self, number: u64) -> Result<Option<Vec<u8>>> {
         drop(self.log.take());
         let mut found = None;
-        let (log, _) = Log::open(&RealDisk, &self.folder, OpenMode::MustExist, |record| {
-            if record.entry.seq == number {
-                found = Some(record.payload.to_vec());
-            }
-            Ok(())
-        })?;
+        let (log, _) = Log::open(
+            Arc::new(RealDisk),
+            &self.folder,
+            OpenMode::MustExist,
+            |record| {
+                if record.entry.seq == number {
+                    found = Some(record.payload.to_vec());
+                }
+                Ok(())
+            },
+        )?;
         self.log = Some(log);
         Ok(found)
     }

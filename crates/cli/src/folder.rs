@@ -1,12 +1,11 @@
 //! Folders that stores live in.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use cortica::{Cortica, LogOpenError, OpenError, Recovery};
+use cortica::{Cortica, OpenError, Recovery};
 
 use crate::figures;
 use crate::output::Out;
@@ -64,16 +63,22 @@ impl Drop for Temporary {
     }
 }
 
-/// What opening a store had to drop, in words; `None` if that was nothing.
+/// What opening a store had to drop, or to leave out where it was opened for reading, in words;
+/// `None` if that was nothing.
 pub(crate) fn dropped(recovery: &Recovery) -> Option<String> {
     if recovery.dropped_tail_bytes == 0 {
         return None;
     }
-    let what = format!(
-        "{} behind the last whole record were dropped: a commit that never finished, or one that \
-         nothing proved durable, damaged since",
-        figures::bytes(recovery.dropped_tail_bytes)
-    );
+    let bytes = figures::bytes(recovery.dropped_tail_bytes);
+    let why = "a commit that never finished, or one that nothing proved durable, damaged since";
+    if recovery.set_aside.is_empty() && recovery.set_aside_records > 0 {
+        return Some(format!(
+            "{bytes} behind the last whole record are left out: {why}; the next command that \
+             writes sets {} whole records among them aside in a file",
+            figures::count(recovery.set_aside_records)
+        ));
+    }
+    let what = format!("{bytes} behind the last whole record are left out: {why}");
     let files = recovery.set_aside.iter();
     let files: Vec<_> = files.map(|file| file.display().to_string()).collect();
     Some(if files.is_empty() {
@@ -119,18 +124,8 @@ pub(crate) fn tell_damage(memory: &Cortica, out: &Out) {
     }
 }
 
-/// Opens a store that is only read. Opening mends what a crash left, where that may be changed;
-/// a folder that cannot be written is read as it is.
+/// Opens a store that is only read, beside others who read it. What a crash left is not mended: who
+/// only looks must not be the one by whom anything goes.
 pub(crate) fn open_to_read(store: &Path) -> Result<Cortica, OpenError> {
-    match Cortica::builder().must_exist(true).open(store) {
-        Err(OpenError::Log(LogOpenError::Io { source, .. }))
-            if matches!(
-                source.kind(),
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-            ) =>
-        {
-            Cortica::builder().read_only().open(store)
-        }
-        opened => opened,
-    }
+    Cortica::builder().read_only().open(store)
 }

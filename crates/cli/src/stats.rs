@@ -32,7 +32,7 @@ fn object(stats: &Stats) -> Value {
         "file_bytes": stats.file_bytes,
         "dead_bytes": stats.dead_bytes,
         "files": stats.segments,
-        "writable": stats.writable,
+        "writable": stats.recovery.damage.is_empty(), // It is open for reading only here.
         "lost_associations": stats.lost_associations,
         "vector_bytes": stats.vector_bytes,
         "next_seq": stats.next_seq,
