@@ -28,6 +28,8 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         "bytes": report.bytes,
         "tail_bytes": report.tail_bytes,
         "lost_associations": report.lost_associations,
+        "lost_forgets": report.lost_forgets,
+        "space_lost": report.space_lost,
         "files": report.files,
         "quarantined": report.quarantined,
         "notes": report.notes,
@@ -77,6 +79,24 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
             "{} relations lead to episodes that are lost",
             count(report.lost_associations)
         ))?;
+    }
+    if report.lost_forgets > 0 {
+        out.line(format!(
+            "{} episodes were forgotten, and what said so is lost",
+            count(report.lost_forgets)
+        ))?;
+    }
+    if report.space_lost {
+        out.line("what the vector space is was lost: metric and model are not known")?;
+    }
+    if report.damage.is_empty() && report.space_lost {
+        out.note(format!(
+            "The store can be used, but compares embeddings by a guess. Name their metric and model \
+             when embeddings are added.\n\
+             next: cortica ingest FILE --metric METRIC --model MODEL --store {}",
+            args.store.display()
+        ));
+        return Ok(Outcome::Failed);
     }
     out.note(format!(
         "The store is damaged: it can be read, not written. Copy the folder before anything else.\n\

@@ -122,6 +122,12 @@ pub(crate) fn tell_damage(memory: &Cortica, out: &Out) {
             figures::count(stats.lost_associations)
         ));
     }
+    if stats.space_guessed {
+        out.note(
+            "warning: the log has lost what its vector space is; metric and model are guesses. \
+             `cortica ingest --metric METRIC --model MODEL` puts them back",
+        );
+    }
 }
 
 /// Opens a store that is only read, beside others who read it. What a crash left is not mended: who

@@ -34,6 +34,8 @@ fn object(stats: &Stats) -> Value {
         "files": stats.segments,
         "writable": stats.recovery.damage.is_empty(), // It is open for reading only here.
         "lost_associations": stats.lost_associations,
+        "lost_forgets": stats.lost_forgets,
+        "space_guessed": stats.space_guessed,
         "vector_bytes": stats.vector_bytes,
         "next_seq": stats.next_seq,
         "space": stats.space.as_ref().map(|space| json!({

@@ -1,7 +1,7 @@
 //! Verifies a store from outside, changing nothing.
 
 use crate::error::OpenError;
-use crate::replay::Replay;
+use crate::replay::{Replay, Replayed};
 use cortica_env::Disk;
 use cortica_simd::Isa;
 use cortica_storage::Damage;
@@ -19,6 +19,12 @@ pub struct CheckReport {
     pub associations: u64,
     /// Associations whose episodes are not among them, though nothing says that they were forgotten.
     pub lost_associations: u64,
+    /// Episodes that were not counted because another one was stored under their id later, though
+    /// nothing says that they were forgotten.
+    pub lost_forgets: u64,
+    /// Whether there are embeddings and nothing says what their vector space is. Their dimension is
+    /// known; metric and model have to be named when the store is opened for writing.
+    pub space_lost: bool,
     /// Bytes of whole records.
     pub bytes: u64,
     /// Log files.
@@ -37,7 +43,13 @@ pub struct CheckReport {
 impl CheckReport {
     /// Whether nothing is damaged. An unfinished commit at the end is no damage.
     pub fn is_sound(&self) -> bool {
-        self.damage.is_empty() && self.lost_associations == 0
+        self.places() == 0
+    }
+
+    /// How much there is that is not as it should be.
+    pub(crate) fn places(&self) -> u64 {
+        let damaged = self.damage.len() as u64 + u64::from(self.space_lost);
+        damaged + self.lost_associations + self.lost_forgets
     }
 }
 
@@ -47,12 +59,20 @@ impl CheckReport {
 pub fn check(disk: &dyn Disk, dir: &Path) -> Result<CheckReport, OpenError> {
     let mut replay = Replay::only_looking(Isa::best());
     let log = cortica_storage::check(disk, dir, |record| replay.take(&record))?;
-    let (_, table, lost_associations) = replay.finish();
+    let Replayed {
+        table,
+        space_guessed,
+        lost_associations,
+        lost_forgets,
+        ..
+    } = replay.finish(None)?;
     Ok(CheckReport {
         records: log.records,
         episodes: table.len() as u64,
         associations: table.links.len() as u64,
         lost_associations,
+        lost_forgets,
+        space_lost: space_guessed,
         bytes: log.bytes,
         damage: log.damage,
         files: log.files,

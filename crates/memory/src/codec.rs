@@ -1,7 +1,7 @@
 //! What the log's records mean to a memory store.
 //!
 //! ```text
-//! kind 1, space:        postcard {metric, model}; d is in the record header
+//! kind 1, space:        postcard {metric, model}; d is in the record header; written twice
 //! kind 2, episode:      the embedding as d little-endian f32, then postcard {id, what, ...}
 //! kind 3, associations: 24 bytes each: from seq u64, to seq u64, relation u32, weight f32
 //! kind 4, forget:       nothing; the seq is in the record header

@@ -43,6 +43,7 @@ mod stats;
 mod store;
 mod table;
 mod upkeep;
+mod waiting;
 mod writer;
 
 pub use crate::association::{AssociateOutcome, Associated, Association};

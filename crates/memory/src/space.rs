@@ -1,10 +1,13 @@
 //! The vector space of a store: what it is, and the index that searches it.
 
+use crate::codec;
 use crate::episode::TEXT_BYTES_MAX;
 use crate::error::OpenError;
 use crate::options::{SpaceInfo, SpaceSpec, StoreOptions};
+use crate::replay::SPACE;
 use cortica_index::{ExactIndex, VectorIndex};
 use cortica_simd::Isa;
+use cortica_storage::{AppendError, CommitError, Durability, Entry, Log};
 
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -17,6 +20,27 @@ impl Space {
         let index = Box::new(ExactIndex::new(info.dimension, info.metric, isa)?);
         Ok(Self { info, index })
     }
+}
+
+/// Writes into the log what its space is: twice, so that no single bad place can lose it.
+pub(crate) fn write_space(log: &mut Log, info: &SpaceInfo) -> Result<(), OpenError> {
+    let entry = Entry {
+        space: SPACE,
+        kind: codec::KIND_SPACE,
+        dimension: info.dimension as u32,
+        seq: 0,
+    };
+    for _ in 0..2 {
+        let encode = |out: &mut Vec<u8>| codec::encode_space(info, out);
+        log.append(entry, encode).map_err(|error| {
+            let AppendError::TooLarge { got, max } = error else {
+                return OpenError::Commit(CommitError::Stopped);
+            };
+            OpenError::ModelTooLong { got, max }
+        })?;
+    }
+    log.commit(Durability::Durable)?;
+    Ok(())
 }
 
 /// What the log and the caller say about the vector space, brought together.

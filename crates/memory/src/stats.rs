@@ -42,6 +42,13 @@ pub struct Stats {
     pub recovery: Recovery,
     /// Associations in the log whose episodes were not: what a damaged log has lost.
     pub lost_associations: u64,
+    /// Episodes that are left out because another one was stored under their id later: what said
+    /// that they were forgotten is lost. Compaction removes them.
+    pub lost_forgets: u64,
+    /// Whether the log has lost what its vector space is. The dimension is that of the embeddings;
+    /// metric and model are what the store was opened with or, where that said nothing, guesses.
+    /// Opening the store for writing with a dimension, a metric and a model puts them back.
+    pub space_guessed: bool,
 }
 
 impl MemoryStore {
@@ -69,6 +76,8 @@ impl MemoryStore {
             durability: self.durability,
             recovery: self.recovery.clone(),
             lost_associations: self.lost_associations,
+            lost_forgets: self.lost_forgets,
+            space_guessed: self.space_guessed,
         }
     }
 }

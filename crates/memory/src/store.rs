@@ -1,7 +1,7 @@
 //! The memory store: one writer at a time, any number of readers beside it.
 
 use crate::association::{Associated, Association};
-use crate::codec::{self, Link};
+use crate::codec::Link;
 use crate::draft::{Draft, Offer};
 use crate::episode::{Episode, Memory};
 use crate::error::{AssociateError, ForgetError, OpenError, StoreError};
@@ -9,13 +9,13 @@ use crate::job::{Answers, Given, Work};
 use crate::options::StoreOptions;
 use crate::outcome::{Forgotten, Import, Stored};
 use crate::queue::Queue;
-use crate::replay::{Replay, SPACE};
-use crate::space::{Agreed, Space, agree, check_spec};
+use crate::replay::{Replay, Replayed};
+use crate::space::{Agreed, Space, agree, check_spec, write_space};
 use crate::table::{Held, Table};
 use cortica_env::{Clock, Disk};
 use cortica_index::VectorIndex;
 use cortica_simd::Isa;
-use cortica_storage::{AppendError, CommitError, Durability, Entry, Log, LogOptions, Recovery};
+use cortica_storage::{CommitError, Durability, Log, LogOptions, Recovery};
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +34,9 @@ pub struct MemoryStore {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) recovery: Recovery,
     pub(crate) lost_associations: u64,
+    pub(crate) lost_forgets: u64,
     pub(crate) space: Option<Space>,
+    pub(crate) space_guessed: bool,
     /// Work that nobody has taken yet.
     pub(crate) queue: Queue,
     /// `None` for a store in memory. Taken before `table` wherever both are.
@@ -73,7 +75,13 @@ impl MemoryStore {
                 "dropped an unfinished commit at the end of the log"
             );
         }
-        let (space, mut table, lost_associations) = replay.finish();
+        let Replayed {
+            space,
+            mut space_guessed,
+            mut table,
+            lost_associations,
+            lost_forgets,
+        } = replay.finish(options.space.as_ref())?;
         table.raise_seq(recovery.seq_high);
         for location in table.take_dead() {
             log.retire(location);
@@ -81,24 +89,27 @@ impl MemoryStore {
         let space = match agree(space, &options)? {
             Agreed::Space(space) => space,
             Agreed::New(info) => {
-                let dimension = info.dimension as u32;
-                let entry = Entry {
-                    space: SPACE,
-                    kind: codec::KIND_SPACE,
-                    dimension,
-                    seq: 0,
-                };
-                let encode = |out: &mut Vec<u8>| codec::encode_space(&info, out);
-                log.append(entry, encode).map_err(|error| {
-                    let AppendError::TooLarge { got, max } = error else {
-                        return OpenError::Commit(CommitError::Stopped);
-                    };
-                    OpenError::ModelTooLong { got, max }
-                })?;
-                log.commit(Durability::Durable)?;
+                if recovery.damage.is_empty() {
+                    write_space(&mut log, &info)?;
+                }
                 Some(Space::new(info, options.isa)?)
             }
         };
+        if space_guessed && let Some(Space { info, .. }) = &space {
+            // What nobody named stays a guess, so that whoever knows better can still say so.
+            if options.space.is_some() && log.is_writable() {
+                write_space(&mut log, info)?;
+                space_guessed = false;
+            }
+            tracing::warn!(
+                dimension = info.dimension,
+                metric = %info.metric,
+                model = info.model,
+                written = !space_guessed,
+                "the log has lost what its vector space is; metric and model are what was asked \
+                 for, or guesses"
+            );
+        }
         Ok(Self {
             durability: options.durability,
             isa: options.isa,
@@ -106,7 +117,9 @@ impl MemoryStore {
             disk: options.disk,
             recovery,
             lost_associations,
+            lost_forgets,
             space,
+            space_guessed,
             queue: Queue::default(),
             log: Mutex::new(Some(log)),
             table: RwLock::new(table),
@@ -129,7 +142,9 @@ impl MemoryStore {
             disk: options.disk,
             recovery: Recovery::default(),
             lost_associations: 0,
+            lost_forgets: 0,
             space,
+            space_guessed: false,
             queue: Queue::default(),
             log: Mutex::new(None),
             table: RwLock::new(Table::default()),

@@ -185,15 +185,29 @@ impl Table {
             of(slots, slot, |held| held.fingerprint)
         });
         if let Some(row) = row {
-            let row = row.get() as usize;
-            if self.slot_of_row.len() <= row {
-                self.slot_of_row.resize(row + 1, NOBODY);
-            }
-            self.slot_of_row[row] = slot;
-            self.embedded += 1;
+            self.give_row(slot, row);
         }
         self.raise_seq(seq);
         old_row
+    }
+
+    /// Gives an episode without a row the one that its embedding came to lie in.
+    pub(crate) fn place(&mut self, seq: u64, row: Row) {
+        let slot = self.slot_of(seq);
+        let held = slot.and_then(|slot| self.slots[slot as usize].as_mut());
+        if let (Some(slot), Some(held)) = (slot, held) {
+            held.row = Some(row);
+            self.give_row(slot, row);
+        }
+    }
+
+    fn give_row(&mut self, slot: u32, row: Row) {
+        let row = row.get() as usize;
+        if self.slot_of_row.len() <= row {
+            self.slot_of_row.resize(row + 1, NOBODY);
+        }
+        self.slot_of_row[row] = slot;
+        self.embedded += 1;
     }
 
     /// Gives an episode another activation. Nothing, if there is no such episode.

@@ -97,7 +97,7 @@ pub fn restore(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Copied, U
     let report = check(&**disk, from)?;
     if !report.is_sound() {
         return Err(UpkeepError::Damaged {
-            places: report.damage.len() as u64,
+            places: report.places(),
         });
     }
     Ok(cortica_storage::restore(disk, from, to)?)
@@ -108,7 +108,9 @@ pub fn restore(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Copied, U
 /// nothing reads them.
 ///
 /// What was lost stays lost. Where that is a forgetting or an update, the episode is what it was
-/// before; where it is an episode, its associations go with it. Does nothing to a sound store.
+/// before, unless its id was stored again later; where it is an episode, its associations go with it.
+/// Where it is what the vector space is, opening the store for writing with a dimension, a metric and
+/// a model puts that back. Does nothing to a sound store.
 pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepError> {
     let mut replay = Replay::only_looking(Isa::best());
     let report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
@@ -118,7 +120,7 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepEr
         ..StoreOptions::default()
     };
     let store = MemoryStore::open(dir, options)?;
-    if store.stats().lost_associations > 0 {
+    if store.lost_associations + store.lost_forgets > 0 {
         store.compact()?;
     }
     store.close().map_err(OpenError::Commit)?;

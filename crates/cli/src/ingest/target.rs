@@ -1,6 +1,6 @@
 //! The store that a file goes into.
 
-use cortica::{Builder, Cortica, DIMENSION_MAX, OpenError};
+use cortica::{Builder, Cortica, DIMENSION_MAX, OpenError, SpaceInfo};
 
 use crate::args::IngestArgs;
 use crate::ingest::batch::Item;
@@ -21,9 +21,15 @@ impl<'a> Target<'a> {
         Ok(target)
     }
 
+    /// The space it has. One that is a guess counts for nothing: opening with a dimension fixes it.
+    fn space(&self) -> Option<SpaceInfo> {
+        let stats = self.memory.stats();
+        stats.space.filter(|_| !stats.space_guessed)
+    }
+
     /// The options of the command line must not contradict the space that is there.
     fn check_options(&self) -> Result<(), OpenError> {
-        let Some(space) = self.memory.stats().space else {
+        let Some(space) = self.space() else {
             return Ok(());
         };
         if let Some(metric) = self.args.metric.map(cortica::Metric::from)
@@ -47,7 +53,7 @@ impl<'a> Target<'a> {
 
     /// The same store with a space of this dimension; refused if it has another one.
     pub(crate) fn with_dimension(self, dimension: usize) -> anyhow::Result<Self> {
-        match self.memory.stats().space {
+        match self.space() {
             Some(space) if space.dimension == dimension => Ok(self),
             Some(space) => Err(OpenError::SpaceMismatch {
                 field: "dimension",
@@ -75,7 +81,7 @@ impl<'a> Target<'a> {
 
     /// The same store with a space if it had none and one of the items can fix it.
     pub(crate) fn with_space_for(self, items: &[Item]) -> anyhow::Result<Self> {
-        if self.memory.stats().space.is_some() {
+        if self.space().is_some() {
             return Ok(self);
         }
         // An embedding that will be refused must not decide what every later one has to be.
