@@ -131,7 +131,9 @@ impl<T> Queue<T> {
 
     /// Takes the oldest item, if there is one.
     ///
-    /// It waits for a push that has claimed the oldest slot and not yet filled it.
+    /// It waits for a push that has claimed the oldest slot and not yet filled it. The first pop
+    /// that finds the queue empty looks again after a microsecond or so, because pushes are faster
+    /// while they are left alone; those after it say so at once until something was pushed.
     #[inline]
     pub fn pop(&self) -> Option<T> {
         let mut guard = self.domain.guard();
@@ -247,7 +249,11 @@ impl<T> Queue<T> {
             backoff.snooze(); // The slot is claimed, or our count is out of date.
             return true;
         }
-        segment.is_exhausted(claims) && self.advance_head(guard, head)
+        if segment.is_exhausted(claims) {
+            self.advance_head(guard, head)
+        } else {
+            segment.lets_gather(taken)
+        }
     }
 
     /// Goes on to the segment after `head`, of which all items are taken; false if there is none.

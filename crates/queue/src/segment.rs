@@ -51,7 +51,23 @@ pub(crate) struct Segment<T> {
     next: AtomicPtr<Segment<T>>,
     /// Pushes and pops each have a line of their own, off the one that both read.
     claims: CachePadded<AtomicU64>,
-    taken: CachePadded<AtomicUsize>,
+    pops: CachePadded<Pops>,
+}
+
+/// What pops change.
+struct Pops {
+    taken: AtomicUsize,
+    /// How many were taken when a pop last let items gather.
+    gathered_at: AtomicUsize,
+}
+
+impl Pops {
+    fn none() -> CachePadded<Pops> {
+        CachePadded(Pops {
+            taken: AtomicUsize::new(0),
+            gathered_at: AtomicUsize::new(usize::MAX),
+        })
+    }
 }
 
 impl<T> Segment<T> {
@@ -70,6 +86,9 @@ impl<T> Segment<T> {
         }
     };
 
+    /// 2^5 pauses are half a microsecond to two, in which a busy thread pushes some 50 items.
+    const GATHERING: u32 = 5;
+
     /// A segment without items, of fewer than 2^32 slots.
     pub(crate) fn new(slots: usize) -> Box<Segment<T>> {
         Box::new(Segment {
@@ -79,7 +98,7 @@ impl<T> Segment<T> {
             home: UnsafeCell::new(None),
             next: AtomicPtr::new(ptr::null_mut()),
             claims: CachePadded(AtomicU64::new(0)),
-            taken: CachePadded(AtomicUsize::new(0)),
+            pops: Pops::none(),
         })
     }
 
@@ -88,7 +107,7 @@ impl<T> Segment<T> {
         self.lap += 1; // A lap takes nanoseconds: the number lasts for centuries.
         self.next = AtomicPtr::new(ptr::null_mut());
         self.claims = CachePadded(AtomicU64::new(0));
-        self.taken = CachePadded(AtomicUsize::new(0));
+        self.pops = Pops::none();
     }
 
     /// Puts as many of `items` as there are slots into a segment that has none and that nobody
@@ -180,14 +199,31 @@ impl<T> Segment<T> {
 
     #[inline]
     pub(crate) fn taken(&self) -> usize {
-        self.taken.load(Acquire) // Pairs with the Release in `take`; see `popped`.
+        self.pops.taken.load(Acquire) // Pairs with the Release in `take`; see `popped`.
     }
 
     /// Takes the slots from `from` up to `to`, or says how many slots are taken by now.
     #[inline]
     pub(crate) fn take(&self, from: usize, to: usize) -> Result<(), usize> {
-        let exchange = self.taken.compare_exchange_weak(from, to, Release, Relaxed);
+        let taken = &self.pops.taken;
+        let exchange = taken.compare_exchange_weak(from, to, Release, Relaxed);
         exchange.map(|_| ())
+    }
+
+    /// For a pop that has caught up with the pushes: leaves them their cache lines for a moment,
+    /// so that they get ahead of it. Otherwise both would pay for moving these to and fro at every
+    /// single item. Once for every item that is waited for: false if that was done before, and the
+    /// queue is not busy but empty.
+    #[cold]
+    pub(crate) fn lets_gather(&self, taken: usize) -> bool {
+        // Relaxed: at worst somebody waits once more, or once less.
+        let gathered_at = &self.pops.gathered_at;
+        if cfg!(loom) || gathered_at.load(Relaxed) == taken {
+            return false;
+        }
+        gathered_at.store(taken, Relaxed);
+        Backoff::pause(Segment::<T>::GATHERING);
+        true
     }
 
     /// Items pushed into this segment and all before it. Exact once it is exhausted.

@@ -146,7 +146,8 @@ impl Backoff {
         cfg!(loom) || self.step > Backoff::STEPS
     }
 
-    fn pause(doublings: u32) {
+    /// 2^doublings pauses.
+    pub(crate) fn pause(doublings: u32) {
         #[cfg(loom)]
         {
             let _ = doublings;

@@ -35,6 +35,10 @@ struct Place {
 }
 
 per_thread! {
+    /// `MINE` while it can be used, or null: having no destructor, this can be looked at without
+    /// asking whether it is there, which would take as long as all the rest.
+    static HOT: Cell<*const Mine> = const { Cell::new(std::ptr::null()) };
+
     static MINE: Mine = const {
         Mine {
             at_hand: [const { Place::new() }; AT_HAND],
@@ -56,25 +60,41 @@ struct Others {
     homes: Vec<(DomainId, Weak<Slots>)>,
 }
 
+/// The thread's own, if it has come by any slot and is not ending.
+#[inline]
+fn hot<'m>() -> Option<&'m Mine> {
+    let mine = HOT.try_with(Cell::get).unwrap_or(std::ptr::null());
+    // SAFETY: the thread's `MINE`, which stays where it is until its destructor has taken it out
+    // of here. The callers keep it no longer than that: they run no code of others meanwhile.
+    unsafe { mine.as_ref() }
+}
+
+/// As [`hot`], but for the first time, too.
+fn with_mine<R>(look: impl FnOnce(&Mine) -> R) -> Option<R> {
+    let with_it = |mine: &Mine| {
+        let _ = HOT.try_with(|hot| hot.set(mine));
+        look(mine)
+    };
+    MINE.try_with(with_it).ok()
+}
+
 /// A slot of this domain for the calling thread; it is in nobody else's hands until `put_back`.
 #[inline]
 pub(crate) fn take(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
-    let found = MINE.try_with(|mine| {
-        let place = mine.find(|place| place.domain.get() == domain)?;
+    if let Some(mine) = hot()
+        && let Some(place) = mine.find(|place| place.domain.get() == domain)
+    {
         place.domain.set(NONE);
-        Some(place.slot.get())
-    });
-    match found {
         // SAFETY: the id is that of the domain in hand, so its slots are alive; the slot is this
         // thread's, and its place no longer has it.
-        Ok(Some(slot)) => unsafe { &*slot },
-        _ => take_another(domain, slots),
+        return unsafe { &*place.slot.get() };
     }
+    take_another(domain, slots)
 }
 
 #[cold]
 fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
-    let held = MINE.try_with(|mine| {
+    let held = with_mine(|mine| {
         // No code of others runs while it is borrowed.
         let mut others = mine.others.borrow_mut();
         let found = others.slots.iter().position(|held| held.domain == domain);
@@ -86,7 +106,7 @@ fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
     });
     match held {
         // SAFETY: as in `take`.
-        Ok(Some(slot)) => unsafe { &*slot },
+        Some(Some(slot)) => unsafe { &*slot },
         _ => slots.claim(),
     }
 }
@@ -98,14 +118,13 @@ fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
 /// `slot` came from `take` with the same domain, on this thread, and is not used again.
 #[inline]
 pub(crate) unsafe fn put_back(domain: DomainId, slots: &Arc<Slots>, slot: &Slot) {
-    let kept =
-        MINE.try_with(
-            |mine| match mine.find(|place| std::ptr::eq(place.slot.get(), slot)) {
-                Some(place) => place.domain.set(domain),
-                None => mine.make_known(Held { domain, slot }),
-            },
-        );
-    if kept.is_err() {
+    if let Some(mine) = hot()
+        && let Some(place) = mine.find(|place| std::ptr::eq(place.slot.get(), slot))
+    {
+        place.domain.set(domain);
+        return;
+    }
+    if with_mine(|mine| mine.make_known(Held { domain, slot })).is_none() {
         // SAFETY: the caller's promise. The thread is ending.
         unsafe { slots.give_up(slot) };
     }
@@ -133,9 +152,14 @@ impl Place {
 }
 
 impl Mine {
+    /// The first place is the one that nearly everybody is looking for.
     #[inline]
     fn find(&self, is_wanted: impl Fn(&Place) -> bool) -> Option<&Place> {
-        self.at_hand.iter().find(|place| is_wanted(place))
+        let [first, others @ ..] = &self.at_hand;
+        if is_wanted(first) {
+            return Some(first);
+        }
+        others.iter().find(|place| is_wanted(place))
     }
 
     /// Finds a place for a slot that has none. Where more are in use than there are places, the
@@ -181,6 +205,7 @@ fn is_home(homes: &[(DomainId, Weak<Slots>)], id: DomainId) -> bool {
 
 impl Drop for Mine {
     fn drop(&mut self) {
+        let _ = HOT.try_with(|hot| hot.set(std::ptr::null()));
         let others = self.others.get_mut();
         let at_hand = self.at_hand.iter().map(Place::get);
         for held in others.slots.drain(..).chain(at_hand) {
