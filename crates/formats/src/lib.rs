@@ -10,6 +10,7 @@
 //! | `X.npy` | `rows x columns` of `<f4`, `<f2` or `\|i1` | [`NpyFile`] | [`write_npy_f32`], [`write_npy_f16`], [`write_npy_i8`] |
 //! | `edges.u32` | little-endian `u32`, so many per row | [`U32Table`] | [`U32Table::write`] |
 //! | `items.tsv` | tab-separated text | [`read_tsv`] | - |
+//! | `*.safetensors` | named tensors with metadata | [`Safetensors`] | [`write_safetensors`], with a checksum |
 //! | `*.jsonl` | one JSON value per line | [`jsonl::Reader`] | [`jsonl::Writer`] |
 //!
 //! Any other file is written whole or not at all by [`replace`].
@@ -42,6 +43,10 @@ mod npy_header;
 mod npy_write;
 mod regular;
 mod replace;
+mod safetensors;
+mod safetensors_error;
+mod safetensors_header;
+mod safetensors_write;
 mod scaled;
 mod table;
 mod tsv;
@@ -51,6 +56,9 @@ pub use crate::npy_error::NpyError;
 pub use crate::npy_header::Dtype;
 pub use crate::npy_write::{NpyWriteError, write_npy_f16, write_npy_f32, write_npy_i8};
 pub use crate::replace::replace;
+pub use crate::safetensors::{Safetensors, Tensor, TensorDtype};
+pub use crate::safetensors_error::SafetensorsError;
+pub use crate::safetensors_write::{encode_safetensors, write_safetensors};
 pub use crate::scaled::read_scaled_rows;
 pub use crate::table::{TableError, U32Table};
 pub use crate::tsv::{TsvError, read_tsv, read_tsv_from};

@@ -1,0 +1,124 @@
+//! Three networks that were trained together, from one file.
+
+use crate::detector::Detector;
+use crate::encoder::Encoder;
+use crate::error::WeightsError;
+use crate::predictor::Predictor;
+use crate::scratch::Scratch;
+use crate::tensors::Tensors;
+use cortica_formats::Safetensors;
+use cortica_simd::Isa;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the metadata's `format` says.
+pub const FORMAT: &str = "cortica-networks";
+
+/// What the metadata's `version` says, for files that this build reads.
+pub const VERSION: u32 = 1;
+
+/// Weight files may have as many bytes: the widest features, with room.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// An encoder, a predictor and a detector that were trained together. Cloning shares the weights,
+/// which never change.
+///
+/// A file is a sealed safetensors file ([`cortica_formats::write_safetensors`]); `cortica-train`
+/// writes it. Anything else is refused: what is cut short, damaged, of another shape or newer.
+#[derive(Clone, Debug)]
+pub struct Networks {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    encoder: Encoder,
+    predictor: Predictor,
+    detector: Detector,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Networks {
+    /// Reads a weight file.
+    pub fn open(path: &Path) -> Result<Networks, WeightsError> {
+        Networks::read(&Safetensors::open(path, FILE_BYTES_MAX)?)
+    }
+
+    /// Reads the bytes of a weight file: an `include_bytes!` constant or a `Vec<u8>`.
+    pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Networks, WeightsError> {
+        Networks::read(&Safetensors::from_bytes(bytes)?)
+    }
+
+    fn read(file: &Safetensors) -> Result<Networks, WeightsError> {
+        let entry = |key: &str| file.metadata(key).unwrap_or_default().to_owned();
+        if entry("format") != FORMAT {
+            return Err(WeightsError::Format {
+                found: entry("format"),
+            });
+        }
+        file.check_seal()?;
+        if entry("version") != VERSION.to_string() {
+            return Err(WeightsError::Version {
+                found: entry("version"),
+                supported: VERSION,
+            });
+        }
+        let mut tensors = Tensors::new(file);
+        let encoder = Encoder::read(&mut tensors)?;
+        let predictor = Predictor::read(&mut tensors)?;
+        let detector = Detector::read(&mut tensors)?;
+        tensors.finish()?;
+        let metadata = file.all_metadata();
+        let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned()));
+        Ok(Networks {
+            shared: Arc::new(Shared {
+                encoder,
+                predictor,
+                detector,
+                metadata: metadata.collect(),
+            }),
+        })
+    }
+
+    /// From features to codes.
+    pub fn encoder(&self) -> &Encoder {
+        &self.shared.encoder
+    }
+
+    /// From the codes of a stream to the next.
+    pub fn predictor(&self) -> &Predictor {
+        &self.shared.predictor
+    }
+
+    /// Whether a code belongs into its stream.
+    pub fn detector(&self) -> &Detector {
+        &self.shared.detector
+    }
+
+    /// Values of the features that the encoder takes.
+    pub fn dimension(&self) -> usize {
+        self.encoder().dimension()
+    }
+
+    /// Bytes of all weights, as they lie in memory.
+    pub fn bytes(&self) -> usize {
+        self.encoder().bytes() + self.predictor().bytes() + self.detector().bytes()
+    }
+
+    /// What the file says of itself: `data`, `metrics` and more, as its writer chose.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.shared.metadata.get(key).map(String::as_str)
+    }
+
+    /// Working memory for one worker, with the best instructions there are.
+    pub fn scratch(&self) -> Scratch {
+        self.scratch_on(Isa::best())
+    }
+
+    /// As [`Networks::scratch`], with instructions of the caller's choice.
+    pub fn scratch_on(&self, isa: Isa) -> Scratch {
+        Scratch::new(self, isa)
+    }
+}

@@ -1,0 +1,51 @@
+//! Windows of codes, as the networks take them in.
+
+use crate::code::{CODE, Code, WINDOW};
+use crate::error::InputError;
+use cortica_simd::{Isa, squared_norm_f64};
+
+/// Cuts values to [-1, 1]; refuses what is not finite. `start` is how many values came before.
+pub(crate) fn cut(
+    field: &'static str,
+    start: usize,
+    isa: Isa,
+    code: &mut Code,
+) -> Result<(), InputError> {
+    // The sum of squares is finite exactly when every value is.
+    if !squared_norm_f64(isa, code).is_finite() {
+        return Err(InputError::not_finite(field, start, code));
+    }
+    for value in code {
+        *value = value.clamp(-1.0, 1.0);
+    }
+    Ok(())
+}
+
+/// Lays out the last [`WINDOW`] codes of each window step by step, so that all end together, and
+/// says how many steps the longest has. Steps before a window begins are zero. `first` is the
+/// number of the first window.
+pub(crate) fn lay_out(
+    first: usize,
+    windows: &[&[Code]],
+    isa: Isa,
+    out: &mut [f32],
+) -> Result<usize, InputError> {
+    let seen = |window: &[Code]| window.len().min(WINDOW);
+    let steps = windows.iter().map(|window| seen(window)).max().unwrap_or(0);
+    let (rows, _) = out.as_chunks_mut::<CODE>();
+    for (sample, window) in windows.iter().enumerate() {
+        let skipped = steps - seen(window);
+        let mut codes = window[window.len() - seen(window)..].iter();
+        for step in 0..steps {
+            let row = &mut rows[step * windows.len() + sample];
+            if step < skipped {
+                row.fill(0.0);
+            } else if let Some(code) = codes.next() {
+                *row = *code;
+                let start = ((first + sample) * WINDOW + step - skipped) * CODE;
+                cut("codes", start, isa, row)?;
+            }
+        }
+    }
+    Ok(steps)
+}

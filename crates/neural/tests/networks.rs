@@ -1,0 +1,307 @@
+//! The networks against their definitions, alone and in batches, on every instruction set.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is how a test reports"
+)]
+
+mod support;
+
+use cortica_neural::{CODE, Code, InputError, Networks, WINDOW, score, score_reference};
+use cortica_simd::Isa;
+use proptest::prelude::*;
+use support::{both, each_isa, normals, stream};
+
+/// Some hundred roundings of values of about 1, in f32, through a few layers.
+const TOLERANCE: f64 = 1e-5;
+
+#[track_caller]
+fn close(isa: Isa, got: &[f32], want: &[f64]) {
+    assert_eq!(got.len(), want.len());
+    for (got, want) in got.iter().zip(want) {
+        let off = (f64::from(*got) - want).abs();
+        assert!(off <= TOLERANCE, "{isa}: {got} is not {want}");
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn results_are_those_of_the_definitions() {
+    for networks in both() {
+        each_isa(|isa| {
+            let mut scratch = networks.scratch_on(isa);
+            for seed in 0..20 {
+                let features = normals(networks.dimension(), seed);
+                let code = networks.encoder().encode(&features, &mut scratch).unwrap();
+                close(isa, &code, &networks.encoder().encode_reference(&features));
+                let codes = stream(seed as usize % 12, seed);
+                let next = networks.predictor().predict(&codes, &mut scratch).unwrap();
+                close(isa, &next, &networks.predictor().predict_reference(&codes));
+                let detector = networks.detector();
+                let all = detector.detect_all(&codes, &mut scratch).unwrap();
+                close(isa, &all, &detector.detect_all_reference(&codes));
+                let got = score(isa, &code, &next);
+                close(isa, &[got], &[score_reference(&code, &next)]);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_batch_gives_each_sample_the_bits_it_has_alone() {
+    for networks in both() {
+        each_isa(|isa| {
+            let mut scratch = networks.scratch_on(isa);
+            let d = networks.dimension();
+            for count in (0..20).chain([64]) {
+                let features = normals(count * d, count as u64);
+                let mut codes = vec![[0.0; CODE]; count];
+                let encoder = networks.encoder();
+                encoder
+                    .encode_many(&features, &mut scratch, &mut codes)
+                    .unwrap();
+                for (code, features) in codes.iter().zip(features.chunks_exact(d)) {
+                    let alone = encoder.encode(features, &mut scratch).unwrap();
+                    assert_eq!(bits(code), bits(&alone), "{isa} {count}");
+                }
+                // Windows of all lengths, longer ones too.
+                let streams: Vec<Vec<Code>> = (0..count)
+                    .map(|at| stream((at * 5) % 11, at as u64))
+                    .collect();
+                let windows: Vec<&[Code]> = streams.iter().map(Vec::as_slice).collect();
+                let (predictor, detector) = (networks.predictor(), networks.detector());
+                let mut next = vec![[0.0; CODE]; count];
+                predictor
+                    .predict_many(&windows, &mut scratch, &mut next)
+                    .unwrap();
+                let mut exceptions = vec![0.0; count];
+                detector
+                    .detect_many(&windows, &mut scratch, &mut exceptions)
+                    .unwrap();
+                for (at, window) in windows.iter().enumerate() {
+                    let alone = predictor.predict(window, &mut scratch).unwrap();
+                    assert_eq!(bits(&next[at]), bits(&alone), "{isa} {count} {at}");
+                    let alone = detector.detect(window, &mut scratch).unwrap();
+                    assert_eq!(
+                        exceptions[at].to_bits(),
+                        alone.to_bits(),
+                        "{isa} {count} {at}"
+                    );
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn the_cone_gives_what_the_whole_gives() {
+    for networks in both() {
+        each_isa(|isa| {
+            let mut scratch = networks.scratch_on(isa);
+            for length in 0..12 {
+                let codes = stream(length, 7);
+                let all = networks
+                    .detector()
+                    .detect_all(&codes, &mut scratch)
+                    .unwrap();
+                let last = networks.detector().detect(&codes, &mut scratch).unwrap();
+                assert_eq!(all[WINDOW - 1].to_bits(), last.to_bits());
+            }
+        });
+    }
+}
+
+#[test]
+fn the_future_changes_nothing_in_the_past() {
+    for networks in both() {
+        each_isa(|isa| {
+            let mut scratch = networks.scratch_on(isa);
+            let (codes, others) = (stream(WINDOW, 1), stream(WINDOW, 2));
+            let all = networks
+                .detector()
+                .detect_all(&codes, &mut scratch)
+                .unwrap();
+            for from in 0..WINDOW {
+                let mut changed = codes.clone();
+                changed[from..].copy_from_slice(&others[from..]);
+                let got = networks
+                    .detector()
+                    .detect_all(&changed, &mut scratch)
+                    .unwrap();
+                assert_eq!(bits(&got[..from]), bits(&all[..from]), "{isa} {from}");
+                // The control: what does not look ahead does look at what is there.
+                assert_ne!(got[from].to_bits(), all[from].to_bits(), "{isa} {from}");
+            }
+        });
+    }
+}
+
+#[test]
+fn state_carries_and_resets() {
+    for networks in both() {
+        each_isa(|isa| {
+            let (predictor, mut scratch) = (networks.predictor(), networks.scratch_on(isa));
+            let codes = stream(20, 3);
+            let mut state = predictor.state();
+            let fresh = state.clone();
+            for (at, code) in codes.iter().enumerate() {
+                predictor.step(&mut state, code, &mut scratch).unwrap();
+                assert_eq!(state.steps(), at as u64 + 1);
+                let carried = predictor.prediction(&state, &mut scratch).unwrap();
+                let windowed = predictor.predict(&codes[..=at], &mut scratch).unwrap();
+                // A window's worth of codes from zero is the same; after that the state knows more.
+                assert_eq!(bits(&carried) == bits(&windowed), at < WINDOW, "{isa} {at}");
+            }
+            state.reset();
+            assert_eq!(state, fresh);
+            for code in &codes[5..9] {
+                predictor.step(&mut state, code, &mut scratch).unwrap();
+            }
+            let again = predictor.prediction(&state, &mut scratch).unwrap();
+            let windowed = predictor.predict(&codes[5..9], &mut scratch).unwrap();
+            assert_eq!(bits(&again), bits(&windowed));
+        });
+    }
+}
+
+#[test]
+fn only_the_last_eight_codes_count() {
+    let [networks, _] = both();
+    let mut scratch = networks.scratch();
+    let codes = stream(30, 4);
+    let last = &codes[30 - WINDOW..];
+    let next = |codes: &[Code], scratch: &mut _| networks.predictor().predict(codes, scratch);
+    assert_eq!(next(&codes, &mut scratch), next(last, &mut scratch));
+    let exception = |codes: &[Code], scratch: &mut _| networks.detector().detect(codes, scratch);
+    assert_eq!(
+        exception(&codes, &mut scratch),
+        exception(last, &mut scratch)
+    );
+}
+
+#[test]
+fn without_history_the_score_is_neutral() {
+    let [networks, _] = both();
+    let mut scratch = networks.scratch();
+    let none = networks.predictor().predict(&[], &mut scratch).unwrap();
+    assert_eq!(none, [0.0; CODE]);
+    let state = networks.predictor().state();
+    let fresh = networks
+        .predictor()
+        .prediction(&state, &mut scratch)
+        .unwrap();
+    assert_eq!(fresh, none);
+    assert_eq!(score(scratch.isa(), &none, &stream(1, 1)[0]), 0.5);
+}
+
+#[test]
+fn the_length_of_features_does_not_count() {
+    let [networks, _] = both();
+    let mut scratch = networks.scratch();
+    let features = normals(networks.dimension(), 9);
+    let encoder = networks.encoder();
+    let code = encoder.encode(&features, &mut scratch).unwrap();
+    let length: f32 = code.iter().map(|v| v * v).sum();
+    assert!((length - 1.0).abs() < 1e-6);
+    for factor in [1e-38, 1e-20, 1e20, 1e38] {
+        let scaled: Vec<f32> = features.iter().map(|v| v / 8.0 * factor).collect();
+        let other = encoder.encode(&scaled, &mut scratch).unwrap();
+        let off = code
+            .iter()
+            .zip(other)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        // Below 1e-38 values lose digits before they come here.
+        assert!(off < 1e-5, "{factor}: {off}");
+    }
+}
+
+#[test]
+fn wrong_inputs_are_refused_by_name() {
+    let [networks, _] = both();
+    let mut scratch = networks.scratch();
+    let d = networks.dimension();
+    let length = |field, got, expected| InputError::Length {
+        field,
+        got,
+        expected,
+    };
+    let not_finite = |field, at| InputError::NotFinite { field, at };
+    let encoder = networks.encoder();
+    let refused = encoder.encode(&vec![0.0; d + 1], &mut scratch);
+    assert_eq!(refused, Err(length("features", d + 1, d)));
+    let mut features = normals(20 * d, 1);
+    let mut codes = vec![[0.0; CODE]; 20];
+    let refused = encoder.encode_many(&features, &mut scratch, &mut codes[1..]);
+    assert_eq!(refused, Err(length("features", 20 * d, 19 * d)));
+    features[13 * d + 5] = f32::NEG_INFINITY;
+    let refused = encoder.encode_many(&features, &mut scratch, &mut codes);
+    assert_eq!(refused, Err(not_finite("features", 13 * d + 5)));
+
+    let mut window = stream(WINDOW, 1);
+    window[3][9] = f32::NAN;
+    let predictor = networks.predictor();
+    let refused = predictor.predict(&window, &mut scratch);
+    assert_eq!(refused, Err(not_finite("codes", 3 * CODE + 9)));
+    let refused = networks.detector().detect(&window, &mut scratch);
+    assert_eq!(refused, Err(not_finite("codes", 3 * CODE + 9)));
+    let refused = predictor.predict_many(&[&window], &mut scratch, &mut []);
+    assert_eq!(refused, Err(length("predictions", 0, 1)));
+    let refused = networks
+        .detector()
+        .detect_many(&[&window], &mut scratch, &mut []);
+    assert_eq!(refused, Err(length("exceptions", 0, 1)));
+
+    let mut state = predictor.state();
+    predictor
+        .step(&mut state, &window[0], &mut scratch)
+        .unwrap();
+    let before = state.clone();
+    let refused = predictor.step(&mut state, &window[3], &mut scratch);
+    assert_eq!(refused, Err(not_finite("code", 9)));
+    assert_eq!(state, before);
+}
+
+fn finite() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO,
+        -1.0_f32..1.0,
+        Just(f32::MAX),
+        Just(f32::MIN),
+    ]
+}
+
+fn check_finite(networks: &Networks, features: &[f32], codes: &[Code]) {
+    let unit = |code: &Code| {
+        let length: f32 = code.iter().map(|value| value * value).sum();
+        length == 0.0 || (length - 1.0).abs() < 1e-5
+    };
+    each_isa(|isa| {
+        let mut scratch = networks.scratch_on(isa);
+        let code = networks.encoder().encode(features, &mut scratch).unwrap();
+        let next = networks.predictor().predict(codes, &mut scratch).unwrap();
+        assert!(unit(&code) && unit(&next), "{isa}: {code:?} {next:?}");
+        let all = networks.detector().detect_all(codes, &mut scratch).unwrap();
+        let scores = codes.iter().map(|other| score(isa, &next, other));
+        for score in scores.chain(all).chain([score(isa, &code, &next)]) {
+            assert!((0.0..=1.0).contains(&score), "{isa}: {score}");
+        }
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn results_are_finite_and_scores_in_range(
+        features in prop::collection::vec(finite(), 40),
+        codes in prop::collection::vec(prop::collection::vec(finite(), CODE), 0..10),
+    ) {
+        let codes: Vec<Code> = codes.iter().map(|c| c.clone().try_into().unwrap()).collect();
+        for networks in both() {
+            check_finite(&networks, &features, &codes);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Weight files that are damaged, hostile or of another kind are refused, and say why.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test reports"
+)]
+
+mod support;
+
+use cortica_formats::{Safetensors, SafetensorsError, TensorDtype};
+use cortica_neural::{Networks, WeightsError};
+use support::{Owned, encode, golden, tensors_of};
+
+const METADATA: [(&str, &str); 2] = [("format", "cortica-networks"), ("version", "1")];
+
+fn bytes(name: &str) -> Vec<u8> {
+    std::fs::read(golden(name)).unwrap()
+}
+
+fn tensors(name: &str) -> Vec<Owned> {
+    tensors_of(&Safetensors::from_bytes(bytes(name)).unwrap())
+}
+
+#[track_caller]
+fn refusal(bytes: Vec<u8>) -> WeightsError {
+    Networks::from_bytes(bytes).expect_err("this file should be refused")
+}
+
+/// The refusal of the golden file with one tensor changed.
+fn changed(name: &str, change: impl Fn(&mut Owned)) -> WeightsError {
+    let mut all = tensors("networks_i8");
+    change(all.iter_mut().find(|tensor| tensor.name == name).unwrap());
+    refusal(encode(&METADATA, &all))
+}
+
+#[test]
+fn bytes_are_counted_exactly() {
+    for name in ["networks", "networks_i8"] {
+        let networks = Networks::open(&golden(name)).unwrap();
+        let stored: usize = tensors(name).iter().map(|tensor| tensor.bytes.len()).sum();
+        assert_eq!(networks.bytes(), stored);
+        assert_eq!(
+            (networks.dimension(), networks.encoder().hidden()),
+            (40, 64)
+        );
+        assert_eq!(networks.metadata("data"), Some("none: random weights"));
+        assert_eq!(networks.metadata("other"), None);
+    }
+}
+
+#[test]
+fn cut_at_every_offset() {
+    let whole = bytes("networks_i8");
+    for cut in 0..whole.len() {
+        let refused = refusal(whole[..cut].to_vec());
+        assert!(
+            matches!(
+                refused,
+                WeightsError::File(SafetensorsError::Truncated { .. })
+            ),
+            "{cut}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_any_byte() {
+    let whole = bytes("networks_i8");
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        assert!(Networks::from_bytes(bytes).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_header_that_claims_2_to_the_60_bytes() {
+    let mut bytes = bytes("networks_i8");
+    bytes[..8].copy_from_slice(&(1_u64 << 60).to_le_bytes());
+    let refused = refusal(bytes);
+    assert!(matches!(
+        refused,
+        WeightsError::File(SafetensorsError::HeaderTooLarge { claimed, .. }) if claimed == 1 << 60
+    ));
+}
+
+#[test]
+fn other_formats_and_newer_versions() {
+    let all = tensors("networks_i8");
+    let refused = refusal(encode(&[], &all));
+    assert!(matches!(refused, WeightsError::Format { found } if found.is_empty()));
+    let refused = refusal(encode(&[("format", "llama"), ("version", "1")], &all));
+    assert!(matches!(refused, WeightsError::Format { found } if found == "llama"));
+    for version in ["2", "", "01", "-1"] {
+        let metadata = [("format", "cortica-networks"), ("version", version)];
+        let refused = refusal(encode(&metadata, &all));
+        assert!(
+            matches!(refused, WeightsError::Version { found, supported: 1 }
+            if found == version)
+        );
+    }
+    // A newer file is told apart even if its tensors are others.
+    let refused = refusal(encode(
+        &[("format", "cortica-networks"), ("version", "2")],
+        &[],
+    ));
+    assert!(matches!(refused, WeightsError::Version { .. }));
+}
+
+#[test]
+fn each_tensor_is_needed_in_its_shape_and_no_other_is_there() {
+    let all = tensors("networks_i8");
+    for at in 0..all.len() {
+        let name = &all[at].name;
+        let mut fewer = all.clone();
+        fewer.remove(at);
+        let refused = refusal(encode(&METADATA, &fewer));
+        assert!(matches!(&refused, WeightsError::Missing { name: missing } if missing == name));
+
+        let refused = changed(name, |tensor| {
+            tensor.shape.push(1);
+        });
+        assert!(
+            matches!(refused, WeightsError::Shape { .. }),
+            "{name}: {refused}"
+        );
+        let refused = changed(name, |tensor| {
+            let rows = tensor.shape[0];
+            tensor.shape[0] += 1;
+            let row = tensor.bytes.len() / rows;
+            tensor.bytes.extend_from_within(..row);
+        });
+        assert!(
+            matches!(refused, WeightsError::Shape { .. }),
+            "{name}: {refused}"
+        );
+        let refused = changed(name, |tensor| {
+            tensor.dtype = match tensor.dtype {
+                TensorDtype::F32 => TensorDtype::I32,
+                _ => TensorDtype::U8,
+            };
+        });
+        assert!(
+            matches!(refused, WeightsError::Dtype { .. }),
+            "{name}: {refused}"
+        );
+    }
+    let mut more = all.clone();
+    more.push(Owned {
+        name: "encoder.third.weight".to_owned(),
+        ..all[0].clone()
+    });
+    let refused = refusal(encode(&METADATA, &more));
+    assert!(matches!(refused, WeightsError::Unknown { name } if name == "encoder.third.weight"));
+}
+
+#[test]
+fn empty_networks() {
+    for name in [
+        "encoder.first.weight",
+        "predictor.recurrent.weight",
+        "detector.hidden.weight",
+    ] {
+        for shape in [
+            vec![0, 0],
+            vec![0],
+            vec![],
+            vec![usize::MAX, 0],
+            vec![0, usize::MAX],
+        ] {
+            let mut all = tensors("networks_i8");
+            let tensor = all.iter_mut().find(|tensor| tensor.name == name).unwrap();
+            // Sizes that overflow cannot be written, nor read.
+            if shape
+                .iter()
+                .try_fold(1_usize, |all, axis| all.checked_mul(*axis))
+                != Some(0)
+            {
+                continue;
+            }
+            (tensor.shape, tensor.bytes) = (shape, Vec::new());
+            let refused = refusal(encode(&METADATA, &all));
+            assert!(
+                matches!(refused, WeightsError::Shape { .. }),
+                "{name}: {refused}"
+            );
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_not_finite() {
+    for name in [
+        "encoder.first.bias",
+        "encoder.first.scale",
+        "detector.output.weight",
+    ] {
+        for value in [f32::NAN, f32::INFINITY] {
+            let refused = changed(name, |tensor| {
+                tensor.bytes[8..12].copy_from_slice(&value.to_le_bytes());
+            });
+            assert!(
+                matches!(&refused, WeightsError::NotFinite { name: found, at: 2 }
+                if found == name)
+            );
+        }
+    }
+}
+
+#[test]
+fn weights_that_could_overflow() {
+    let scales = |tensor: &Owned| tensor.name.contains(".scale");
+    for name in tensors("networks_i8")
+        .iter()
+        .filter(|tensor| scales(tensor))
+    {
+        let refused = changed(&name.name, |tensor| {
+            tensor.bytes[..4].copy_from_slice(&1e30_f32.to_le_bytes());
+        });
+        assert!(
+            matches!(refused, WeightsError::Unbounded { .. }),
+            "{}: {refused}",
+            name.name
+        );
+    }
+}
