@@ -41,6 +41,7 @@ pub(crate) fn run(root: &Path, only: &[String], table: bool) -> Result<ExitCode>
         if let Some(why) = line.missing() {
             writeln!(to, "\n== {}: skipped: {why}", line.name)?;
             report.skip(line, why);
+            report.write(&path)?;
             continue;
         }
         let started = Instant::now();
@@ -50,7 +51,7 @@ pub(crate) fn run(root: &Path, only: &[String], table: bool) -> Result<ExitCode>
             report.take(root, line, counted, seconds);
         } else {
             writeln!(to, "== {}: FAILED", line.name)?;
-            report.forget(line);
+            report.fail(line);
             good = false;
         }
         // After each line, so that an interruption loses only the one it interrupts.

@@ -109,6 +109,9 @@ pub struct Log {
     pub(crate) parts_from: Option<u64>,
     /// Highest seq of what was committed, and of what was appended since.
     pub(crate) seq_high: u64,
+    /// Highest seq of what was committed as a whole: what the header of a new file says, so that a
+    /// commit that fails uses up no seqs.
+    pub(crate) seq_whole: u64,
     seq_appended: u64,
     /// Records that were retired before they were written.
     retired_early: Vec<Location>,
@@ -145,6 +148,7 @@ impl Log {
             room_end: 0,
             parts_from: None,
             seq_high: 0,
+            seq_whole: 0,
             seq_appended: 0,
             retired_early: Vec::new(),
             retired_at: 0,
@@ -249,6 +253,7 @@ impl Log {
         let here = self.written + self.committed as u64;
         let from = self.parts_from.take().unwrap_or(here);
         self.commit_from(from, durability, freeing)?;
+        self.seq_whole = self.seq_high;
         Ok(durability)
     }
 
@@ -272,7 +277,11 @@ impl Log {
         let failure = match done {
             Ok(()) => return Ok(()),
             Err(Failure::Full) => match self.undo(from) {
-                Ok(()) => return Err(CommitError::Full),
+                Ok(()) => {
+                    self.seq_high = self.seq_whole;
+                    self.seq_appended = self.seq_whole;
+                    return Err(CommitError::Full);
+                }
                 Err(failure) => failure,
             },
             Err(failure) => failure,

@@ -83,6 +83,7 @@ impl Log {
         log.written = scan.end;
         log.durable = scan.end;
         log.seq_high = scan.recovery.seq_high;
+        log.seq_whole = log.seq_high;
         log.stats.quarantined = scan.recovery.quarantined;
         log.stats.damaged = scan.recovery.damage.len() as u64;
         if let Closing::End(end) = closing {

@@ -198,7 +198,7 @@ impl Log {
             start: new.start,
             length: allocated,
             durable_to: self.durable,
-            seq_high: self.seq_high,
+            seq_high: self.seq_whole,
             ..SegmentHeader::default()
         };
         file.write_at(&header.encode(), 0)

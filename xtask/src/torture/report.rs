@@ -43,10 +43,13 @@ pub(crate) struct Entry {
     pub(crate) machine: String,
 }
 
-/// The report: what was run, and what was not and why.
+/// The report: what was run, what failed, and what was not run and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Report {
     pub(crate) lines: BTreeMap<String, Entry>,
+    /// Lines whose last run failed, with what they do.
+    #[serde(default)]
+    pub(crate) failed: BTreeMap<String, String>,
     pub(crate) skipped: BTreeMap<String, String>,
 }
 
@@ -73,8 +76,21 @@ impl Report {
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    pub(crate) fn take(&mut self, root: &Path, line: &Line, counted: Counted, seconds: u64) {
+    /// Whether it says anything about a line.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.lines.contains_key(name)
+            || self.failed.contains_key(name)
+            || self.skipped.contains_key(name)
+    }
+
+    fn drop(&mut self, line: &Line) {
+        self.lines.remove(line.name);
+        self.failed.remove(line.name);
         self.skipped.remove(line.name);
+    }
+
+    pub(crate) fn take(&mut self, root: &Path, line: &Line, counted: Counted, seconds: u64) {
+        self.drop(line);
         let entry = Entry {
             what: line.what.to_owned(),
             seed: counted.seed,
@@ -86,14 +102,14 @@ impl Report {
         self.lines.insert(line.name.to_owned(), entry);
     }
 
-    /// Drops what an earlier run said: the last one failed.
-    pub(crate) fn forget(&mut self, line: &Line) {
-        self.lines.remove(line.name);
-        self.skipped.remove(line.name);
+    pub(crate) fn fail(&mut self, line: &Line) {
+        self.drop(line);
+        self.failed
+            .insert(line.name.to_owned(), line.what.to_owned());
     }
 
     pub(crate) fn skip(&mut self, line: &Line, why: &str) {
-        self.lines.remove(line.name);
+        self.drop(line);
         self.skipped.insert(line.name.to_owned(), why.to_owned());
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::line::LINES;
 use super::report::{PATH, Report};
 use crate::tidy::{Finding, Tree};
 
@@ -24,6 +25,12 @@ pub(crate) fn of(report: &Report) -> String {
         // Into a string: cannot fail.
         let _ = writeln!(table, "| {} | {} |", entry.what, counts.join(", "));
     }
+    for what in report.failed.values() {
+        let _ = writeln!(table, "| {what} | **failed** |");
+    }
+    for (name, why) in &report.skipped {
+        let _ = writeln!(table, "| {} | not run: {why} |", name.replace('_', " "));
+    }
     table
 }
 
@@ -39,12 +46,19 @@ pub(crate) fn write(root: &Path, report: &Report) -> Result<()> {
 /// The README must show what the report says, and every count of it.
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let Some(report) = tree.text(PATH) else {
-        return Vec::new(); // Nothing was counted yet, so nothing can be shown.
+        return vec![Finding::of_file(
+            PATH,
+            "is missing: run `cargo xtask torture`",
+        )];
     };
     let report = match Report::parse(report) {
         Ok(report) => report,
         Err(error) => return vec![Finding::of_file(PATH, format!("{error:#}"))],
     };
+    if let Some(line) = LINES.iter().find(|line| !report.knows(line.name)) {
+        let what = format!("says nothing about the line `{}`", line.name);
+        return vec![Finding::of_file(PATH, what)];
+    }
     let missing = |what: &str| vec![Finding::of_file(README, what)];
     match tree.text(README).and_then(around) {
         None => missing("has no place for the table of reliability"),
@@ -79,34 +93,57 @@ fn grouped(count: u64) -> String {
 mod tests {
     use super::*;
 
-    const REPORT: &str = r#"{"lines":{"kill":{"what":"kill -9","seed":1,
+    const ENTRY: &str = r#"{"what":"kill -9","seed":1,
         "counts":{"kills":10000,"lost":0,"rows_acknowledged":1234567},
-        "seconds":9,"commit":"c","machine":"m"}},"skipped":{}}"#;
-    const TABLE: &str = "| what was done | counted |\n|---|---|\n\
-        | kill -9 | 10,000 kills, 0 lost, 1,234,567 rows acknowledged |\n";
+        "seconds":9,"commit":"c","machine":"m"}"#;
+    const ROW: &str = "| kill -9 | 10,000 kills, 0 lost, 1,234,567 rows acknowledged |\n";
+
+    /// A report in which every line but the first was not run.
+    fn report(first: &str) -> String {
+        let others: Vec<_> = LINES[1..]
+            .iter()
+            .map(|line| format!("\"{}\":\"later\"", line.name))
+            .collect();
+        format!("{{{first},\"skipped\":{{{}}}}}", others.join(","))
+    }
+
+    fn counted() -> String {
+        report(&format!("\"lines\":{{\"{}\":{ENTRY}}}", LINES[0].name))
+    }
 
     #[test]
-    fn tables_show_every_count() {
-        assert_eq!(of(&Report::parse(REPORT).unwrap()), TABLE);
+    fn tables_show_every_count_and_what_is_missing() {
+        let table = of(&Report::parse(&counted()).unwrap());
+        assert!(table.contains(ROW), "{table}");
+        assert_eq!(table.matches("not run: later").count(), LINES.len() - 1);
+        let failed = format!(
+            "\"lines\":{{}},\"failed\":{{\"{}\":\"kill -9\"}}",
+            LINES[0].name
+        );
+        let table = of(&Report::parse(&report(&failed)).unwrap());
+        assert!(table.contains("| kill -9 | **failed** |"), "{table}");
     }
 
     #[test]
     fn a_readme_that_shows_something_else_is_found() {
-        let found = |table: &str| {
+        let table = of(&Report::parse(&counted()).unwrap());
+        let found = |report: &str, table: &str| {
             let readme = format!("# Title\n{FROM}{table}{TO}rest\n");
-            check(&Tree::of(&[(PATH, REPORT), (README, &readme)])).len()
+            check(&Tree::of(&[(PATH, report), (README, &readme)])).len()
         };
-        assert_eq!(found(TABLE), 0);
-        assert_eq!(found(&TABLE.replace("0 lost", "1 lost")), 1);
-        assert_eq!(found(""), 1);
+        assert_eq!(found(&counted(), &table), 0);
+        assert_eq!(found(&counted(), &table.replace("0 lost", "1 lost")), 1);
+        assert_eq!(found(&counted(), ""), 1);
+        assert_eq!(found("{}", &table), 1, "no report");
         assert_eq!(
-            check(&Tree::of(&[(PATH, REPORT), (README, "# Title\n")])).len(),
-            1
+            found(&report("\"lines\":{}"), &table),
+            1,
+            "a line is missing"
         );
         assert_eq!(
-            check(&Tree::of(&[(PATH, "{}"), (README, "# Title\n")])).len(),
+            check(&Tree::of(&[(PATH, &counted()), (README, "# Title\n")])).len(),
             1
         );
-        assert_eq!(check(&Tree::of(&[(README, "# Title\n")])).len(), 0);
+        assert_eq!(check(&Tree::of(&[(README, "# Title\n")])).len(), 1);
     }
 }
