@@ -80,7 +80,8 @@ pub enum BudgetError {
     },
 }
 
-/// Figures of a budget.
+/// Figures of a budget. `granted`, `refused` and `timed_out` count from the beginning, or from the
+/// last [`reset_stats`](ByteBudget::reset_stats); `limit`, `used` and `waiting` say how it stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BudgetStats {

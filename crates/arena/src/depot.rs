@@ -26,6 +26,8 @@ pub(crate) struct Depot<T> {
     /// Racks that no thread has.
     idle: Vec<NonNull<Rack<T>>>,
     exchanges: u64,
+    /// What the racks had counted at the last reset: each has a writer at work, so theirs go on.
+    taken_before: u64,
 }
 
 // SAFETY: it owns what its pointers lead to. Racks in the hands of a thread are touched by that
@@ -45,6 +47,7 @@ impl<T> Depot<T> {
             racks: Vec::new(),
             idle: Vec::new(),
             exchanges: 0,
+            taken_before: 0,
         }
     }
 
@@ -153,6 +156,15 @@ impl<T> Depot<T> {
             stats.retained += retained;
             stats.taken += taken;
         }
+        stats.taken = stats.taken.saturating_sub(self.taken_before);
+    }
+
+    /// Counts begin anew.
+    pub(crate) fn reset_stats(&mut self) {
+        self.exchanges = 0;
+        // SAFETY: as in `add_to`.
+        let taken = |rack: &NonNull<Rack<T>>| unsafe { rack.as_ref() }.figures().1;
+        self.taken_before = self.racks.iter().map(taken).sum();
     }
 }
 

@@ -61,6 +61,9 @@ struct Shared<T: Send + 'static> {
 }
 
 /// Figures of a pool. Exact when no thread is at work in it.
+///
+/// `taken`, `made`, `dropped` and `exchanges` count from the beginning, or from the last
+/// [`reset_stats`](Pool::reset_stats). The others say how it stands, and no reset changes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStats {
@@ -151,18 +154,28 @@ impl<T: Send + 'static> Pool<T> {
         }
     }
 
-    /// What went through it. O(threads).
+    /// How it stands, and what went through it. O(threads).
     pub fn stats(&self) -> PoolStats {
         let shared = &self.shared;
+        let depot = lock(&shared.depot);
         let mut stats = PoolStats {
             made: shared.made.load(Relaxed),
             dropped: shared.dropped.load(Relaxed),
             retained_max: shared.retained_max,
             ..PoolStats::default()
         };
-        let depot = lock(&shared.depot);
         depot.add_to(&mut stats);
         stats
+    }
+
+    /// Sets the counts to zero; [`hit_rate`](PoolStats::hit_rate) is of what comes afterwards.
+    /// O(threads).
+    pub fn reset_stats(&self) {
+        let shared = &self.shared;
+        let mut depot = lock(&shared.depot);
+        shared.made.store(0, Relaxed);
+        shared.dropped.store(0, Relaxed);
+        depot.reset_stats();
     }
 
     /// The calling thread's part of the pool; none if the thread is ending.

@@ -117,9 +117,15 @@ impl<S> Pressure<S> {
         level.unwrap_or(Level::Critical)
     }
 
-    /// How often the level has changed.
+    /// How often the level has changed since the last reset.
     pub fn changes(&self) -> u64 {
         lock(&self.state).changes
+    }
+
+    /// Sets the count of [`changes`](Pressure::changes) to zero. The level stays, and so does the
+    /// time that it has to be held.
+    pub fn reset_stats(&self) {
+        lock(&self.state).changes = 0;
     }
 }
 

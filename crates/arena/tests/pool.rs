@@ -63,6 +63,35 @@ fn objects_come_back_as_they_were_put() {
     assert!(stats.hit_rate() > 0.998);
 }
 
+/// Counts begin anew, and what is there stays there.
+#[test]
+fn a_reset_sets_the_counts_to_zero() {
+    let (pool, alive) = counted(64);
+    let use_many = || {
+        let objects: Vec<_> = (0..100).map(|_| pool.take()).collect();
+        objects.into_iter().for_each(|object| pool.put(object));
+    };
+    use_many();
+    thread::scope(|threads| threads.spawn(use_many).join()).unwrap();
+    let before = pool.stats();
+    assert!(before.taken == 200 && before.made > 100, "{before:?}");
+    assert!(before.dropped > 0 && before.exchanges > 0, "{before:?}");
+    pool.reset_stats();
+    let after = pool.stats();
+    let counts = [after.taken, after.made, after.dropped, after.exchanges];
+    assert_eq!(counts, [0; 4]);
+    assert_eq!(
+        (after.retained, after.retained_max, after.threads),
+        (before.retained, before.retained_max, before.threads)
+    );
+    assert_eq!(after.retained, alive.load(SeqCst));
+    assert!((after.hit_rate() - 1.0).abs() < f64::EPSILON);
+    for _ in 0..10 {
+        drop(pool.get());
+    }
+    assert_eq!((pool.stats().taken, pool.stats().made), (10, 0));
+}
+
 #[test]
 fn the_bound_holds_for_one_thread() {
     for retained_max in [0, 1, 2, 7, 8, 9, 63, 64, 100, 512, 1_000, 5_000] {

@@ -64,6 +64,12 @@ fn no_fluttering() {
         assert_eq!(pressure.observe(used, 1_000, step * 10 * MS), Level::High);
     }
     assert_eq!(pressure.changes(), 1);
+    pressure.reset_stats();
+    assert_eq!((pressure.level(), pressure.changes()), (Level::High, 0));
+    // The level is still held by the readings before.
+    assert_eq!(pressure.observe(0, 1_000, 19_960 * MS), Level::High);
+    assert_eq!(pressure.observe(0, 1_000, 20_050 * MS), Level::Normal);
+    assert_eq!(pressure.changes(), 1);
 }
 
 /// From any level to any other, however often there are readings of up to 50 ms apart, and

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::error::{CapacityError, Closed, PopError, PushError};
 use crate::parking::Parking;
 use crate::ring::Ring;
+use crate::stats::BoundedStats;
 use crate::sync::Backoff;
 
 /// A bounded first-in-first-out queue for any number of producers and consumers.
@@ -158,6 +159,18 @@ impl<T> BoundedQueue<T> {
     /// The most items it can hold.
     pub fn capacity(&self) -> usize {
         self.ring.capacity()
+    }
+
+    /// How it stands; as exact as [`len`](Self::len). A few loads.
+    #[must_use]
+    pub fn stats(&self) -> BoundedStats {
+        BoundedStats {
+            len: self.len(),
+            capacity: self.capacity(),
+            pushers_asleep: self.pushers.asleep(),
+            poppers_asleep: self.poppers.asleep(),
+            closed: self.is_closed(),
+        }
     }
 }
 

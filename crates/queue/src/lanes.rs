@@ -7,6 +7,7 @@ use crate::bounded::wait_until;
 use crate::error::{CapacityError, Closed, PopError, PushError};
 use crate::parking::Parking;
 use crate::ring::Ring;
+use crate::stats::LaneStats;
 use crate::sync::{AtomicUsize, Ordering::Relaxed};
 
 /// How urgent an item is.
@@ -164,6 +165,18 @@ impl<T> PriorityLanes<T> {
     /// The most items that each lane can hold.
     pub fn capacity(&self) -> usize {
         self.rings[0].capacity()
+    }
+
+    /// How they stand; as exact as [`len`](Self::len), lane by lane. A few loads.
+    #[must_use]
+    pub fn stats(&self) -> LaneStats {
+        LaneStats {
+            lens: Lane::ALL.map(|lane| self.len(lane)),
+            capacity: self.capacity(),
+            pushers_asleep: self.pushers.each_ref().map(Parking::asleep),
+            poppers_asleep: self.poppers.asleep(),
+            closed: self.is_closed(),
+        }
     }
 }
 

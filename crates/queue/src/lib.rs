@@ -56,12 +56,14 @@ mod ring;
 mod segment;
 mod slot;
 mod stash;
+mod stats;
 mod sync;
 
 pub use crate::bounded::BoundedQueue;
 pub use crate::error::{CapacityError, Closed, PopError, PushError};
 pub use crate::lanes::{Lane, PriorityLanes};
 pub use crate::queue::Queue;
+pub use crate::stats::{BoundedStats, LaneStats, QueueStats};
 #[cfg(loom)]
 #[doc(hidden)]
 pub use crate::sync::{reused, slept};

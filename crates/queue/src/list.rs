@@ -35,6 +35,7 @@ use std::ptr::null_mut;
 
 use cortica_reclaim::{Protect, PublishOnPing, Reclaim};
 
+use crate::stats::QueueStats;
 use crate::sync::{
     Acquire, AtomicPtr, CachePadded, Relaxed, Release, SeqCst, UnsafeCell, total_order,
 };
@@ -190,6 +191,13 @@ impl<T, R: Reclaim> MsQueue<T, R> {
     /// Whether there is no item; as exact as [`len`](Self::len).
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How it stands; as exact as [`len`](Self::len), and as dear. What is not freed yet, the
+    /// [`domain`](Self::domain) says.
+    #[must_use]
+    pub fn stats(&self) -> QueueStats {
+        QueueStats { len: self.len() }
     }
 
     /// Moves `tail` from a node on to the next one, unless somebody has done it. Release: who

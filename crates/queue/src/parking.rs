@@ -55,6 +55,11 @@ impl Parking {
         }
     }
 
+    /// Threads that sleep, or are about to: out of date at once.
+    pub(crate) fn asleep(&self) -> usize {
+        self.waiting.load(Relaxed) // A figure: it orders nothing.
+    }
+
     /// Lets every seated thread look again.
     pub(crate) fn notify_all(&self) {
         self.notify(usize::MAX);

@@ -430,12 +430,20 @@ fn parked_pusher_is_woken() {
 /// Two parked poppers and a batch of two: both are woken.
 #[test]
 fn a_batch_wakes_as_many() {
-    explore_parking_within("a_batch_wakes_as_many", Some(1), || {
+    static BOTH_ASLEEP: Witness = Witness::new();
+    explore_parking_within("a_batch_wakes_as_many", Some(1), &[&BOTH_ASLEEP], || {
+        let slept = cortica_queue::slept();
         let queue = queue(2);
         let a = with(&queue, BoundedQueue::pop);
         let b = with(&queue, BoundedQueue::pop);
-        let pusher = with(&queue, |queue| queue.push_many(&mut vec![1, 2]));
-        assert_eq!(pusher.join().unwrap(), Ok(2));
+        let pusher = with(&queue, move |queue| {
+            // Nobody has been woken by now, so nobody has slept twice.
+            let both_asleep = cortica_queue::slept() == slept + 2;
+            (both_asleep, queue.push_many(&mut vec![1, 2]))
+        });
+        let (both_asleep, pushed) = pusher.join().unwrap();
+        assert_eq!(pushed, Ok(2));
+        BOTH_ASLEEP.saw(both_asleep);
         let mut got = [a.join().unwrap(), b.join().unwrap()];
         got.sort_unstable();
         assert_eq!(got, [Some(1), Some(2)]);
@@ -499,13 +507,18 @@ fn closed_lanes_wake_those_who_wait() {
 }
 
 fn explore_parking(name: &str, run: fn()) {
-    explore_parking_within(name, None, run);
+    explore_parking_within(name, None, &[], run);
 }
 
 /// The witness of parking is inside the crate: how often somebody slept.
-fn explore_parking_within(name: &str, preemptions: Option<usize>, run: fn()) {
+fn explore_parking_within(
+    name: &str,
+    preemptions: Option<usize>,
+    witnesses: &[&Witness],
+    run: fn(),
+) {
     let before = cortica_queue::slept();
-    explore(name, preemptions, &[], run);
+    explore(name, preemptions, witnesses, run);
     let slept = cortica_queue::slept() - before;
     println!("{name}: slept {slept} times");
     assert!(slept > 0, "{name}: nobody ever slept");

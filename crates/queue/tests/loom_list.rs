@@ -104,6 +104,8 @@ unsafe impl Reclaim for AtTheEnd {
     fn stats(&self) -> Stats {
         Stats::default()
     }
+
+    fn reset_stats(&self) {}
 }
 
 // SAFETY: as above.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crossbeam_epoch::{Collector, LocalHandle};
 
 use crate::garbage::Retired;
-use crate::stats::Stats;
+use crate::stats::{Baseline, Stats};
 use crate::strategy::{Protect, Reclaim};
 use crate::sync::{Acquire, Arc, AtomicPtr, Counter, Relaxed, Weak, downgrade, per_thread};
 
@@ -27,6 +27,8 @@ pub struct Epoch {
 struct Domain {
     collector: Collector,
     counters: Arc<Counters>,
+    /// What they said at the last reset.
+    baseline: Baseline,
 }
 
 #[derive(Debug, Default)]
@@ -54,6 +56,7 @@ impl Epoch {
             domain: Arc::new(Domain {
                 collector: Collector::new(),
                 counters: Arc::new(Counters::default()),
+                baseline: Baseline::default(),
             }),
         }
     }
@@ -122,7 +125,18 @@ unsafe impl Reclaim for Epoch {
     }
 
     fn stats(&self) -> Stats {
-        let counters = &self.domain.counters;
+        self.domain.baseline.since(self.domain.totals())
+    }
+
+    fn reset_stats(&self) {
+        self.domain.baseline.set(&self.domain.totals());
+    }
+}
+
+impl Domain {
+    /// Figures since the domain was made.
+    fn totals(&self) -> Stats {
+        let counters = &self.counters;
         // Freed first: an object freed in between would otherwise be freed but not retired.
         let freed = counters.freed.load(Acquire);
         Stats {

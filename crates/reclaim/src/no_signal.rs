@@ -20,6 +20,7 @@ impl Member {
 pub(crate) struct Pinged {
     pub(crate) shown: bool,
     pub(crate) late: u64,
+    pub(crate) in_vain: bool,
 }
 
 pub(crate) fn ping<'o, I>(_: &Order, _: impl Fn() -> I) -> Pinged
@@ -29,5 +30,6 @@ where
     Pinged {
         shown: false,
         late: 0,
+        in_vain: false,
     }
 }

@@ -72,7 +72,7 @@ impl PublishOnPing {
     /// One that does not answer within 10 ms, because it blocked the signal later or was not given
     /// a processor, keeps nobody waiting any longer: it runs fences, too, until it answers. Nothing
     /// is freed before it has passed some barrier, which the kernel is asked to bring about
-    /// (membarrier) or else to testify (`/proc`): [`Stats::late`], [`Stats::refused`]. From then
+    /// (membarrier) or else to testify (`/proc`): [`Stats::late`], [`Stats::waits`], [`Stats::refused`]. From then
     /// on [`Stats::pending_max`] holds again. Only where the kernel has no membarrier, a thread
     /// that blocked the signal later, never sleeps, never shares its processor and never uses the
     /// domain again holds everything back.
@@ -153,6 +153,10 @@ unsafe impl Reclaim for PublishOnPing {
 
     fn stats(&self) -> Stats {
         self.slots.stats()
+    }
+
+    fn reset_stats(&self) {
+        self.slots.reset_stats();
     }
 }
 

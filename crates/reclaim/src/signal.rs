@@ -75,6 +75,8 @@ pub(crate) struct Pinged {
     pub(crate) shown: bool,
     /// Slots whose threads turned out to be late.
     pub(crate) late: u64,
+    /// Whether the reclaimer waited as long as it may, and did not have all answers.
+    pub(crate) in_vain: bool,
 }
 
 /// What the handler does in the thread of this number. It may interrupt any instruction of any
@@ -217,12 +219,14 @@ where
     let me = own.member.tid().unwrap_or_else(tid);
     let round = ask(orders(), me);
     let mut late = 0;
-    if !wait(&orders, round, me) || !orders().all(|order| is_shown(order, round, me)) {
+    let in_vain = !wait(&orders, round, me);
+    if in_vain || !orders().all(|order| is_shown(order, round, me)) {
         late = settle(&orders, round, me);
     }
     Pinged {
         shown: orders().all(|order| is_shown(order, round, me)),
         late,
+        in_vain,
     }
 }
 

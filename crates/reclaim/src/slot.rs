@@ -4,7 +4,7 @@ use crate::barrier::{Form, kernel};
 use crate::garbage::Retired;
 use crate::order::Order;
 use crate::signal;
-use crate::stats::Stats;
+use crate::stats::{Baseline, Stats};
 use crate::sync::{
     Acquire, AtomicBool, AtomicPtr, Counter, Relaxed, Release, SeqCst, UnsafeCell, fence,
 };
@@ -26,6 +26,7 @@ pub(crate) struct Slot {
     panicked: Counter,
     refused: Counter,
     late: Counter,
+    waits: Counter,
     next: *const Slot,
 }
 
@@ -71,6 +72,8 @@ pub(crate) struct Slots {
     /// How much of `batch` is handed out.
     allotted: Counter,
     count: Counter,
+    /// What the slots had counted at the last reset.
+    baseline: Baseline,
 }
 
 /// No quota is smaller, however many threads there are: a look at all slots costs microseconds.
@@ -91,6 +94,7 @@ impl Slots {
             batch: batch.max(1),
             allotted: Counter::new(0),
             count: Counter::new(0),
+            baseline: Baseline::default(),
         }
     }
 
@@ -127,6 +131,7 @@ impl Slots {
             panicked: Counter::new(0),
             refused: Counter::new(0),
             late: Counter::new(0),
+            waits: Counter::new(0),
             next: std::ptr::null(),
         }));
         self.count.fetch_add(1, Relaxed);
@@ -249,6 +254,7 @@ impl Slots {
             Form::Signal => {
                 let pinged = signal::ping(&own.order, || self.iter().map(|slot| &slot.order));
                 add(&own.late, pinged.late);
+                add(&own.waits, u64::from(pinged.in_vain));
                 pinged.shown
             }
         }
@@ -295,6 +301,15 @@ impl Slots {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        self.baseline.since(self.totals())
+    }
+
+    pub(crate) fn reset_stats(&self) {
+        self.baseline.set(&self.totals());
+    }
+
+    /// Figures since the domain was made.
+    fn totals(&self) -> Stats {
         let mut stats = Stats {
             slots: self.count.load(Relaxed),
             batch: self.allotted.load(Relaxed).max(self.batch as u64),
@@ -306,6 +321,7 @@ impl Slots {
             stats.panicked += slot.panicked.load(Relaxed);
             stats.refused += slot.refused.load(Relaxed);
             stats.late += slot.late.load(Relaxed);
+            stats.waits += slot.waits.load(Relaxed);
         }
         stats
     }

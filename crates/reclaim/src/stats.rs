@@ -1,10 +1,16 @@
 //! Figures of one domain.
 
-/// How much went through a domain since it was made.
+use crate::sync::{Counter, Relaxed};
+
+/// How much went through a domain, and what there is in it now.
+///
+/// Counts begin with the domain, or with the last [`reset_stats`](crate::Reclaim::reset_stats),
+/// which sets them to zero. Levels are what they are now, and a reset leaves them alone: `slots`,
+/// `batch`, and [`pending`](Stats::pending), for which `retired` begins with what was pending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Objects handed to `retire`.
+    /// Objects handed to `retire`; after a reset, those that were pending then included.
     pub retired: u64,
     /// Objects freed, those whose destructor panicked included.
     pub freed: u64,
@@ -17,6 +23,9 @@ pub struct Stats {
     pub refused: u64,
     /// Slots whose threads did not answer a signal in time. They run a fence until they answer.
     pub late: u64,
+    /// How often a reclaimer waited for an answer as long as it may, 10 ms, and in vain: once each
+    /// time that threads turn out to be late, however many batches go by before they answer.
+    pub waits: u64,
     /// Reservation slots there are: the most guards that were ever held at once. 0 for epochs.
     pub slots: u64,
     /// Objects all threads together may hold before one of them has to look at the slots.
@@ -35,5 +44,46 @@ impl Stats {
     #[must_use]
     pub fn pending_max(&self) -> u64 {
         self.slots * self.slots + self.batch
+    }
+}
+
+/// What had been counted at the last reset. The counters themselves go on: each has a writer that
+/// may be at work, and a zero would get lost.
+#[derive(Debug, Default)]
+pub(crate) struct Baseline {
+    freed: Counter,
+    panicked: Counter,
+    refused: Counter,
+    late: Counter,
+    waits: Counter,
+}
+
+impl Baseline {
+    /// `totals` less what had been counted by the last reset.
+    pub(crate) fn since(&self, totals: Stats) -> Stats {
+        let less = |total: u64, before: &Counter| total.saturating_sub(before.load(Relaxed));
+        Stats {
+            // As much as from `freed`, so that what is pending stays so.
+            retired: less(totals.retired, &self.freed),
+            freed: less(totals.freed, &self.freed),
+            panicked: less(totals.panicked, &self.panicked),
+            refused: less(totals.refused, &self.refused),
+            late: less(totals.late, &self.late),
+            waits: less(totals.waits, &self.waits),
+            ..totals
+        }
+    }
+
+    /// Counts begin anew. The later of two resets at once holds.
+    pub(crate) fn set(&self, totals: &Stats) {
+        for (before, total) in [
+            (&self.freed, totals.freed),
+            (&self.panicked, totals.panicked),
+            (&self.refused, totals.refused),
+            (&self.late, totals.late),
+            (&self.waits, totals.waits),
+        ] {
+            before.fetch_max(total, Relaxed);
+        }
     }
 }

@@ -20,8 +20,12 @@ pub unsafe trait Reclaim: Clone + Send + Sync + 'static {
     /// end; guards may be nested.
     fn guard(&self) -> Self::Guard<'_>;
 
-    /// How much was retired and freed so far. Exact when no thread is at work in the domain.
+    /// How much was retired and freed since the last reset, and what there is now. Exact when no
+    /// thread is at work in the domain.
     fn stats(&self) -> Stats;
+
+    /// Sets the counts to zero, and [`retired`](Stats::retired) to what is pending now.
+    fn reset_stats(&self);
 }
 
 /// Protects one pointer at a time, and retires objects that were made unreachable.

@@ -35,6 +35,15 @@ impl Drop for Canary {
     }
 }
 
+/// Counts its drops, each of which panics.
+struct Bomb(Arc<AtomicUsize>);
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        std::panic::resume_unwind(Box::new("on purpose")); // Without the hook's noise.
+    }
+}
+
 type Maker = fn() -> Box<dyn AnyDomain>;
 
 /// All forms and the epochs; a new thread for each, so that no thread outlives the check.
@@ -58,6 +67,7 @@ trait AnyDomain: Send {
     fn short_threads(&self, name: &str);
     fn nested(&self, name: &str);
     fn panics(&self, name: &str);
+    fn reset(&self, name: &str);
     fn destructor_uses_the_domain(&self, name: &str);
     fn retire_some(&self, count: usize, drops: &Arc<AtomicUsize>);
 }
@@ -145,13 +155,6 @@ impl<R: Reclaim> AnyDomain for R {
     }
 
     fn panics(&self, name: &str) {
-        struct Bomb(Arc<AtomicUsize>);
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                self.0.fetch_add(1, SeqCst);
-                std::panic::resume_unwind(Box::new("on purpose")); // Without the hook's noise.
-            }
-        }
         let drops = Arc::new(AtomicUsize::new(0));
         for _ in 0..10 {
             retire(self, Bomb(Arc::clone(&drops)));
@@ -186,6 +189,32 @@ impl<R: Reclaim> AnyDomain for R {
         assert_eq!(drops.load(SeqCst), 20, "{name}");
     }
 
+    /// Counts begin anew, and what is pending stays pending and is freed like the rest.
+    fn reset(&self, name: &str) {
+        let drops = Arc::new(AtomicUsize::new(0));
+        self.retire_some(1_000, &drops);
+        retire(self, Bomb(Arc::clone(&drops)));
+        while self.stats().pending() > 0 {
+            self.guard().collect();
+        }
+        assert_eq!((self.stats().freed, self.stats().panicked), (1_001, 1));
+        let shared = Shared::new(self, Canary::new(&drops));
+        let value = shared.read();
+        shared.replace(Canary::new(&drops));
+        let before = self.stats();
+        assert_eq!((before.retired, before.pending()), (1_002, 1), "{name}");
+        self.reset_stats();
+        let after = self.stats();
+        assert_eq!((after.retired, after.freed, after.panicked), (1, 0, 0));
+        assert_eq!((after.slots, after.batch), (before.slots, before.batch));
+        assert_eq!(value.alive, ALIVE);
+        drop(value);
+        while self.stats().pending() > 0 {
+            self.guard().collect();
+        }
+        assert_eq!((self.stats().retired, self.stats().freed), (1, 1), "{name}");
+    }
+
     fn retire_some(&self, count: usize, drops: &Arc<AtomicUsize>) {
         (0..count).for_each(|_| retire(self, Canary::new(drops)));
     }
@@ -209,6 +238,11 @@ fn nested_guards_protect_each_their_own() {
 #[test]
 fn a_panic_in_a_destructor_loses_nothing() {
     with_each(|name, make| make().panics(name));
+}
+
+#[test]
+fn a_reset_keeps_what_is_pending() {
+    with_each(|name, make| make().reset(name));
 }
 
 #[test]

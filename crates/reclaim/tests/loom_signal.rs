@@ -27,8 +27,14 @@ impl Witness {
     }
 }
 
-/// Explores `run`, says how much that was, and asks every witness, and whether handlers ran.
+/// Explores `run`, says how much that was, and asks every witness, and that handlers ran.
 fn explore(name: &str, preemptions: usize, witnesses: &[&Witness], run: fn()) {
+    let handled = explore_counting(name, preemptions, witnesses, run);
+    assert!(handled > 0, "{name}: no handler ever ran");
+}
+
+/// As `explore`, and says how many handlers ran.
+fn explore_counting(name: &str, preemptions: usize, witnesses: &[&Witness], run: fn()) -> usize {
     static EXPLORED: AtomicUsize = AtomicUsize::new(0);
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = ONE_AT_A_TIME
@@ -52,6 +58,7 @@ fn explore(name: &str, preemptions: usize, witnesses: &[&Witness], run: fn()) {
         seen.iter().all(|&seen| seen > 0),
         "{name} never reached the danger: {seen:?}"
     );
+    handled
 }
 
 /// What is retired. Not deallocated: reading it and freeing it are accesses to a cell, and loom
@@ -202,7 +209,7 @@ fn retire_against_a_reader_that_hears_again() {
 fn retire_against_a_reader_that_was_deaf() {
     static KEPT: Witness = Witness::new();
     static FREED: Witness = Witness::new();
-    explore("signal/was_deaf", 2, &[&KEPT, &FREED], || {
+    let handled = explore_counting("signal/was_deaf", 2, &[&KEPT, &FREED], || {
         let world = World::new(1);
         let reader = with(&world, |world| {
             set_blocked(true);
@@ -214,6 +221,7 @@ fn retire_against_a_reader_that_was_deaf() {
         KEPT.saw(value == 1 && stats.pending() == 1);
         FREED.saw(value == 2 && stats.pending() == 0 && stats.slots == 2);
     });
+    assert_eq!(handled, 0, "it was asked, or heard");
 }
 
 /// A slot, and an entry to be pinged by, go from a thread that ends to one that begins, beside a
