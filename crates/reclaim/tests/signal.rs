@@ -162,7 +162,7 @@ fn a_sleeping_reader_answers_and_its_object_stays() {
 
 /// One thread was late, and was waited for once, however many batches there were.
 fn assert_waited_once(stats: &Stats) {
-    assert!(stats.retired >= 8 * stats.batch, "few batches: {stats:?}");
+    assert!(stats.retired >= 4 * stats.batch, "few batches: {stats:?}");
     assert_eq!((stats.late, stats.waits), (1, 1), "{stats:?}");
 }
 
@@ -263,7 +263,7 @@ fn a_deaf_spinner_without_membarrier_holds_back_until_it_is_seen() {
         let stats = domain.stats();
         assert!(stats.pending() <= stats.pending_max(), "{stats:?}");
     });
-    assert_eq!((stats.late, stats.waits), (1, 1), "{stats:?}");
+    assert_waited_once(&stats); // Although its reservations still cannot be seen.
     assert!(most.wait < Duration::from_secs(5), "{most:?}");
 }
 
