@@ -69,7 +69,9 @@ fn a_reset_sets_the_counts_to_zero() {
     let (pool, alive) = counted(64);
     let use_many = || {
         let objects: Vec<_> = (0..100).map(|_| pool.take()).collect();
-        objects.into_iter().for_each(|object| pool.put(object));
+        for object in objects {
+            pool.put(object);
+        }
     };
     use_many();
     thread::scope(|threads| threads.spawn(use_many).join()).unwrap();
