@@ -106,7 +106,7 @@ pub(crate) const LINES: [Line; 13] = [
         test: Ok(Test {
             package: "cortica-memory",
             target: "model",
-            sizes: &[("MODEL", 1_000_000)],
+            sizes: &[("MODEL", 200_000)],
         }),
     },
     Line {
