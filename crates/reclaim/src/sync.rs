@@ -134,8 +134,8 @@ mod of_loom {
 
     /// As std's, without the promise that the value is a constant, which loom does not take.
     macro_rules! per_thread {
-        ($(static $name:ident: $type:ty = const $value:block;)*) => {
-            loom::thread_local! { $(static $name: $type = $value;)* }
+        ($($(#[$doc:meta])* static $name:ident: $type:ty = const $value:block;)*) => {
+            loom::thread_local! { $($(#[$doc])* static $name: $type = $value;)* }
         };
     }
     pub(crate) use per_thread;
