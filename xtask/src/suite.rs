@@ -16,9 +16,12 @@ use crate::{exit_code, loom, tidy};
 pub(crate) enum Extent {
     /// Default features: no heavy peers, nothing that takes long to build.
     Test,
-    /// Every feature of every crate.
+    /// Every feature of every crate, the trainer too.
     CheckAll,
 }
+
+/// Builds for minutes and is used by nobody: only `check-all` covers it.
+const TRAINER: &str = "cortica-train";
 
 /// Crates that no instruction set changes; all others are tested once more on the portable path.
 /// A crate missing here costs time, one too many would hide what only shows there.
@@ -53,9 +56,10 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result<ExitCode> {
 fn steps(root: &Path, extent: Extent) -> Vec<Step> {
     let all = |command: &mut Command| {
         command.arg("--workspace");
-        if extent == Extent::CheckAll {
-            command.arg("--all-features");
-        }
+        match extent {
+            Extent::Test => command.args(["--exclude", TRAINER]),
+            Extent::CheckAll => command.arg("--all-features"),
+        };
     };
     let step = |name, tests, arguments: &[&str]| {
         let mut command = cargo(root);
@@ -216,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn heavy_features_only_in_check_all() {
+    fn what_is_heavy_is_only_in_check_all() {
         let arguments = |extent| -> Vec<String> {
             steps(Path::new("."), extent)
                 .iter()
@@ -227,5 +231,13 @@ mod tests {
         let heavy = "--all-features".to_owned();
         assert!(!arguments(Extent::Test).contains(&heavy));
         assert!(arguments(Extent::CheckAll).contains(&heavy));
+        let trainer = TRAINER.to_owned();
+        let excluded = |extent| arguments(extent).iter().filter(|a| **a == trainer).count();
+        assert_eq!(excluded(Extent::CheckAll), 0);
+        // Every step but formatting.
+        assert_eq!(
+            excluded(Extent::Test),
+            steps(Path::new("."), Extent::Test).len() - 1
+        );
     }
 }

@@ -47,6 +47,8 @@ mod networks;
 mod predictor;
 mod product;
 mod scratch;
+#[cfg(feature = "weights-768")]
+mod shipped;
 mod tensors;
 mod unit;
 mod window;

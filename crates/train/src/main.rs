@@ -1,0 +1,158 @@
+//! Trains Cortica's three networks on a folder of embeddings.
+//!
+//! `cortica-train --data DIR --out networks.safetensors` reads a folder of the layout of the bundled
+//! data, with embeddings of any dimension; trains encoder, predictor and detector on the concepts
+//! of its training side; measures them, as they will be run, on what was held out; and writes the
+//! weight file, a JSON file of metrics and a picture of the loss curves beside it. The same folder,
+//! seed and build give the same file.
+#![forbid(unsafe_code)]
+
+mod auc;
+mod bootstrap;
+mod codes;
+mod curve;
+mod detector;
+mod encoder;
+mod export;
+mod graph;
+mod layer;
+mod measure;
+mod pca;
+mod predictor;
+mod streams;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use cortica_env::Seed;
+use cortica_neural::Networks;
+use cortica_testkit::{Dataset, Split};
+
+/// Train encoder, predictor and detector on a folder of embeddings.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Folder with X.npy and, for the tasks of order, items.tsv and edges.u32.
+    #[arg(long)]
+    data: PathBuf,
+    /// Where the weights go; metrics and curves get the same name with other endings.
+    #[arg(long)]
+    out: PathBuf,
+    /// All chance begins here.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Steps of the encoder's training.
+    #[arg(long, default_value_t = 1_000)]
+    encoder_steps: usize,
+    /// Passes over the streams, for predictor and detector.
+    #[arg(long, default_value_t = 6)]
+    epochs: usize,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let started = Instant::now();
+    let mut data = cortica_testkit::load(&arguments.data)?;
+    normalise(&mut data);
+    let seed = Seed(arguments.seed);
+    let sides = Sides::of(&data)?;
+    println!(
+        "{} rows of {} values: {} for training, {} held out",
+        data.len(),
+        data.dimension,
+        sides.train.len(),
+        sides.held_out.len()
+    );
+
+    let (encoder, encoder_curve) =
+        encoder::train(&data, &sides.train, seed, arguments.encoder_steps)?;
+    let codes = codes::encode(&encoder, &data)?;
+    let graph = graph::Graph::new(&data);
+    let train = streams::windows(&graph, &data, Split::Train);
+    let held_out = streams::windows(&graph, &data, Split::Test);
+    println!(
+        "{} places in streams for training, {} held out",
+        train.len(),
+        held_out.len()
+    );
+    ensure!(
+        !train.is_empty(),
+        "the training side has no streams: the relations lead nowhere, and there are too few rows"
+    );
+    let (predictor, predictor_curve) = predictor::train(&codes, &train, seed, arguments.epochs)?;
+    let (detector, detector_curve) = detector::train(&codes, &train, seed, arguments.epochs)?;
+
+    let tensors = export::tensors(&[&encoder, &predictor, &detector])?;
+    let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
+    let metrics = measure::all(&networks, &data, &sides, &held_out, seed)?;
+    let minutes = started.elapsed().as_secs_f64() / 60.0;
+    let text = serde_json::to_string_pretty(&metrics)?;
+    println!("{text}\n{minutes:.1} minutes");
+    let about = [
+        (
+            "architecture",
+            "MLP with linear path; LSTM with forget gate; causal dilated TCN",
+        ),
+        ("metrics", &serde_json::to_string(&metrics)?),
+        ("seed", &arguments.seed.to_string()),
+        ("training_rows", &sides.train.len().to_string()),
+    ];
+    export::write(&arguments.out, &tensors, &about)?;
+    std::fs::write(arguments.out.with_extension("json"), text + "\n")?;
+    let curves = [
+        ("encoder", &encoder_curve[..]),
+        ("predictor", &predictor_curve),
+        ("detector", &detector_curve),
+    ];
+    let picture = arguments.out.with_extension("svg");
+    std::fs::write(&picture, curve::picture(&curves))
+        .with_context(|| format!("cannot write {}", picture.display()))?;
+    println!("{} bytes of weights resident", networks.bytes());
+    Ok(())
+}
+
+/// Rows by the side they stand on.
+#[derive(Debug)]
+struct Sides {
+    train: Vec<usize>,
+    held_out: Vec<usize>,
+}
+
+impl Sides {
+    /// Rows without an item are held out by their number.
+    fn of(data: &Dataset) -> Result<Sides> {
+        let side = |row: usize| match data.items.get(row) {
+            Some(item) => item.split,
+            None => cortica_testkit::split_of(&row.to_string()),
+        };
+        let (train, held_out): (Vec<usize>, Vec<usize>) =
+            (0..data.len()).partition(|&row| side(row) == Split::Train);
+        ensure!(
+            train.len() >= 500 && held_out.len() >= 100,
+            "{} rows to train on and {} held out are too few",
+            train.len(),
+            held_out.len()
+        );
+        Ok(Sides { train, held_out })
+    }
+}
+
+/// Brings rows and queries to length 1, as the encoder does.
+fn normalise(data: &mut Dataset) {
+    let d = data.dimension;
+    let rows = data.rows.chunks_exact_mut(d);
+    for row in rows.chain(data.queries.chunks_exact_mut(d)) {
+        let length = row
+            .iter()
+            .map(|v| f64::from(*v).powi(2))
+            .sum::<f64>()
+            .sqrt();
+        if length > 0.0 {
+            for value in row {
+                *value = (f64::from(*value) / length) as f32;
+            }
+        }
+    }
+}

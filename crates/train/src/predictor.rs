@@ -1,0 +1,140 @@
+//! Training of the predictor: the code that comes next before others that could.
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use cortica_env::Seed;
+use cortica_neural::{CODE, Code, WINDOW};
+
+use crate::curve::Progress;
+use crate::layer::{Descent, Layer, Network, shuffle, sigmoid, softplus, unit};
+use crate::streams::Place;
+
+/// Values of the hidden state.
+const STATE: usize = 128;
+
+const BATCH: usize = 256;
+
+/// Differences of cosines are multiplied by it before they become losses.
+const SHARPNESS: f64 = 8.0;
+
+#[derive(Debug)]
+pub(crate) struct Predictor {
+    input: Layer,
+    recurrent: Layer,
+    output: Layer,
+}
+
+impl Network for Predictor {
+    fn layers(&self) -> Vec<&Layer> {
+        vec![&self.input, &self.recurrent, &self.output]
+    }
+}
+
+impl Predictor {
+    /// Begins by predicting the last code, and by forgetting little.
+    fn new(seed: Seed) -> Result<Predictor> {
+        let deviation = 1.0 / (STATE as f64).sqrt();
+        let input = Layer::new("predictor.input", 4 * STATE, CODE, 2.0 * deviation, seed)?;
+        let mut bias = vec![0.0_f32; 4 * STATE];
+        bias[STATE..2 * STATE].fill(1.0);
+        if let Some(variable) = &input.bias {
+            variable.set(&Tensor::from_vec(bias, 4 * STATE, &Device::Cpu)?)?;
+        }
+        let recurrent = Layer::new("predictor.recurrent", 4 * STATE, STATE, deviation, seed)?;
+        let wide = STATE + CODE;
+        let mut output = vec![0.0; CODE * wide];
+        for at in 0..CODE {
+            output[at * wide + STATE + at] = 1.0;
+        }
+        Ok(Predictor {
+            input,
+            recurrent: recurrent.without_bias(),
+            output: Layer::from_values(
+                "predictor.output",
+                CODE,
+                wide,
+                output,
+                Some(vec![0.0; CODE]),
+            )?,
+        })
+    }
+
+    /// Predictions from windows, `[batch, WINDOW, CODE]`, whose missing codes are in front; `there`
+    /// is 1 where there is a code, `[batch, WINDOW]`.
+    fn predict(&self, windows: &Tensor, there: &Tensor) -> Result<Tensor> {
+        let (batch, _, _) = windows.dims3()?;
+        let projected = self
+            .input
+            .apply(&windows.reshape((batch * WINDOW, CODE))?)?;
+        let projected = projected.reshape((batch, WINDOW, 4 * STATE))?;
+        let mut hidden = Tensor::zeros((batch, STATE), windows.dtype(), &Device::Cpu)?;
+        let mut cell = hidden.clone();
+        for step in 0..WINDOW {
+            let taken = projected.narrow(1, step, 1)?.squeeze(1)?;
+            let sums = (taken + self.recurrent.apply(&hidden)?)?;
+            let gates = sigmoid(&sums.narrow(1, 0, 3 * STATE)?)?;
+            let gate = |at: usize| gates.narrow(1, at * STATE, STATE);
+            let candidate = sums.narrow(1, 3 * STATE, STATE)?.tanh()?;
+            let there = there.narrow(1, step, 1)?;
+            // Before a window begins the state stays zero.
+            cell = ((gate(1)? * &cell)? + (gate(0)? * candidate)?)?.broadcast_mul(&there)?;
+            hidden = (gate(2)? * cell.tanh()?)?.broadcast_mul(&there)?;
+        }
+        let last = windows.narrow(1, WINDOW - 1, 1)?.squeeze(1)?;
+        unit(&self.output.apply(&Tensor::cat(&[&hidden, &last], 1)?)?)
+    }
+}
+
+/// Trains on these places: in each batch, every code that comes next should be nearer to its
+/// prediction than any other code to that for its place (logistic loss over all pairs).
+pub(crate) fn train(
+    codes: &[Code],
+    places: &[Place],
+    seed: Seed,
+    epochs: usize,
+) -> Result<(Predictor, Vec<f32>)> {
+    let predictor = Predictor::new(seed)?;
+    let batch_size = BATCH.min(places.len());
+    let steps = epochs * (places.len() / batch_size);
+    let mut descent = Descent::new(&predictor, 1e-3, 0.05, steps)?;
+    let mut rng = seed.derive("predictor.batches").rng();
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    let mut progress = Progress::new("predictor", steps);
+    for _ in 0..epochs {
+        shuffle(&mut order, &mut rng);
+        for batch in order.chunks_exact(batch_size) {
+            let (mut windows, mut there) = (Vec::new(), Vec::new());
+            let (mut nexts, mut others) = (Vec::new(), Vec::new());
+            for &at in batch {
+                let place = &places[at];
+                let window = place.window(codes);
+                for missing in 0..WINDOW {
+                    there.push(if missing + window.len() < WINDOW {
+                        0.0
+                    } else {
+                        1.0_f32
+                    });
+                }
+                windows.resize(windows.len() + (WINDOW - window.len()) * CODE, 0.0);
+                windows.extend_from_slice(window.as_flattened());
+                nexts.extend_from_slice(&codes[place.next as usize]);
+                let other = rng.below(place.others.len() as u64) as usize;
+                others.extend_from_slice(&codes[place.others[other] as usize]);
+            }
+            let rows = batch.len();
+            let windows = Tensor::from_vec(windows, (rows, WINDOW, CODE), &Device::Cpu)?;
+            let there = Tensor::from_vec(there, (rows, WINDOW), &Device::Cpu)?;
+            let prediction = predictor.predict(&windows, &there)?;
+            let cosines = |values: Vec<f32>| -> Result<Tensor> {
+                let rows = Tensor::from_vec(values, (rows, CODE), &Device::Cpu)?;
+                Ok((&prediction * rows)?.sum(1)?)
+            };
+            let next = cosines(nexts)?.unsqueeze(1)?;
+            let other = cosines(others)?.unsqueeze(0)?;
+            let ahead = other.broadcast_sub(&next)?;
+            let loss = softplus(&(ahead * SHARPNESS)?)?.mean_all()?;
+            progress.add(descent.step(&loss)?);
+        }
+    }
+    Ok((predictor, progress.finish()))
+}
