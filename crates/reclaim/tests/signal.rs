@@ -116,6 +116,7 @@ fn while_retiring(
     let mut stats = Stats::default();
     std::thread::scope(|threads| {
         let (shared, spin) = (&shared, &spin);
+        let (resume, finish) = (resume, finish); // Gone with a panic here, which ends the reader.
         let thread = threads.spawn(move || {
             set_blocked(reader == Reader::WasDeaf);
             let value = shared.read();
