@@ -19,6 +19,10 @@ const NEIGHBOURS: usize = 10;
 const CANDIDATES_MIN: usize = 256;
 const CANDIDATE_OF: usize = 64;
 
+/// One in how many of them is scored, after a finer reading of its signs; and how many at least.
+const SCORED_OF: usize = 4;
+const SCORED_MIN: usize = 64;
+
 /// Queries of one timed section.
 const QUERIES: usize = 20;
 
@@ -71,6 +75,10 @@ impl Owner {
         CANDIDATES_MIN.max(self.len() / CANDIDATE_OF)
     }
 
+    fn scored(&self) -> usize {
+        SCORED_MIN.max(self.candidates() / SCORED_OF)
+    }
+
     fn two_stage(candidates: usize) -> TwoStage<SignQuery> {
         TwoStage::new(Isa::best(), Measure::Dot, NEIGHBOURS, candidates)
     }
@@ -78,12 +86,14 @@ impl Owner {
     fn search(
         &self,
         scan: &mut TwoStage<SignQuery>,
+        scored: usize,
         query: &[f32],
         found: &mut Vec<Scored>,
     ) -> Result<()> {
         let signs = CodeRows::packed(&self.signs, sign_words(self.dimension))?;
         scan.start(query);
         scan.offer(0, signs);
+        scan.refine(scored, |row| signs.row(row as usize));
         scan.finish(|row| self.vector(row), found);
         Ok(())
     }
@@ -113,17 +123,17 @@ pub(super) fn recall(setup: &Setup) -> Result<f64> {
     let data = fixture::largest(setup)?;
     let owner = Owner::of(&data);
     // On purpose: a search that takes on no more than it needs.
-    let candidates = if setup.corrupt {
-        NEIGHBOURS
+    let (candidates, scored) = if setup.corrupt {
+        (NEIGHBOURS, NEIGHBOURS)
     } else {
-        owner.candidates()
+        (owner.candidates(), owner.scored())
     };
     let mut scan = Owner::two_stage(candidates);
     let mut found = Vec::new();
     let queries = fixture::queries(&data);
     let mut sum = 0.0;
     for (number, query) in queries.iter().enumerate() {
-        owner.search(&mut scan, query, &mut found)?;
+        owner.search(&mut scan, scored, query, &mut found)?;
         let rows: Vec<u32> = found.iter().map(|hit| hit.row).collect();
         sum += if data.truth.is_empty() {
             let exact = scores(By::Cosine, &data.rows, data.dimension, query);
@@ -150,7 +160,7 @@ pub(super) fn against_exact_scan(setup: &Setup) -> Result<Pair> {
             let mut found = Vec::new();
             for query in &*queries {
                 // With every row a candidate, both must find the same.
-                owner.search(&mut all, query, &mut found)?;
+                owner.search(&mut all, owner.len(), query, &mut found)?;
                 let exact = owner.exact(query, &mut top)?;
                 let worst = exact.iter().map(|hit| hit.score).fold(f32::MAX, f32::min);
                 let last = found.last().context("nothing found")?;
@@ -163,7 +173,7 @@ pub(super) fn against_exact_scan(setup: &Setup) -> Result<Pair> {
         }
     };
     let (ours, our_queries) = (owner.clone(), queries.clone());
-    let mut scan = Owner::two_stage(owner.candidates());
+    let (mut scan, scored) = (Owner::two_stage(owner.candidates()), owner.scored());
     let mut found = Vec::new();
     let mut top = TopK::new(NEIGHBOURS);
     Ok(Pair {
@@ -172,7 +182,7 @@ pub(super) fn against_exact_scan(setup: &Setup) -> Result<Pair> {
             watch.time(|| {
                 our_queries
                     .iter()
-                    .try_for_each(|query| ours.search(&mut scan, query, &mut found))
+                    .try_for_each(|query| ours.search(&mut scan, scored, query, &mut found))
             })
         }),
         baseline: Box::new(move |watch| {

@@ -40,7 +40,7 @@
 //! |---|---|---|
 //! | f16 | [`encode_f16`], [`dot_rows_f16`], [`squared_distance_rows_f16`] | 2^-11 of a value |
 //! | i8 | [`encode_i8`], [`dot_rows_i8`], [`dot_estimates_i8`] | half a [`scale`](I8Scale::scale) a value |
-//! | signs | [`encode_signs`], [`hamming_rows`] | lengths are lost |
+//! | signs | [`encode_signs`], [`hamming_rows`], [`weighted_hamming`] | lengths are lost |
 //! | PDX | [`pack_pdx`], [`squared_distances_pdx`], [`PdxSearch`] | none |
 //!
 //! Codes select and f32 vectors decide: [`TwoStage`] takes a fixed number of candidates on,
@@ -87,6 +87,7 @@ mod portable;
 mod rows;
 mod scan;
 mod sign_codes;
+mod sign_weights;
 mod similarity;
 mod tile;
 mod top_k;
@@ -132,6 +133,7 @@ pub use crate::pdx::{
 pub use crate::rows::{Rows, RowsError};
 pub use crate::scan::{cosine_rows, dot_rows, squared_distance_rows};
 pub use crate::sign_codes::{encode_signs, hamming, hamming_reference, hamming_rows, sign_words};
+pub use crate::sign_weights::{SignWeights, weighted_hamming, weighted_hamming_reference};
 pub use crate::similarity::{distance_similarities, distance_similarity};
 pub use crate::tile::{cosine_tile, dot_tile, squared_distance_tile};
 pub use crate::top_k::{Scored, TopK, select_at_least, top_k, top_k_reference};

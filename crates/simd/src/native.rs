@@ -23,6 +23,7 @@ pub(crate) mod i8;
 pub(crate) mod prefetch;
 pub(crate) mod select;
 pub(crate) mod sign;
+pub(crate) mod sign_weights;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -40,7 +41,7 @@ const STREAMS: usize = 4;
 const STREAMED_BYTES: usize = 1 << 19;
 
 /// Scores every row for which `out` has a place: four rows that lie far apart by `four`, what is
-/// left over by `one`. Inlined, so that both run with the caller's target features.
+/// left over by `one`; memory is asked for `ahead`. Inlined, so that both run with the caller's target features.
 ///
 /// Each pointer that is handed over is the start of a row: `rows.width()` units can be read there.
 #[allow(
@@ -51,6 +52,7 @@ const STREAMED_BYTES: usize = 1 << 19;
 fn by_streams<T, O: Copy>(
     rows: CodeRows<'_, T>,
     out: &mut [O],
+    ahead: prefetch::Ahead,
     four: impl Fn([*const T; STREAMS]) -> [O; STREAMS],
     one: impl Fn(*const T) -> O,
 ) {
@@ -61,7 +63,6 @@ fn by_streams<T, O: Copy>(
     let block = (STREAMED_BYTES / row_bytes).max(STREAMS);
     // Row numbers stay below `count`, so no pointer leaves the slice.
     let start = |row: usize| rows.data().as_ptr().wrapping_add(row * stride);
-    let helps = prefetch::helps_streams();
     let mut from = 0;
     while from < count {
         let to = count.min(from + block);
@@ -78,10 +79,8 @@ fn by_streams<T, O: Copy>(
                 start(row + 2 * quarter),
                 start(row + 3 * quarter),
             ];
-            if helps {
-                for row in rows {
-                    prefetch::ahead_of(row, stride);
-                }
+            for row in rows {
+                ahead.of(row, stride);
             }
             [first[at], second[at], third[at], fourth[at]] = four(rows);
         }
@@ -141,7 +140,7 @@ mod tests {
                 // SAFETY: rows are not empty.
                 let last = |row: *const u8| unsafe { *row.add(WIDTH - 1) };
                 let four = |[a, b, c, d]: [_; 4]| [last(a), last(b), last(c), last(d)];
-                by_streams(rows, &mut out, four, last);
+                by_streams(rows, &mut out, prefetch::of_codes(), four, last);
                 let want: Vec<u8> = (0..places)
                     .map(|at| if at < count { at as u8 } else { 255 })
                     .collect();

@@ -38,15 +38,53 @@ pub fn top_k_reference(scores: &[f32], k: usize) -> Vec<Scored> {
 
 /// Keeps the best `k` of `found` and those that tie with the last of them, in order; drops NaN.
 pub(crate) fn keep_best(found: &mut Vec<Scored>, k: usize) {
-    found.retain(|scored| !scored.score.is_nan());
+    retain(found, |scored| !scored.score.is_nan());
     if (1..found.len()).contains(&k) {
         // Only what stays has to be put in order.
         let by_score = |a: &Scored, b: &Scored| by_score(*a, *b);
         let (_, &mut kth, _) = found.select_nth_unstable_by(k - 1, by_score);
-        found.retain(|other| other.score >= kth.score);
+        retain(found, |other| other.score >= kth.score);
     }
     found.sort_unstable_by(|a, b| best_first(*a, *b));
     cut(found, k);
+}
+
+/// As [`Vec::retain`], without a branch that depends on the answer: which ones stay is anyone's
+/// guess here.
+fn retain(found: &mut Vec<Scored>, stays: impl Fn(Scored) -> bool) {
+    let mut kept = 0;
+    for at in 0..found.len() {
+        let scored = found[at];
+        found[kept] = scored;
+        kept += usize::from(stays(scored));
+    }
+    found.truncate(kept);
+}
+
+/// Replaces scores; rows without one are dropped. `fetch` is told of each row `ahead` rows before
+/// it is scored.
+pub(crate) fn score_again(
+    found: &mut Vec<Scored>,
+    ahead: usize,
+    mut fetch: impl FnMut(u32),
+    mut score_of: impl FnMut(u32) -> Option<f32>,
+) {
+    let first = found.iter().take(ahead);
+    first.for_each(|scored| fetch(scored.row));
+    let mut kept = 0;
+    for at in 0..found.len() {
+        if let Some(next) = found.get(at + ahead) {
+            fetch(next.row);
+        }
+        let row = found[at].row;
+        if let Some(score) = score_of(row) {
+            // Adding zero turns -0 into 0: what compares equal looks equal.
+            let score = score + 0.0;
+            found[kept] = Scored { row, score };
+            kept += 1;
+        }
+    }
+    found.truncate(kept);
 }
 
 /// Cuts what is in order to the first `k` and those that tie with the last of them.
@@ -170,6 +208,21 @@ impl TopK {
         &self.kept
     }
 
+    /// Gives what is kept other scores, none of them NaN, and keeps the best `keep`, `k` at most,
+    /// and what ties with the last of those, by row. More must not be offered.
+    pub(crate) fn narrow(
+        &mut self,
+        keep: usize,
+        fetch: impl FnMut(u32),
+        score_of: impl FnMut(u32) -> Option<f32>,
+    ) {
+        /// What is scored is small and not far away.
+        const AHEAD: usize = 4;
+        self.best_by_row();
+        score_again(&mut self.kept, AHEAD, fetch, score_of);
+        self.keep(keep.min(self.k));
+    }
+
     fn into_sorted(mut self) -> Vec<Scored> {
         self.sorted();
         self.kept
@@ -181,16 +234,21 @@ impl TopK {
     }
 
     pub(crate) fn prune(&mut self) {
-        if self.k > 0 && self.kept.len() >= self.k {
+        self.keep(self.k);
+        self.prune_at = prune_at(self.k, self.kept.len());
+    }
+
+    /// Forgets what is neither among the best `k` nor ties with the last of them.
+    fn keep(&mut self, k: usize) {
+        if k > 0 && self.kept.len() >= k {
             self.scores.clear();
             self.scores.extend(self.kept.iter().map(|kept| kept.score));
-            // There is no NaN here.
-            let descending = |a: &f32, b: &f32| b.partial_cmp(a).unwrap_or(Ordering::Equal);
-            let (_, &mut kth, _) = self.scores.select_nth_unstable_by(self.k - 1, descending);
+            // There is no NaN here, and whether 0 or -0 comes first makes no difference.
+            let descending = |a: &f32, b: &f32| b.total_cmp(a);
+            let (_, &mut kth, _) = self.scores.select_nth_unstable_by(k - 1, descending);
             self.limit = kth;
-            self.kept.retain(|other| other.score >= kth);
+            retain(&mut self.kept, |other| other.score >= kth);
         }
-        self.prune_at = prune_at(self.k, self.kept.len());
     }
 }
 

@@ -9,7 +9,7 @@
 
 use cortica_simd::{
     BoundedScan, CodeRows, I8Query, I8Rows, I8Scale, Isa, Measure, Scored, SignQuery, TwoStage,
-    encode_i8, encode_signs, sign_words, top_k_reference,
+    encode_i8, encode_signs, sign_words, top_k_reference, weighted_hamming_reference,
 };
 use cortica_testkit::{Rng, bundle};
 use std::iter::zip;
@@ -102,6 +102,80 @@ fn all_candidates_give_the_exact_answer() {
             }
         }
     }
+}
+
+/// What is left is what the definition of the weighted distance would leave of the candidates.
+#[test]
+fn refining_keeps_the_best_by_weighted_distance_and_their_ties() {
+    for isa in Isa::available() {
+        let coded = real(isa);
+        let mut scan = TwoStage::<SignQuery>::new(isa, Measure::Dot, 10, 200);
+        let code_of = |row: u32| coded.signs().row(row as usize);
+        for (number, keep) in zip(0..8, [0, 10, 11, 40, 64, 199, 200, 500]) {
+            let query = bundle().query(number);
+            scan.start(query);
+            scan.offer(0, coded.signs());
+            let candidates = scan.candidates().to_vec();
+            assert!(candidates.len() >= 200);
+            let key = |row| -(weighted_hamming_reference(query, code_of(row).unwrap()) as f32);
+            let keys: Vec<f32> = candidates.iter().map(|kept| key(kept.row)).collect();
+            let mut want: Vec<u32> = top_k_reference(&keys, keep.clamp(10, 200))
+                .iter()
+                .map(|best| candidates[best.row as usize].row)
+                .collect();
+            want.sort_unstable();
+            scan.refine(keep, code_of);
+            let left: Vec<u32> = scan.candidates().iter().map(|kept| kept.row).collect();
+            assert_eq!(left, want, "{isa} keep {keep}");
+            assert!(
+                scan.candidates()
+                    .iter()
+                    .all(|kept| kept.score == key(kept.row))
+            );
+        }
+    }
+}
+
+/// A quarter of the candidates, chosen by weight, finds more than as many chosen by count.
+#[test]
+fn refining_finds_more_with_as_many_scores() {
+    let isa = Isa::best();
+    let coded = real(isa);
+    let (mut right, mut found) = ([0, 0], Vec::new());
+    for number in 0..100 {
+        let query = bundle().query(number);
+        let want = coded.exact(isa, Measure::Dot, query, 10);
+        for (right, (candidates, keep)) in zip(&mut right, [(30, 30), (120, 30)]) {
+            let mut scan = TwoStage::<SignQuery>::new(isa, Measure::Dot, 10, candidates);
+            scan.start(query);
+            scan.offer(0, coded.signs());
+            if keep < candidates {
+                scan.refine(keep, |row| coded.signs().row(row as usize));
+            }
+            scan.finish(|row| coded.vector(row), &mut found);
+            *right += found.iter().filter(|hit| want.contains(hit)).count();
+        }
+    }
+    let [by_count, by_weight] = right;
+    assert!(
+        by_weight > by_count,
+        "{by_weight} of 1,000 after {by_count}"
+    );
+}
+
+/// A row whose signs are gone is dropped like one whose vector is gone.
+#[test]
+fn refining_drops_rows_without_signs() {
+    let isa = Isa::best();
+    let coded = real(isa);
+    let mut scan = TwoStage::<SignQuery>::new(isa, Measure::Dot, 10, 100);
+    scan.start(bundle().query(0));
+    scan.offer(0, coded.signs());
+    scan.refine(50, |row| {
+        (row % 2 == 0).then(|| coded.signs().row(row as usize))?
+    });
+    assert!(!scan.candidates().is_empty());
+    assert!(scan.candidates().iter().all(|kept| kept.row % 2 == 0));
 }
 
 /// Few candidates: a part of them is found, in order and with canonical scores.

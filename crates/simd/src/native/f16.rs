@@ -127,7 +127,7 @@ macro_rules! kernel {
     ($module:ident, $features:literal, $lanes:literal, $($item:item)*) => {
         mod $module {
             use crate::code_rows::CodeRows;
-            use crate::native::{by_streams, padded};
+            use crate::native::{by_streams, padded, prefetch};
             use std::iter::zip;
             $($item)*
 
@@ -188,7 +188,7 @@ macro_rules! kernel {
                 let four = |rows| unsafe { block::<4, DISTANCE>(query, rows) };
                 // SAFETY: as above.
                 let one = |row| unsafe { block::<1, DISTANCE>(query, [row])[0] };
-                by_streams(rows, out, four, one);
+                by_streams(rows, out, prefetch::of_codes(), four, one);
             }
 
             /// # Safety

@@ -70,7 +70,7 @@ macro_rules! kernel {
     ($module:ident, $features:literal, $chunk:literal, $offset:literal, $($item:item)*) => {
         mod $module {
             use crate::code_rows::CodeRows;
-            use crate::native::by_streams;
+            use crate::native::{by_streams, prefetch};
             $($item)*
 
             pub(super) const PATH: super::Path = super::Path {
@@ -87,7 +87,7 @@ macro_rules! kernel {
                 let four = |rows| unsafe { block(query, rows, too_much) };
                 // SAFETY: as above.
                 let one = |row| unsafe { block(query, [row], too_much)[0] };
-                by_streams(rows, out, four, one);
+                by_streams(rows, out, prefetch::of_codes(), four, one);
             }
 
             /// The sums of up to four rows; places beyond them are zero.
