@@ -32,6 +32,18 @@ impl MemoryStore {
         Ok(all)
     }
 
+    /// Makes room on a full disk, by little if that is enough; says whether there is some now.
+    pub(crate) fn clear_up(&self) -> bool {
+        let alone = self.compacting.lock();
+        if let Ok(Some(freed)) = self.compact_once(Effort::Worthwhile)
+            && freed.bytes > 0
+        {
+            return true;
+        }
+        drop(alone);
+        self.compact().is_ok_and(|freed| freed.bytes > 0)
+    }
+
     /// Does one step of compaction if it is worthwhile and nobody is at it.
     pub(crate) fn compact_a_little(&self) {
         let Some(_alone) = self.compacting.try_lock() else {
@@ -45,6 +57,15 @@ impl MemoryStore {
     }
 
     fn compact_once(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {
+        match self.compact_step(effort) {
+            // What was kept back for this is used now, and the next step is as small as there is
+            // room for.
+            Err(CompactError::Full) => self.compact_step(effort),
+            done => done,
+        }
+    }
+
+    fn compact_step(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {
         let Some((plan, live)) = self.plan(effort)? else {
             return Ok(None);
         };

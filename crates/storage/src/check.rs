@@ -56,6 +56,12 @@ pub fn check(
     let unfinished = survey.listing.unfinished.iter();
     let left = unfinished.chain(survey.listing.superseded.iter().map(|file| &file.path));
     let left = left.map(|path| format!("{} goes at the next opening", path.display()));
+    let ends = survey.listing.files.iter().filter_map(|file| {
+        let (path, bytes) = (file.path.display(), file.left_over()?);
+        Some(format!(
+            "the last {bytes} bytes of {path} go at the next opening"
+        ))
+    });
     Ok(CheckReport {
         records: recovery.records,
         bytes: survey.scan.bytes,
@@ -68,7 +74,7 @@ pub fn check(
         damage: recovery.damage,
         tail_bytes: recovery.dropped_tail_bytes,
         quarantined: folder.quarantined(disk)?,
-        notes: recovery.notes.into_iter().chain(left).collect(),
+        notes: recovery.notes.into_iter().chain(left).chain(ends).collect(),
     })
 }
 

@@ -8,12 +8,14 @@
 //! STORE/log/<start>.log      a log file; `header.rs` says how it is named and what is in it
 //! STORE/log/closed           how far the log reached when it was last closed
 //! STORE/log/*.new            being written; removed at the next opening
+//! STORE/log/*.moved          a log file that is being given its name again
 //! STORE/log/*.dropped        the end of a commit that never finished, where it held whole records
 //! STORE/quarantine/          files that were damaged, moved away by a repair
 //! ```
 
 use crate::error::OpenError;
 use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::listing::MOVED;
 use crate::record::FORMAT_VERSION;
 use crate::reserve::RESERVE;
 use cortica_env::{Disk, DiskFile, DiskLock, LockError, Open};
@@ -245,7 +247,8 @@ fn look(disk: &dyn Disk, dir: &Path, mode: OpenMode, names: &[String]) -> Result
         }
         Err(_) => Vec::new(),
     };
-    if logs.iter().any(|name| FileName::parse(name).is_some()) {
+    let plain = |name: &String| FileName::parse(name.strip_suffix(MOVED).unwrap_or(name));
+    if logs.iter().any(|name| plain(name).is_some()) {
         return Ok(made);
     }
     if made {

@@ -49,6 +49,7 @@ mod reserve;
 mod rolling;
 mod scanner;
 mod segment;
+mod slicing;
 mod snapshot;
 mod writer;
 

@@ -8,7 +8,7 @@ use crate::log::{HEADER, Halt, Log};
 use crate::mending::{Mended, mend};
 use crate::record::Record;
 use crate::recovery::{Recovery, Scan, scan};
-use crate::reserve::{RESERVE_MAX, Reserve};
+use crate::reserve::{Reserve, reserve_bytes};
 use crate::rolling::{Active, SEGMENT_MIN};
 use crate::segment::{Segment, SegmentFile};
 use cortica_env::{Disk, Open};
@@ -57,7 +57,7 @@ impl Log {
         let mut halt = None;
         let writable = mode != OpenMode::ReadOnly && scan.recovery.damage.is_empty();
         if writable {
-            if mend(&*disk, &folder, &listing, &mut scan)? == Mended::NoRoom {
+            if mend(&*disk, &folder, &mut listing, &mut scan)? == Mended::NoRoom {
                 halt = Some(Halt::Stopped);
             } else if unmade {
                 create(&*disk, &folder, segment_bytes)?;
@@ -73,7 +73,7 @@ impl Log {
             halt = Some(Halt::Damaged);
         }
         let reserve = if halt.is_none() {
-            Reserve::new(disk.clone(), dir, RESERVE_MAX.min(segment_bytes))
+            Reserve::new(disk.clone(), dir, reserve_bytes(segment_bytes))
         } else {
             Reserve::none(disk.clone())
         };
@@ -108,6 +108,7 @@ impl Log {
                 total: part.total,
                 live: part.total,
                 file_bytes: log_file.len,
+                cut: log_file.header.ok().and_then(|header| header.cut),
                 file: SegmentFile::new(self.disk.clone(), log_file.path.clone()),
             });
             if compacted || self.halt.is_some() || part.end != scan.end {

@@ -38,13 +38,13 @@ pub fn repair(
     visit: impl FnMut(Record<'_>) -> Result<(), String>,
 ) -> Result<RepairReport, CompactError> {
     let folder = Folder::open(&**disk, dir, OpenMode::MustExist)?;
-    let survey = Survey::take(&**disk, &folder, visit)?;
+    let mut survey = Survey::take(&**disk, &folder, visit)?;
     let mut report = RepairReport::default();
     let closing_bad = survey.closing == Closing::Bad;
     if survey.scan.recovery.damage.is_empty() && !closing_bad {
         return Ok(report);
     }
-    clear(&**disk, &folder, &survey.listing)?;
+    clear(&**disk, &folder, &mut survey.listing)?;
     for part in survey.scan.parts.iter().filter(|part| part.damaged) {
         report.saved += rewrite(disk, &folder, &survey, part)?;
         if let Some(at) = part.file {
@@ -85,6 +85,11 @@ fn rewrite(
     let log_file = part.file.map(|at| &survey.listing.files[at]);
     let old = log_file.and_then(|file| file.header.ok());
     let generation = log_file.map_or(0, |file| file.name.generation);
+    // A file may be named as cut that is missing; this one is not cut.
+    let headers = survey.listing.files.iter().map(|file| file.header);
+    let cut = headers.filter_map(|header| Some(header.ok()?.cut?.name));
+    let same = cut.filter(|name| name.start == part.start);
+    let newest = same.fold(generation, |newest, name| newest.max(name.generation));
     let header = SegmentHeader {
         repaired: true,
         start: part.start,
@@ -93,7 +98,8 @@ fn rewrite(
         durable_to: part.start,
         known_to: old.map_or(0, |header| header.known_to),
         seq_high: survey.scan.recovery.seq_high,
-        generation: generation.saturating_add(1),
+        generation: newest.saturating_add(1),
+        cut: old.and_then(|header| header.cut),
         ..SegmentHeader::default()
     };
     let mut writer = Writer::create(disk.clone(), &log_dir, header, None)?;

@@ -15,19 +15,28 @@ use std::path::Path;
 use support::scripts::{self, Script};
 use support::{DIR, Ledger, OPTIONS, Verdict, judge, judge_copies, payload, sim};
 
-const SCRIPTS: [(&str, Script); 5] = [
+const SCRIPTS: [(&str, Script); 6] = [
     ("sessions", scripts::sessions),
     ("large", scripts::large),
     ("compactions", scripts::compactions),
     ("copies", scripts::copies),
     ("closed", scripts::closed),
+    ("full", scripts::full),
 ];
+
+fn disk_for(name: &str) -> SimDisk {
+    let disk = SimDisk::new();
+    if name == "full" {
+        disk.set_capacity(scripts::FULL_BYTES);
+    }
+    disk
+}
 
 /// Runs a script with a fault in it, then looks at what it left: by itself, after a power cut,
 /// and after a power cut that follows a reopening, because an operation that failed once may have
 /// lost what a later one reports as done.
 fn run(name: &str, script: Script, n: u64, fail: fn(&SimDisk, u64)) -> bool {
-    let disk = SimDisk::new();
+    let disk = disk_for(name);
     fail(&disk, n);
     let mut ledger = Ledger::default();
     let finished = script(&sim(&disk), &mut ledger).is_ok();
@@ -88,7 +97,7 @@ fn run(name: &str, script: Script, n: u64, fail: fn(&SimDisk, u64)) -> bool {
 #[test]
 fn every_failing_change_stops_the_writer_and_loses_nothing() {
     for (name, script) in SCRIPTS {
-        let disk = SimDisk::new();
+        let disk = disk_for(name);
         assert!(script(&sim(&disk), &mut Ledger::default()).is_ok());
         let operations = disk.operations();
         let mut failed = 0;
@@ -104,7 +113,7 @@ fn every_failing_change_stops_the_writer_and_loses_nothing() {
 #[test]
 fn every_failing_look_is_an_error_and_changes_nothing() {
     for (name, script) in SCRIPTS {
-        let disk = SimDisk::new();
+        let disk = disk_for(name);
         assert!(script(&sim(&disk), &mut Ledger::default()).is_ok());
         let reads = disk.reads();
         let mut failed = 0;

@@ -33,6 +33,9 @@ struct Outcome {
     lost: u64,
     refused: u64,
     why: String,
+    pieces: u64,
+    /// Whether the script came to its end when the power stayed on.
+    ended: bool,
 }
 
 /// Cuts the power after every number of operations the script makes.
@@ -42,7 +45,8 @@ fn cut_everywhere(script: Script, seeds: u64, wrap: impl Fn(SimDisk) -> Arc<dyn 
         let disk = SimDisk::new();
         disk.power_off_after(outcome.cuts);
         let mut ledger = Ledger::default();
-        let _ = script(&wrap(disk.clone()), &mut ledger);
+        outcome.ended = script(&wrap(disk.clone()), &mut ledger).is_ok();
+        outcome.pieces = ledger.pieces;
         for keep in keeps(disk.unsynced(), outcome.cuts, seeds) {
             let left = sim(&disk.power_cut(keep));
             for verdict in [judge_copies(&left, &ledger), judge(&left, &ledger)] {
@@ -69,6 +73,7 @@ fn nothing_is_lost(script: Script) {
     let outcome = cut_everywhere(script, seeds(), |disk| Arc::new(disk));
     assert!(outcome.cuts > 40 && outcome.images > 1_000);
     assert_eq!((outcome.lost, outcome.refused), (0, 0), "{}", outcome.why);
+    assert!(outcome.ended);
     let counts = [
         ("cuts", outcome.cuts),
         ("disks_tried", outcome.images),
@@ -90,6 +95,25 @@ fn no_cut_during_large_commits_loses_what_was_acknowledged() {
 #[test]
 fn no_cut_during_compactions_loses_what_was_acknowledged() {
     nothing_is_lost(scripts::compactions);
+}
+
+#[test]
+fn no_cut_while_a_full_disk_is_cleared_up_loses_what_was_acknowledged() {
+    let outcome = cut_everywhere(scripts::full, seeds() / 4, full);
+    assert!(outcome.cuts > 100 && outcome.images > 1_000 && outcome.pieces > 4);
+    assert_eq!((outcome.lost, outcome.refused), (0, 0), "{}", outcome.why);
+    assert!(outcome.ended);
+    let counts = [
+        ("cuts", outcome.cuts),
+        ("disks_tried", outcome.images),
+        ("lost", outcome.lost),
+    ];
+    report("power_cut", 0, &counts);
+}
+
+fn full(disk: SimDisk) -> Arc<dyn Disk> {
+    disk.set_capacity(scripts::FULL_BYTES);
+    Arc::new(disk)
 }
 
 #[test]
