@@ -132,6 +132,9 @@ pub fn restore(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Copied, U
 /// before, unless its id was stored again later; where it is an episode, its associations go with it.
 /// Where it is what the vector space is, opening the store for writing with a dimension, a metric and
 /// a model puts that back. Does nothing to a sound store.
+///
+/// What was found is kept in the store until [`repair_told`] is called, and reported again by the
+/// next repair: one that is interrupted, at whatever moment, loses nothing silently.
 pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepError> {
     let mut replay = Replay::only_looking(Isa::best());
     let report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
@@ -146,4 +149,9 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepEr
     }
     store.close().map_err(OpenError::Commit)?;
     Ok(report)
+}
+
+/// Says that what [`repair`] found has been passed on, so that it is not reported again.
+pub fn repair_told(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), UpkeepError> {
+    Ok(cortica_storage::repair_told(&**disk, dir)?)
 }
