@@ -58,10 +58,17 @@ pub fn restore(
 }
 
 /// Makes the damaged store in the folder `path` one that can be written again, keeping all that is
-/// whole; see [`cortica_memory::repair`]. Does nothing to a sound store.
+/// whole; see [`cortica_memory::repair`]. Does nothing to a sound store. Call [`repair_told`] when what
+/// it found has been passed on; until then the next repair reports it again.
 pub fn repair(path: impl AsRef<std::path::Path>) -> Result<RepairReport, UpkeepError> {
     let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(RealDisk);
     cortica_memory::repair(&disk, path.as_ref())
+}
+
+/// Says that what [`repair`] found has been passed on, so that it is not reported again.
+pub fn repair_told(path: impl AsRef<std::path::Path>) -> Result<(), UpkeepError> {
+    let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(RealDisk);
+    cortica_memory::repair_told(&disk, path.as_ref())
 }
 
 #[cfg(doctest)]

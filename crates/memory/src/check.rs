@@ -36,6 +36,9 @@ pub struct CheckReport {
     pub tail_bytes: u64,
     /// Files that repairs moved into the folder `quarantine`.
     pub quarantined: u64,
+    /// What an earlier repair found and mended, if nobody said that it was
+    /// [told](crate::repair_told): perhaps it was interrupted. A repair reports it again.
+    pub untold: Vec<Damage>,
     /// What else there is to say, in words.
     pub notes: Vec<String>,
 }
@@ -78,6 +81,7 @@ pub fn check(disk: &dyn Disk, dir: &Path) -> Result<CheckReport, OpenError> {
         files: log.files,
         tail_bytes: log.tail_bytes,
         quarantined: log.quarantined,
+        untold: log.untold,
         notes: log.notes,
     })
 }

@@ -59,7 +59,7 @@ pub use crate::options::{Dedup, SpaceInfo, SpaceSpec, StoreOptions};
 pub use crate::outcome::{Forgotten, Import, StoreOutcome, Stored};
 pub use crate::stats::Stats;
 pub use crate::store::MemoryStore;
-pub use crate::upkeep::{repair, restore};
+pub use crate::upkeep::{repair, repair_told, restore};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

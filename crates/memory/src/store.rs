@@ -214,11 +214,28 @@ impl MemoryStore {
 
     /// Forgets episodes with their embeddings and associations; answer i is for id i. One write,
     /// one sync. They are not found any more when this returns.
+    ///
+    /// Where the disk is full, even of what is kept back for this, the log is compacted and what was
+    /// refused is tried again, for as long as that frees something.
     pub fn forget_many(&self, ids: &[impl AsRef<str>]) -> Vec<Result<Forgotten, ForgetError>> {
-        let ids = ids.iter().map(|id| id.as_ref().to_owned()).collect();
-        match self.submit(Work::Forget(ids)) {
+        let forget = |ids: Vec<String>| match self.submit(Work::Forget(ids)) {
             Answers::Forgotten(answers) => answers,
             _ => Vec::new(),
+        };
+        let mut answers = forget(ids.iter().map(|id| id.as_ref().to_owned()).collect());
+        loop {
+            let refused = answers.iter().enumerate();
+            let full = refused.filter(|(_, answer)| {
+                matches!(answer, Err(ForgetError::Log(error)) if matches!(**error, CommitError::Full))
+            });
+            let full: Vec<usize> = full.map(|(at, _)| at).collect();
+            if full.is_empty() || !self.clear_up() {
+                return answers;
+            }
+            let again = full.iter().map(|&at| ids[at].as_ref().to_owned()).collect();
+            for (at, answer) in full.into_iter().zip(forget(again)) {
+                answers[at] = answer;
+            }
         }
     }
 

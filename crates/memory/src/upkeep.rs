@@ -32,6 +32,18 @@ impl MemoryStore {
         Ok(all)
     }
 
+    /// Makes room on a full disk, by little if that is enough; says whether there is some now.
+    pub(crate) fn clear_up(&self) -> bool {
+        let alone = self.compacting.lock();
+        if let Ok(Some(freed)) = self.compact_once(Effort::Worthwhile)
+            && freed.bytes > 0
+        {
+            return true;
+        }
+        drop(alone);
+        self.compact().is_ok_and(|freed| freed.bytes > 0)
+    }
+
     /// Does one step of compaction if it is worthwhile and nobody is at it.
     pub(crate) fn compact_a_little(&self) {
         let Some(_alone) = self.compacting.try_lock() else {
@@ -45,6 +57,15 @@ impl MemoryStore {
     }
 
     fn compact_once(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {
+        match self.compact_step(effort) {
+            // What was kept back for this is used now, and the next step is as small as there is
+            // room for.
+            Err(CompactError::Full) => self.compact_step(effort),
+            done => done,
+        }
+    }
+
+    fn compact_step(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {
         let Some((plan, live)) = self.plan(effort)? else {
             return Ok(None);
         };
@@ -111,6 +132,9 @@ pub fn restore(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Copied, U
 /// before, unless its id was stored again later; where it is an episode, its associations go with it.
 /// Where it is what the vector space is, opening the store for writing with a dimension, a metric and
 /// a model puts that back. Does nothing to a sound store.
+///
+/// What was found is kept in the store until [`repair_told`] is called, and reported again by the
+/// next repair: one that is interrupted, at whatever moment, loses nothing silently.
 pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepError> {
     let mut replay = Replay::only_looking(Isa::best());
     let report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
@@ -125,4 +149,9 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepEr
     }
     store.close().map_err(OpenError::Commit)?;
     Ok(report)
+}
+
+/// Says that what [`repair`] found has been passed on, so that it is not reported again.
+pub fn repair_told(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), UpkeepError> {
+    Ok(cortica_storage::repair_told(&**disk, dir)?)
 }

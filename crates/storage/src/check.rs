@@ -4,6 +4,7 @@ use crate::closing::Closing;
 use crate::error::OpenError;
 use crate::folder::{Folder, OpenMode, io_error};
 use crate::listing::Listing;
+use crate::loss::untold;
 use crate::record::Record;
 use crate::recovery::{Damage, Scan, scan};
 use cortica_env::Disk;
@@ -26,6 +27,9 @@ pub struct CheckReport {
     pub tail_bytes: u64,
     /// Files that repairs moved into the folder `quarantine`.
     pub quarantined: u64,
+    /// What an earlier repair found and mended, if nobody said that it was
+    /// [told](crate::repair_told): perhaps it was interrupted. A repair reports it again.
+    pub untold: Vec<Damage>,
     /// What else there is to say, in words.
     pub notes: Vec<String>,
 }
@@ -52,10 +56,17 @@ pub fn check(
             path: dir.to_owned(),
         });
     }
+    let untold = untold(disk, dir)?;
     let recovery = survey.scan.recovery;
     let unfinished = survey.listing.unfinished.iter();
     let left = unfinished.chain(survey.listing.superseded.iter().map(|file| &file.path));
     let left = left.map(|path| format!("{} goes at the next opening", path.display()));
+    let ends = survey.listing.files.iter().filter_map(|file| {
+        let (path, bytes) = (file.path.display(), file.left_over()?);
+        Some(format!(
+            "the last {bytes} bytes of {path} go at the next opening"
+        ))
+    });
     Ok(CheckReport {
         records: recovery.records,
         bytes: survey.scan.bytes,
@@ -68,7 +79,8 @@ pub fn check(
         damage: recovery.damage,
         tail_bytes: recovery.dropped_tail_bytes,
         quarantined: folder.quarantined(disk)?,
-        notes: recovery.notes.into_iter().chain(left).collect(),
+        notes: recovery.notes.into_iter().chain(left).chain(ends).collect(),
+        untold: untold.unwrap_or_default(),
     })
 }
 

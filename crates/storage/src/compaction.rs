@@ -8,6 +8,7 @@ use crate::planning::{Effort, Situation, everything, worthwhile};
 use crate::record::Record;
 use crate::reserve::Reserve;
 use crate::segment::{Segment, SegmentFile};
+use crate::slicing::Front;
 use crate::writer::{Writer, Written, read_segment};
 use cortica_env::Disk;
 use std::ops::Range;
@@ -27,24 +28,28 @@ pub enum Fate {
 /// Neighbouring files that are worth rewriting as one.
 #[derive(Debug)]
 pub struct Plan {
-    disk: Arc<dyn Disk>,
-    folder: Arc<Folder>,
-    reserve: Arc<Reserve>,
-    sources: Vec<Segment>,
-    header: SegmentHeader,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) folder: Arc<Folder>,
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) sources: Vec<Segment>,
+    pub(crate) header: SegmentHeader,
     earlier_known_to: u64,
-    busy: Arc<()>,
+    /// Whether it may be rewritten from its end, for want of room for all of it.
+    by_its_end: bool,
+    pub(crate) busy: Arc<()>,
 }
 
 /// A file that was rewritten and is not yet part of the log. Dropped, it is removed.
 #[derive(Debug)]
 pub struct Rewritten {
-    sources: Vec<Segment>,
-    written: Written,
+    pub(crate) sources: Vec<Segment>,
+    pub(crate) written: Written,
+    /// What is left of its one source, if that is only cut.
+    pub(crate) front: Option<Front>,
     #[expect(dead_code, reason = "held, not read: the store stays locked")]
-    folder: Arc<Folder>,
+    pub(crate) folder: Arc<Folder>,
     #[expect(dead_code, reason = "held, not read: one compaction at a time")]
-    busy: Arc<()>,
+    pub(crate) busy: Arc<()>,
 }
 
 /// What a compaction freed.
@@ -66,6 +71,10 @@ impl Log {
     ///
     /// [`Effort::Everything`] takes several plans: ask until there is none, and let none of the
     /// three steps be skipped. O(files).
+    ///
+    /// Where a step says [`CompactError::Full`], what is kept back for this is used up, and the next
+    /// plan is for the file that needs the least room, from its end, as far as there is room: each
+    /// step frees some for the next.
     pub fn plan_compaction(&mut self, effort: Effort) -> Result<Option<Plan>, CompactError> {
         self.check_halt()?;
         if Arc::strong_count(&self.compacting) > 1 {
@@ -84,10 +93,11 @@ impl Log {
             self.planned = true;
         }
         let sealed = &self.segments[..self.segments.len() - usize::from(self.active.is_some())];
+        let tight = !self.reserve.is_whole();
         let situation = Situation {
             file_bytes: self.file_bytes(),
             live: self.segments.iter().map(|segment| segment.live).sum(),
-            tight: !self.reserve.is_held(),
+            tight,
         };
         let chosen = match effort {
             Effort::Worthwhile => worthwhile(sealed, situation),
@@ -96,18 +106,29 @@ impl Log {
         let Some(chosen) = chosen else {
             if effort == Effort::Everything {
                 (self.everything_to, self.planned) = (None, false);
+                self.reserve.refill();
             }
             return Ok(None);
         };
         self.make_durable()?;
-        Ok(self.plan(chosen))
+        self.retired_since.clear();
+        self.watching = tight;
+        Ok(self.plan(chosen, tight))
     }
 
-    fn plan(&self, chosen: Range<usize>) -> Option<Plan> {
-        let earlier = self.segments[..chosen.start].iter();
+    fn plan(&self, chosen: Range<usize>, tight: bool) -> Option<Plan> {
+        let by_its_end = tight && chosen.len() == 1;
+        // What is left of a file that is cut comes before its end, and was not rewritten.
+        let earlier = chosen.start + usize::from(by_its_end);
+        let earlier = self.segments[..earlier].iter();
         let earlier_known_to = earlier.map(|segment| segment.known_to).min();
+        let before = chosen.start.checked_sub(1).map(|at| &self.segments[at]);
         let sources = self.segments[chosen].to_vec();
         let (first, last) = (sources.first()?, sources.last()?);
+        // What the first one says about the file before it, somebody must go on saying.
+        let cut = first
+            .cut
+            .filter(|cut| before.is_some_and(|before| before.name == cut.name));
         let newest = sources.iter().map(|source| source.name.generation).max()?;
         let header = SegmentHeader {
             start: first.name.start,
@@ -116,6 +137,7 @@ impl Log {
             known_to: self.end(),
             seq_high: self.seq_high,
             generation: newest.checked_add(1)?,
+            cut,
             ..SegmentHeader::default()
         };
         Some(Plan {
@@ -125,6 +147,7 @@ impl Log {
             sources,
             header,
             earlier_known_to: earlier_known_to.unwrap_or(u64::MAX),
+            by_its_end,
             busy: self.compacting.clone(),
         })
     }
@@ -135,11 +158,16 @@ impl Log {
         let Rewritten {
             sources,
             mut written,
+            front,
             ..
         } = rewritten;
         let Some(at) = self.find(&sources) else {
             return Err(CompactError::OtherLog);
         };
+        if let Some(front) = front {
+            drop(sources);
+            return self.install_end(at.start, written, front);
+        }
         written.place()?;
         let log_dir = self.folder.log_dir();
         if let Err(error) = self.disk.sync_dir(&log_dir) {
@@ -161,6 +189,7 @@ impl Log {
             // What was retired since the plan was made is in the new file too.
             live: total.saturating_sub(was.saturating_sub(is)),
             file_bytes: header.length,
+            cut: header.cut,
             file: SegmentFile::new(self.disk.clone(), written.path.clone()),
         };
         drop(sources);
@@ -257,13 +286,17 @@ impl Plan {
     }
 
     /// Writes the records that `keep` keeps into a new file, syncs it and reads it again. What is
-    /// dead must be judged as of the moment the plan was made, or later.
+    /// dead must be judged as of the moment the plan was made, or later. `keep` is asked about each
+    /// record once or, where space is short, twice, and says the same both times.
     ///
     /// Reads and writes without the log; memory is bounded by the largest record.
     pub fn rewrite(
         self,
         mut keep: impl FnMut(&Record<'_>) -> Fate,
     ) -> Result<Rewritten, CompactError> {
+        if self.by_its_end {
+            return self.rewrite_end(keep);
+        }
         let log_dir = self.folder.log_dir();
         let reserve = Some(self.reserve);
         let mut writer = Writer::create(self.disk, &log_dir, self.header, reserve)?;
@@ -277,6 +310,7 @@ impl Plan {
         Ok(Rewritten {
             sources: self.sources,
             written: writer.finish()?,
+            front: None,
             folder: self.folder,
             busy: self.busy,
         })

@@ -8,12 +8,15 @@
 //! STORE/log/<start>.log      a log file; `header.rs` says how it is named and what is in it
 //! STORE/log/closed           how far the log reached when it was last closed
 //! STORE/log/*.new            being written; removed at the next opening
+//! STORE/log/*.moved          a log file that is being given its name again
 //! STORE/log/*.dropped        the end of a commit that never finished, where it held whole records
+//! STORE/repair               what a repair found, until somebody was told
 //! STORE/quarantine/          files that were damaged, moved away by a repair
 //! ```
 
 use crate::error::OpenError;
 use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::listing::MOVED;
 use crate::record::FORMAT_VERSION;
 use crate::reserve::RESERVE;
 use cortica_env::{Disk, DiskFile, DiskLock, LockError, Open};
@@ -245,7 +248,8 @@ fn look(disk: &dyn Disk, dir: &Path, mode: OpenMode, names: &[String]) -> Result
         }
         Err(_) => Vec::new(),
     };
-    if logs.iter().any(|name| FileName::parse(name).is_some()) {
+    let plain = |name: &String| FileName::parse(name.strip_suffix(MOVED).unwrap_or(name));
+    if logs.iter().any(|name| plain(name).is_some()) {
         return Ok(made);
     }
     if made {
@@ -279,6 +283,30 @@ fn write_small(disk: &dyn Disk, dir: &Path, name: &str, text: &[u8]) -> Result<(
     file.write_at(text, 0)
         .and_then(|()| file.sync())
         .map_err(io_error("write", &path))?;
+    disk.sync_dir(dir).map_err(io_error("sync the folder", dir))
+}
+
+/// Gives a small file this content, durably and at once.
+pub(crate) fn replace_small(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), OpenError> {
+    let (path, new) = (dir.join(name), dir.join(format!("{name}.new")));
+    match disk.remove(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error("remove", &new)(error));
+        }
+        _ => {}
+    }
+    let file = disk
+        .open(&new, Open::CreateNew)
+        .map_err(io_error("create", &new))?;
+    file.write_at(bytes, 0)
+        .and_then(|()| file.sync())
+        .map_err(io_error("write", &new))?;
+    disk.rename(&new, &path).map_err(io_error("move", &new))?;
     disk.sync_dir(dir).map_err(io_error("sync the folder", dir))
 }
 

@@ -4,7 +4,7 @@
 //! offset  size  field
 //!      0     8  magic "CORTLOG\n"
 //!      8     4  format version, now 2
-//!     12     4  flags: 1 compacted, 2 repaired
+//!     12     4  flags: 1 compacted, 2 repaired, 4 took over the end of another file
 //!     16     8  start: log position of the first byte it covers
 //!     24     8  end: of a compacted file, the log position behind the last byte it covers; else 0
 //!     32     8  length: bytes the file was made with
@@ -14,7 +14,12 @@
 //!     64     8  records: of a compacted file, how many it holds; else 0
 //!     72     4  generation: of a compacted file, 1 or more; else 0
 //!     76     4  CRC-32 of the headers of a compacted file's records, in order; else 0
-//!     80    44  reserved, zero
+//!     80     8  start of the file before it that was cut, where this one took over its end
+//!     88     8  length in bytes that the file has since
+//!     96     8  records that it has since
+//!    104     4  its generation
+//!    108     4  CRC-32 of the headers of its records, in order
+//!    112    12  reserved, zero
 //!    124     4  CRC-32 of bytes 0..124
 //! ```
 //!
@@ -29,6 +34,7 @@ pub(crate) const SEGMENT_HEADER_LEN: usize = 128;
 const MAGIC: [u8; 8] = *b"CORTLOG\n";
 const COMPACTED: u32 = 1;
 const REPAIRED: u32 = 2;
+const TOOK_OVER: u32 = 4;
 
 /// What a log file says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,18 @@ pub(crate) struct SegmentHeader {
     pub(crate) seq_high: u64,
     pub(crate) records: u64,
     pub(crate) generation: u32,
+    pub(crate) headers_crc: u32,
+    pub(crate) cut: Option<Cut>,
+}
+
+/// What is left of a file whose end another one took over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// The file that was cut.
+    pub(crate) name: FileName,
+    /// Bytes it has since.
+    pub(crate) length: u64,
+    pub(crate) records: u64,
     pub(crate) headers_crc: u32,
 }
 
@@ -61,8 +79,9 @@ impl SegmentHeader {
 
     pub(crate) fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
-        let flags =
-            if self.compacted() { COMPACTED } else { 0 } | if self.repaired { REPAIRED } else { 0 };
+        let flags = if self.compacted() { COMPACTED } else { 0 }
+            | if self.repaired { REPAIRED } else { 0 }
+            | if self.cut.is_some() { TOOK_OVER } else { 0 };
         bytes[0..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&u32::from(FORMAT_VERSION).to_le_bytes());
         bytes[12..16].copy_from_slice(&flags.to_le_bytes());
@@ -80,6 +99,13 @@ impl SegmentHeader {
         }
         bytes[72..76].copy_from_slice(&self.generation.to_le_bytes());
         bytes[76..80].copy_from_slice(&self.headers_crc.to_le_bytes());
+        if let Some(cut) = &self.cut {
+            bytes[80..88].copy_from_slice(&cut.name.start.to_le_bytes());
+            bytes[88..96].copy_from_slice(&cut.length.to_le_bytes());
+            bytes[96..104].copy_from_slice(&cut.records.to_le_bytes());
+            bytes[104..108].copy_from_slice(&cut.name.generation.to_le_bytes());
+            bytes[108..112].copy_from_slice(&cut.headers_crc.to_le_bytes());
+        }
         let crc = crc32fast::hash(&bytes[..124]);
         bytes[124..128].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -107,6 +133,15 @@ impl SegmentHeader {
             return Err(BadHeader::Version(version));
         }
         let flags = u32_at(bytes, 12);
+        let cut = Cut {
+            name: FileName {
+                start: u64_at(bytes, 80),
+                generation: u32_at(bytes, 104),
+            },
+            length: u64_at(bytes, 88),
+            records: u64_at(bytes, 96),
+            headers_crc: u32_at(bytes, 108),
+        };
         let header = Self {
             repaired: flags & REPAIRED != 0,
             start: u64_at(bytes, 16),
@@ -118,6 +153,7 @@ impl SegmentHeader {
             records: u64_at(bytes, 64),
             generation: u32_at(bytes, 72),
             headers_crc: u32_at(bytes, 76),
+            cut: (flags & TOOK_OVER != 0).then_some(cut),
         };
         if (header.start, header.generation) != (name.start, name.generation) {
             return Err(BadHeader::Bad("the file belongs under another name"));
@@ -192,13 +228,25 @@ mod tests {
             records: 12,
             generation: NAME.generation,
             headers_crc: 0xdead_beef,
+            cut: Some(Cut {
+                name: FileName {
+                    start: 1 << 39,
+                    generation: 6,
+                },
+                length: 4_000,
+                records: 9,
+                headers_crc: 0xbeef_dead,
+            }),
         }
     }
 
     #[test]
     fn headers_round_trip() {
-        let decoded = SegmentHeader::decode(&header().encode(), NAME);
-        assert_eq!(decoded, Ok(header()));
+        for cut in [header().cut, None] {
+            let header = SegmentHeader { cut, ..header() };
+            let decoded = SegmentHeader::decode(&header.encode(), NAME);
+            assert_eq!(decoded, Ok(header));
+        }
     }
 
     #[test]

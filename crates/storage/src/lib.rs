@@ -39,6 +39,7 @@ mod folder;
 mod header;
 mod listing;
 mod log;
+mod loss;
 mod mending;
 mod open;
 mod planning;
@@ -49,6 +50,7 @@ mod reserve;
 mod rolling;
 mod scanner;
 mod segment;
+mod slicing;
 mod snapshot;
 mod writer;
 
@@ -61,7 +63,7 @@ pub use crate::log::{Log, LogStats};
 pub use crate::planning::Effort;
 pub use crate::record::{Entry, FORMAT_VERSION, Location, PAYLOAD_MAX, Record};
 pub use crate::recovery::{Damage, Recovery};
-pub use crate::repair::{RepairReport, repair};
+pub use crate::repair::{RepairReport, repair, repair_told};
 pub use crate::snapshot::{Copied, Snapshot, restore};
 
 #[cfg(doctest)]

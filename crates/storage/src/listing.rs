@@ -2,9 +2,12 @@
 
 use crate::error::OpenError;
 use crate::folder::{head, io_error, other_version};
-use crate::header::{BadHeader, FileName, SegmentHeader};
+use crate::header::{BadHeader, Cut, FileName, SegmentHeader};
 use cortica_env::{Disk, Open};
 use std::path::{Path, PathBuf};
+
+/// What a file's name ends with while it is given the name again. A crash may leave it so.
+pub(crate) const MOVED: &str = ".moved";
 
 /// A log file and what its header says.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub(crate) struct LogFile {
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
     pub(crate) header: Result<SegmentHeader, &'static str>,
+    /// Where it ends because a compacted file took over what was behind, and what that left of it.
+    pub(crate) cut: Option<(u64, Cut)>,
 }
 
 /// A file that another one stands for.
@@ -48,9 +53,18 @@ impl Listing {
         };
         let mut listing = Self::default();
         let mut files = Vec::new();
-        for text in names {
-            let path = log_dir.join(&text);
-            if let Some(name) = FileName::parse(&text) {
+        for text in &names {
+            let path = log_dir.join(text);
+            if let Some(stem) = text.strip_suffix(MOVED)
+                && let Some(name) = FileName::parse(stem)
+            {
+                // It may have both names.
+                if names.iter().any(|other| other == stem) {
+                    listing.unfinished.push(path);
+                } else {
+                    files.push(LogFile::read(disk, name, path)?);
+                }
+            } else if let Some(name) = FileName::parse(text) {
                 files.push(LogFile::read(disk, name, path)?);
             } else if text.strip_suffix(".new").is_some() {
                 listing.unfinished.push(path);
@@ -69,6 +83,16 @@ impl Listing {
     }
 
     fn sort(&mut self, mut files: Vec<LogFile>) {
+        let cuts: Vec<(u64, Cut)> = files
+            .iter()
+            .filter_map(|file| Some((file.name.start, file.header.ok()?.cut?)))
+            .collect();
+        for file in &mut files {
+            let its = cuts.iter().filter(|(at, cut)| {
+                cut.name == file.name && *at > file.name.start // Of several, the first counts.
+            });
+            file.cut = its.copied().min_by_key(|(at, _)| *at);
+        }
         let standing: Vec<SegmentHeader> = files
             .iter()
             .filter_map(|file| file.header.ok().filter(SegmentHeader::compacted))
@@ -83,7 +107,7 @@ impl Listing {
             let by = standing.iter().find(|by| {
                 by.generation > file.name.generation
                     && (by.start..by.end).contains(&start)
-                    && file.header.is_ok_and(|header| header.end <= by.end)
+                    && file.header.is_ok_and(|header| file.end(&header) <= by.end)
                         | (file.header.is_err() && by.repaired)
             });
             if let Some(by) = by {
@@ -125,7 +149,21 @@ impl LogFile {
             path,
             len,
             header,
+            cut: None,
         })
+    }
+
+    /// Log position behind the last byte a compacted file covers; 0 for a plain one.
+    fn end(&self, header: &SegmentHeader) -> u64 {
+        self.cut
+            .filter(|_| header.compacted())
+            .map_or(header.end, |(at, _)| at)
+    }
+
+    /// The bytes behind what is left of a file that was cut. They go when it is opened for writing.
+    pub(crate) fn left_over(&self) -> Option<u64> {
+        let (_, cut) = self.cut?;
+        self.len.checked_sub(cut.length).filter(|&bytes| bytes > 0)
     }
 
     /// What a plain file's header gives it room for; for one without a header, what it has.

@@ -115,6 +115,10 @@ pub struct Log {
     seq_appended: u64,
     /// Records that were retired before they were written.
     retired_early: Vec<Location>,
+    /// Whether what is retired is noted, for a file that is being rewritten from its end.
+    pub(crate) watching: bool,
+    /// What was retired since the last plan of such a file.
+    pub(crate) retired_since: Vec<Location>,
     /// Log position behind the last record when one was last retired.
     pub(crate) retired_at: u64,
     pub(crate) halt: Option<Halt>,
@@ -151,6 +155,8 @@ impl Log {
             seq_whole: 0,
             seq_appended: 0,
             retired_early: Vec::new(),
+            watching: false,
+            retired_since: Vec::new(),
             retired_at: 0,
             halt: None,
             compacting: Arc::new(()),
@@ -337,6 +343,9 @@ impl Log {
     pub fn retire(&mut self, location: Location) {
         if location.position < self.written {
             retire(&mut self.segments, location);
+            if self.watching {
+                self.retired_since.push(location);
+            }
         } else {
             self.retired_early.push(location);
         }

@@ -7,7 +7,7 @@
 use crate::error::OpenError;
 use crate::folder::{Folder, io_error, is_full};
 use crate::header::SEGMENT_HEADER_LEN;
-use crate::listing::{Listing, LogFile};
+use crate::listing::{Listing, LogFile, MOVED};
 use crate::recovery::{Scan, Tail};
 use cortica_env::{Disk, DiskFile, Open};
 use std::io;
@@ -30,11 +30,12 @@ pub(crate) enum Mended {
 pub(crate) fn mend(
     disk: &dyn Disk,
     folder: &Folder,
-    listing: &Listing,
+    listing: &mut Listing,
     scan: &mut Scan,
 ) -> Result<Mended, OpenError> {
     let log_dir = folder.log_dir();
     clear(disk, folder, listing)?;
+    let listing = &*listing;
     if let Some(tail) = scan.tail.clone() {
         match set_aside(disk, &log_dir, listing, scan, &tail) {
             Ok(files) => scan.recovery.set_aside = files,
@@ -62,20 +63,28 @@ fn lengthen(disk: &dyn Disk, listing: &Listing, scan: &Scan) -> Result<(), OpenE
     let Some(log_file) = last.and_then(|at| listing.files.get(at)) else {
         return Ok(());
     };
-    let Ok(mut header) = log_file.header else {
+    let Ok(header) = log_file.header else {
         return Ok(());
     };
     let short = !header.compacted() && log_file.len < header.length;
     if !short || scan.closed_in(header.start) {
         return Ok(());
     }
+    give_length(disk, log_file, log_file.len)
+}
+
+/// Makes a plain file, now of length `len`, as long as its header says, or makes that say what it has.
+fn give_length(disk: &dyn Disk, log_file: &LogFile, len: u64) -> Result<(), OpenError> {
+    let Ok(mut header) = log_file.header else {
+        return Ok(());
+    };
     let path = &log_file.path;
     let file = disk
         .open(path, Open::Write)
         .map_err(io_error("open", path))?;
     match file.allocate(header.length) {
         Err(error) if is_full(&error) => {
-            header.length = log_file.len;
+            header.length = len;
             file.write_at(&header.encode(), 0)
                 .map_err(io_error("write", path))?;
         }
@@ -85,9 +94,22 @@ fn lengthen(disk: &dyn Disk, listing: &Listing, scan: &Scan) -> Result<(), OpenE
 }
 
 /// Removes what was being written and what a newer file stands for.
-pub(crate) fn clear(disk: &dyn Disk, folder: &Folder, listing: &Listing) -> Result<(), OpenError> {
+pub(crate) fn clear(
+    disk: &dyn Disk,
+    folder: &Folder,
+    listing: &mut Listing,
+) -> Result<(), OpenError> {
     let log_dir = folder.log_dir();
     let mut changed = !listing.unfinished.is_empty();
+    for log_file in &mut listing.files {
+        let path = log_dir.join(log_file.name.to_string());
+        if log_file.path != path {
+            let away = std::mem::replace(&mut log_file.path, path);
+            disk.rename(&away, &log_file.path)
+                .map_err(io_error("move", &away))?;
+            changed = true;
+        }
+    }
     for path in &listing.unfinished {
         remove(disk, path)?;
     }
@@ -115,7 +137,48 @@ pub(crate) fn clear(disk: &dyn Disk, folder: &Folder, listing: &Listing) -> Resu
     if changed {
         sync_dir(disk, &log_dir)?;
     }
+    cut_left_over(disk, &log_dir, listing)
+}
+
+/// Cuts off the ends that other files took over.
+fn cut_left_over(disk: &dyn Disk, log_dir: &Path, listing: &mut Listing) -> Result<(), OpenError> {
+    for at in 0..listing.files.len() {
+        let old = &listing.files[at];
+        let (Some(_), Some((end, cut))) = (old.left_over(), old.cut) else {
+            continue;
+        };
+        let by = listing.files.iter().find(|by| {
+            let takes = by.header.ok().and_then(|header| header.cut);
+            by.name.start == end && takes.is_some_and(|takes| takes.name == old.name)
+        });
+        let Some(by) = by else { continue };
+        // Its name may not be durable, see above; its bytes are, or it would not have this name.
+        name_anew(disk, &by.path)?;
+        sync_dir(disk, log_dir)?;
+        let path = &old.path;
+        let file = disk
+            .open(path, Open::Write)
+            .map_err(io_error("open", path))?;
+        file.set_len(cut.length)
+            .and_then(|()| file.sync())
+            .map_err(io_error("cut", path))?;
+        listing.files[at].len = cut.length;
+    }
     Ok(())
+}
+
+/// Gives a file its name again, for where there is no room for a copy. Synced by the caller.
+fn name_anew(disk: &dyn Disk, path: &Path) -> Result<(), OpenError> {
+    let away = with_ending(path, MOVED);
+    disk.rename(path, &away)
+        .and_then(|()| disk.rename(&away, path))
+        .map_err(io_error("move", path))
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut longer = path.to_owned().into_os_string();
+    longer.push(ending);
+    PathBuf::from(longer)
 }
 
 /// Moves a file out of the log, durably. Returns its new path.
@@ -267,6 +330,12 @@ fn write_anew(
         match under_a_new_name(disk, log_file, end) {
             Err(OpenError::Io { ref source, .. }) if is_full(source) => {
                 in_place(disk, &log_file.path, 0, end)?;
+                name_anew(disk, &log_file.path)?;
+                // The length that a failed sync lost is not written again by itself.
+                let file = disk.open(&log_file.path, Open::Write);
+                file.and_then(|file| file.set_len(end))
+                    .map_err(io_error("cut", &log_file.path))?;
+                give_length(disk, log_file, end)?;
             }
             done => done?,
         }
@@ -289,9 +358,7 @@ fn in_place(disk: &dyn Disk, path: &Path, from: u64, to: u64) -> Result<(), Open
 /// Writes a file anew with its name: a folder's sync that failed may have lost that, too.
 fn under_a_new_name(disk: &dyn Disk, log_file: &LogFile, end: u64) -> Result<(), OpenError> {
     let path = &log_file.path;
-    let mut new = path.clone().into_os_string();
-    new.push(".new");
-    let new = PathBuf::from(new);
+    let new = with_ending(path, ".new");
     let file = disk
         .open(path, Open::Read)
         .map_err(io_error("open", path))?;

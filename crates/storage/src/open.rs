@@ -5,10 +5,11 @@ use crate::error::OpenError;
 use crate::folder::{Folder, LogOptions, OpenMode, first_file, io_error, is_full};
 use crate::listing::Listing;
 use crate::log::{HEADER, Halt, Log};
+use crate::loss::untold;
 use crate::mending::{Mended, mend};
 use crate::record::Record;
 use crate::recovery::{Recovery, Scan, scan};
-use crate::reserve::{RESERVE_MAX, Reserve};
+use crate::reserve::{Reserve, reserve_bytes};
 use crate::rolling::{Active, SEGMENT_MIN};
 use crate::segment::{Segment, SegmentFile};
 use cortica_env::{Disk, Open};
@@ -47,6 +48,10 @@ impl Log {
         };
         let mut scan = scan(&*disk, &log_dir, &listing, closing, folder.made, &mut show)?;
         scan.recovery.quarantined = folder.quarantined(&*disk)?;
+        if untold(&*disk, dir)?.is_some() {
+            let note = "a repair did not get to the end of its report; repair again to be told what it found";
+            scan.recovery.notes.push(note.to_owned());
+        }
         let unmade = !folder.made && scan.end == 0 && scan.recovery.damage.is_empty();
         if unmade && mode != OpenMode::CreateIfMissing {
             // Making it was interrupted before it could hold anything.
@@ -57,7 +62,7 @@ impl Log {
         let mut halt = None;
         let writable = mode != OpenMode::ReadOnly && scan.recovery.damage.is_empty();
         if writable {
-            if mend(&*disk, &folder, &listing, &mut scan)? == Mended::NoRoom {
+            if mend(&*disk, &folder, &mut listing, &mut scan)? == Mended::NoRoom {
                 halt = Some(Halt::Stopped);
             } else if unmade {
                 create(&*disk, &folder, segment_bytes)?;
@@ -73,7 +78,7 @@ impl Log {
             halt = Some(Halt::Damaged);
         }
         let reserve = if halt.is_none() {
-            Reserve::new(disk.clone(), dir, RESERVE_MAX.min(segment_bytes))
+            Reserve::new(disk.clone(), dir, reserve_bytes(segment_bytes))
         } else {
             Reserve::none(disk.clone())
         };
@@ -108,6 +113,7 @@ impl Log {
                 total: part.total,
                 live: part.total,
                 file_bytes: log_file.len,
+                cut: log_file.header.ok().and_then(|header| header.cut),
                 file: SegmentFile::new(self.disk.clone(), log_file.path.clone()),
             });
             if compacted || self.halt.is_some() || part.end != scan.end {

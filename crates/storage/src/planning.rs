@@ -47,7 +47,7 @@ pub(crate) fn worthwhile(sealed: &[Segment], situation: Situation) -> Option<Ran
         && (much || waste(&sealed[at]) > sealed[at].file_bytes / 4)
     {
         if situation.tight {
-            return smallest(sealed);
+            return easiest(sealed);
         }
         let with = |segment: &Segment| {
             waste(segment) > segment.file_bytes / 8 || segment.live < situation.file_bytes / 4
@@ -60,7 +60,8 @@ pub(crate) fn worthwhile(sealed: &[Segment], situation: Situation) -> Option<Ran
     None
 }
 
-/// The next files to rewrite until nothing dead is left that was dead at `known_to`.
+/// The next files to rewrite until nothing dead is left that was dead at `known_to`. Where space is
+/// short, until there is nothing left that frees some.
 pub(crate) fn everything(
     sealed: &[Segment],
     known_to: u64,
@@ -68,10 +69,13 @@ pub(crate) fn everything(
 ) -> Option<Range<usize>> {
     let needs = |segment: &Segment| segment.dead() > 0 || segment.known_to < known_to;
     let first = sealed.iter().position(needs)?;
-    if situation.tight
-        && let Some(small) = smallest(sealed)
-    {
-        return Some(small);
+    if situation.tight {
+        let nothing_to_free = sealed.iter().all(|segment| waste(segment) == 0);
+        if let Some(easy) = easiest(sealed) {
+            return Some(easy);
+        } else if nothing_to_free {
+            return None;
+        }
     }
     let with = |segment: &Segment| needs(segment) || segment.live < situation.file_bytes / 4;
     Some(widen(sealed, first, situation, with))
@@ -82,9 +86,10 @@ fn waste(segment: &Segment) -> u64 {
     segment.file_bytes.saturating_sub(HEADER + segment.live)
 }
 
-/// The file that takes the least space to rewrite, of those that give some back.
-fn smallest(sealed: &[Segment]) -> Option<Range<usize>> {
-    let wasting = (0..sealed.len()).filter(|&at| waste(&sealed[at]) > 0);
+/// The file that takes the least space to rewrite, of those that give some back. It is rewritten
+/// from its end, in as many steps as there is room for, so nobody else may be reading it.
+fn easiest(sealed: &[Segment]) -> Option<Range<usize>> {
+    let wasting = (0..sealed.len()).filter(|&at| waste(&sealed[at]) > 0 && !sealed[at].is_pinned());
     let at = wasting.min_by_key(|&at| sealed[at].live)?;
     Some(at..at + 1)
 }

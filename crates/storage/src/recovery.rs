@@ -253,9 +253,12 @@ impl Reader<'_, '_> {
     fn read_plain(&mut self, at: usize, file: &dyn DiskFile) -> Result<bool, OpenError> {
         let log_file = &self.files[at];
         let start = log_file.name.start;
-        let limit = self.files.get(at + 1).map(|next| next.name.start);
+        let next = self.files.get(at + 1).map(|next| next.name.start);
+        let cut = log_file.cut.map(|(end, _)| end);
+        let limit = next.into_iter().chain(cut).min();
+        let data_end = cut.map_or(u64::MAX, |end| HEADER + (end - start));
         let positions = Positions::Dense { start };
-        let mut scanner = scanner(file, positions, u64::MAX, &log_file.path)?;
+        let mut scanner = scanner(file, positions, data_end, &log_file.path)?;
         loop {
             let offset = scanner.offset();
             let Some((why, header)) = self.take(&mut scanner, log_file)? else {
@@ -315,9 +318,10 @@ impl Reader<'_, '_> {
         let log_file = &self.files[at];
         let start = log_file.name.start;
         let limit = self.files.get(at + 1).map(|next| next.name.start);
-        let (below, data_end) = match log_file.header {
-            Ok(header) => (header.end, header.length),
-            Err(_) => (limit.unwrap_or(u64::MAX), log_file.len),
+        let (below, data_end) = match (log_file.cut, log_file.header) {
+            (Some((end, cut)), _) => (end, cut.length),
+            (None, Ok(header)) => (header.end, header.length),
+            (None, Err(_)) => (limit.unwrap_or(u64::MAX), log_file.len),
         };
         let positions = Positions::Rising { from: start, below };
         let mut scanner = scanner(file, positions, data_end, &log_file.path)?;
@@ -335,17 +339,26 @@ impl Reader<'_, '_> {
                 break;
             }
         }
-        match log_file.header {
-            Ok(header) => {
-                let same = sum.records == header.records && sum.crc() == header.headers_crc;
-                if whole && !(same && log_file.len == header.length) {
-                    let all = 0..log_file.len;
-                    self.damage(&log_file.path, all, "it does not hold what it should", None);
-                }
-                self.scan.end = header.end;
+        let want = match (log_file.cut, log_file.header) {
+            (Some((_, cut)), _) => Some((cut.records, cut.headers_crc, cut.length)),
+            (None, Ok(header)) => Some((header.records, header.headers_crc, header.length)),
+            (None, Err(_)) => None,
+        };
+        if let Some(want) = want {
+            let len = log_file.len - log_file.left_over().unwrap_or(0);
+            if whole && want != (sum.records, sum.crc(), len) {
+                whole = false;
+                let all = 0..log_file.len;
+                self.damage(&log_file.path, all, "it does not hold what it should", None);
             }
-            Err(_) => self.scan.end = limit.unwrap_or(self.scan.proven.max(self.scan.end)),
         }
+        let known = log_file.cut.is_some() || log_file.header.is_ok();
+        self.scan.end = match limit {
+            // The next file may have taken over its end, and be too damaged to say so.
+            Some(limit) if !whole && (self.scan.end..below).contains(&limit) => limit,
+            _ if known => below,
+            _ => limit.unwrap_or(self.scan.proven.max(self.scan.end)),
+        };
         Ok(())
     }
 

@@ -4,13 +4,15 @@ use crate::check::Survey;
 use crate::closing::{CLOSED, Closing};
 use crate::error::CompactError;
 use crate::folder::{Folder, OpenMode, io_error};
-use crate::header::SegmentHeader;
+use crate::header::{FileName, SegmentHeader};
+use crate::loss::{self, untold};
 use crate::mending::{clear, quarantine};
 use crate::record::{ALIGNMENT, Record};
 use crate::recovery::{Damage, Part};
 use crate::scanner::{Found, Positions, Scanner};
 use crate::writer::Writer;
 use cortica_env::{Disk, Open};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +20,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// What was damaged, and is no longer part of the log.
+    /// What was damaged, and is no longer part of the log. What an earlier repair found is among it,
+    /// unless that was [told](repair_told).
     pub damage: Vec<Damage>,
     /// The files it was in, as they were, at their new place. Nothing ever reads them again.
     pub quarantined: Vec<PathBuf>,
@@ -32,19 +35,35 @@ pub struct RepairReport {
 /// Records that `visit` refuses count as damaged; it sees all that are whole, in order. What was
 /// lost stays lost, and where that is a record that made an earlier one void, the earlier one
 /// counts again. Changes nothing about a log without damage.
+///
+/// What was found is kept in the store, so that a repair that is interrupted, at whatever moment, and
+/// run anew reports it again. Call [`repair_told`] when it has been passed on.
 pub fn repair(
     disk: &Arc<dyn Disk>,
     dir: &Path,
     visit: impl FnMut(Record<'_>) -> Result<(), String>,
 ) -> Result<RepairReport, CompactError> {
     let folder = Folder::open(&**disk, dir, OpenMode::MustExist)?;
-    let survey = Survey::take(&**disk, &folder, visit)?;
+    let mut survey = Survey::take(&**disk, &folder, visit)?;
     let mut report = RepairReport::default();
+    let earlier = untold(&**disk, dir)?;
+    if let Some(earlier) = &earlier {
+        resume(&**disk, &folder, &survey, earlier, &mut report)?;
+    }
     let closing_bad = survey.closing == Closing::Bad;
-    if survey.scan.recovery.damage.is_empty() && !closing_bad {
+    let found = &survey.scan.recovery.damage;
+    if found.is_empty() && !closing_bad {
         return Ok(report);
     }
-    clear(&**disk, &folder, &survey.listing)?;
+    let new = found
+        .iter()
+        .filter(|damage| !report.damage.contains(damage));
+    let new: Vec<Damage> = new.cloned().collect();
+    if !new.is_empty() {
+        report.damage.extend(new);
+        loss::keep(&**disk, dir, &report.damage)?;
+    }
+    clear(&**disk, &folder, &mut survey.listing)?;
     for part in survey.scan.parts.iter().filter(|part| part.damaged) {
         report.saved += rewrite(disk, &folder, &survey, part)?;
         if let Some(at) = part.file {
@@ -69,8 +88,49 @@ pub fn repair(
     for path in strays.chain(closing_bad.then_some(&closed)) {
         report.quarantined.push(quarantine(&**disk, &folder, path)?);
     }
-    report.damage = survey.scan.recovery.damage;
     Ok(report)
+}
+
+/// Says that what [`repair`] found has been passed on, so that it is not reported again.
+pub fn repair_told(disk: &dyn Disk, dir: &Path) -> Result<(), CompactError> {
+    let _folder = Folder::open(disk, dir, OpenMode::MustExist)?;
+    Ok(loss::told(disk, dir)?)
+}
+
+/// Adds what a repair that was interrupted had found and done.
+fn resume(
+    disk: &dyn Disk,
+    folder: &Folder,
+    survey: &Survey,
+    earlier: &[Damage],
+    report: &mut RepairReport,
+) -> Result<(), CompactError> {
+    report.damage = earlier.to_vec();
+    let names = earlier.iter().filter_map(|damage| damage.file.file_name());
+    let names: BTreeSet<String> = names.map(|it| it.to_string_lossy().into_owned()).collect();
+    let dir = folder.quarantine_dir();
+    let moved = match disk.list(&dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(io_error("list the folder", &dir))?,
+    };
+    let was = |moved: &&String| {
+        let name = moved.rsplit_once('-').map(|(name, _)| name);
+        name.is_some_and(|name| names.contains(name))
+    };
+    report
+        .quarantined
+        .extend(moved.iter().filter(was).map(|name| dir.join(name)));
+    let starts = names.iter().filter_map(|name| FileName::parse(name));
+    let starts: BTreeSet<u64> = starts.map(|name| name.start).collect();
+    for file in &survey.listing.files {
+        if let Ok(header) = file.header
+            && header.repaired
+            && starts.contains(&file.name.start)
+        {
+            report.saved += header.records;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the whole records of a part of the log into a file that takes the part's place. Returns
@@ -85,6 +145,11 @@ fn rewrite(
     let log_file = part.file.map(|at| &survey.listing.files[at]);
     let old = log_file.and_then(|file| file.header.ok());
     let generation = log_file.map_or(0, |file| file.name.generation);
+    // A file may be named as cut that is missing; this one is not cut.
+    let headers = survey.listing.files.iter().map(|file| file.header);
+    let cut = headers.filter_map(|header| Some(header.ok()?.cut?.name));
+    let same = cut.filter(|name| name.start == part.start);
+    let newest = same.fold(generation, |newest, name| newest.max(name.generation));
     let header = SegmentHeader {
         repaired: true,
         start: part.start,
@@ -93,7 +158,8 @@ fn rewrite(
         durable_to: part.start,
         known_to: old.map_or(0, |header| header.known_to),
         seq_high: survey.scan.recovery.seq_high,
-        generation: generation.saturating_add(1),
+        generation: newest.saturating_add(1),
+        cut: old.and_then(|header| header.cut),
         ..SegmentHeader::default()
     };
     let mut writer = Writer::create(disk.clone(), &log_dir, header, None)?;

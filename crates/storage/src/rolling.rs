@@ -142,7 +142,7 @@ impl Log {
             return Ok(());
         }
         let roomy = (HEADER + active.room).max(tight);
-        let give_up = || freeing && self.reserve.give_up();
+        let give_up = || freeing && self.reserve.give_half();
         active.allocated = allocate(&*active.file, roomy, tight, give_up)?;
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Log {
             .map_err(|error| Failure::Io("make a file of", error))?;
         self.names_changed = true;
         let (roomy, tight) = (HEADER + new.room, HEADER + (stop - new.start));
-        let give_up = || freeing && self.reserve.give_up();
+        let give_up = || freeing && self.reserve.give_half();
         let allocated = match allocate(&*file, roomy, tight, give_up) {
             Ok(allocated) => allocated,
             Err(failure) => {
@@ -216,6 +216,7 @@ impl Log {
             total: 0,
             live: 0,
             file_bytes: allocated,
+            cut: None,
             file: SegmentFile::new(self.disk.clone(), path),
         };
         Ok((active, segment))

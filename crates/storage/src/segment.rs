@@ -1,6 +1,6 @@
 //! The log's files as an open log knows them.
 
-use crate::header::FileName;
+use crate::header::{Cut, FileName};
 use crate::record::Location;
 use cortica_env::Disk;
 use std::path::PathBuf;
@@ -53,12 +53,19 @@ pub(crate) struct Segment {
     pub(crate) live: u64,
     /// Bytes of the file.
     pub(crate) file_bytes: u64,
+    /// What it left of the file before it, if it took over the end of that.
+    pub(crate) cut: Option<Cut>,
     pub(crate) file: Arc<SegmentFile>,
 }
 
 impl Segment {
     pub(crate) fn dead(&self) -> u64 {
         self.total.saturating_sub(self.live)
+    }
+
+    /// Whether a snapshot reads it, besides the log.
+    pub(crate) fn is_pinned(&self) -> bool {
+        Arc::strong_count(&self.file) > 1
     }
 }
 

@@ -2,9 +2,9 @@
 
 use crate::error::CompactError;
 use crate::folder::is_full;
-use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::header::{Cut, FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::log::HEADER;
-use crate::record::{ALIGNMENT, PAYLOAD_MAX, Record};
+use crate::record::{ALIGNMENT, HEADER_LEN, PAYLOAD_MAX, Record};
 use crate::recovery::{Sum, extent};
 use crate::reserve::Reserve;
 use crate::scanner::{Found, Scanner};
@@ -41,6 +41,8 @@ pub(crate) struct Writer {
     buffer: Vec<u8>,
     /// Where in the file the buffer goes.
     offset: u64,
+    /// Bytes that were reserved.
+    allocated: u64,
     sum: Sum,
     written: Written,
 }
@@ -85,6 +87,7 @@ impl Writer {
             reserve,
             buffer: vec![0; SEGMENT_HEADER_LEN],
             offset: 0,
+            allocated: 0,
             sum: Sum::default(),
             written: Written {
                 disk,
@@ -95,6 +98,35 @@ impl Writer {
                 placed: false,
             },
         })
+    }
+
+    /// Reserves space for `want` bytes of records or, where there is not so much, for a part of
+    /// them. Returns how many records' bytes there is room for.
+    pub(crate) fn reserve_room(&mut self, want: u64) -> Result<u64, CompactError> {
+        let mut room = want;
+        loop {
+            match self.file.allocate(HEADER + room) {
+                Ok(()) => break,
+                Err(error) if is_full(&error) => {
+                    let more = self.reserve.as_ref().is_some_and(|it| it.give_up());
+                    room = if more { room } else { room / 2 };
+                    if room < HEADER_LEN as u64 {
+                        return Err(CompactError::Full);
+                    }
+                }
+                Err(error) => return Err(io_error("reserve space for", &self.written.new)(error)),
+            }
+        }
+        self.allocated = HEADER + room;
+        Ok(room)
+    }
+
+    /// From here on the file covers what there is, and has its name.
+    pub(crate) fn cover_from(&mut self, start: u64, cut: Cut) {
+        let written = &mut self.written;
+        written.name.start = start;
+        written.path.set_file_name(written.name.to_string());
+        (written.header.start, written.header.cut) = (start, Some(cut));
     }
 
     /// Bytes of records so far.
@@ -154,6 +186,11 @@ impl Writer {
         self.file
             .write_at(&header.encode(), 0)
             .map_err(io_error("write", new))?;
+        if self.allocated > self.offset {
+            self.file
+                .set_len(self.offset)
+                .map_err(io_error("cut", new))?;
+        }
         self.file.sync().map_err(io_error("sync", new))?;
         self.written.verify()?;
         Ok(self.written)

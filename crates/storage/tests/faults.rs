@@ -9,25 +9,34 @@
 mod support;
 
 use cortica_env::{Keep, Seed, SimDisk};
-use cortica_storage::{Log, LogOptions, OpenMode, repair};
+use cortica_storage::{Log, LogOptions, OpenMode, check, repair, repair_told};
 use cortica_testkit::report;
 use std::path::Path;
 use support::scripts::{self, Script};
 use support::{DIR, Ledger, OPTIONS, Verdict, judge, judge_copies, payload, sim};
 
-const SCRIPTS: [(&str, Script); 5] = [
+const SCRIPTS: [(&str, Script); 6] = [
     ("sessions", scripts::sessions),
     ("large", scripts::large),
     ("compactions", scripts::compactions),
     ("copies", scripts::copies),
     ("closed", scripts::closed),
+    ("full", scripts::full),
 ];
+
+fn disk_for(name: &str) -> SimDisk {
+    let disk = SimDisk::new();
+    if name == "full" {
+        disk.set_capacity(scripts::FULL_BYTES);
+    }
+    disk
+}
 
 /// Runs a script with a fault in it, then looks at what it left: by itself, after a power cut,
 /// and after a power cut that follows a reopening, because an operation that failed once may have
 /// lost what a later one reports as done.
 fn run(name: &str, script: Script, n: u64, fail: fn(&SimDisk, u64)) -> bool {
-    let disk = SimDisk::new();
+    let disk = disk_for(name);
     fail(&disk, n);
     let mut ledger = Ledger::default();
     let finished = script(&sim(&disk), &mut ledger).is_ok();
@@ -88,7 +97,7 @@ fn run(name: &str, script: Script, n: u64, fail: fn(&SimDisk, u64)) -> bool {
 #[test]
 fn every_failing_change_stops_the_writer_and_loses_nothing() {
     for (name, script) in SCRIPTS {
-        let disk = SimDisk::new();
+        let disk = disk_for(name);
         assert!(script(&sim(&disk), &mut Ledger::default()).is_ok());
         let operations = disk.operations();
         let mut failed = 0;
@@ -104,7 +113,7 @@ fn every_failing_change_stops_the_writer_and_loses_nothing() {
 #[test]
 fn every_failing_look_is_an_error_and_changes_nothing() {
     for (name, script) in SCRIPTS {
-        let disk = SimDisk::new();
+        let disk = disk_for(name);
         assert!(script(&sim(&disk), &mut Ledger::default()).is_ok());
         let reads = disk.reads();
         let mut failed = 0;
@@ -130,9 +139,9 @@ fn a_repair_that_fails_can_be_done_again() {
             seen.push(record.entry.seq);
             Ok(())
         });
-        (seen, opened.unwrap().1.damage.is_empty())
+        (seen, opened.unwrap().1.damage)
     };
-    let (saved, _) = whole(&original);
+    let (saved, damage) = whole(&original);
     for fail in [
         SimDisk::fail_operation,
         SimDisk::fail_read as fn(&SimDisk, u64),
@@ -144,12 +153,22 @@ fn a_repair_that_fails_can_be_done_again() {
             let done = repair(&sim(&disk), Path::new(DIR), |_| Ok(())).is_ok();
             fail(&disk, u64::MAX / 2);
             assert_eq!(whole(&disk).0, saved, "{n}");
-            repair(&sim(&disk), Path::new(DIR), |_| Ok(())).unwrap();
-            assert_eq!(whole(&disk), (saved.clone(), true), "{n}");
+            // What was lost is named again, however far the first one came.
+            let report = repair(&sim(&disk), Path::new(DIR), |_| Ok(())).unwrap();
+            assert_eq!(report.damage, damage, "{n}");
+            assert!(!report.quarantined.is_empty() && report.saved > 0, "{n}");
+            assert_eq!(whole(&disk), (saved.clone(), Vec::new()), "{n}");
             for keep in [Keep::Nothing, Keep::Everything, Keep::Seeded(Seed(n))] {
                 let left = disk.power_cut(keep);
-                assert_eq!(whole(&left), (saved.clone(), true), "{n}, {keep:?}");
+                assert_eq!(whole(&left), (saved.clone(), Vec::new()), "{n}, {keep:?}");
             }
+            let checked = check(&disk, Path::new(DIR), |_| Ok(())).unwrap();
+            assert!(checked.is_sound() && checked.untold == damage, "{n}");
+            repair_told(&disk, Path::new(DIR)).unwrap();
+            let report = repair(&sim(&disk), Path::new(DIR), |_| Ok(())).unwrap();
+            assert_eq!(report, cortica_storage::RepairReport::default(), "{n}");
+            let checked = check(&disk, Path::new(DIR), |_| Ok(())).unwrap();
+            assert_eq!(checked.untold, [], "{n}");
             if done {
                 break;
             }

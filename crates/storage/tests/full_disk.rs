@@ -8,14 +8,15 @@
 
 mod support;
 
-use cortica_env::{Keep, SimDisk};
+use cortica_env::{Disk, Keep, Seed, SimDisk};
 use cortica_storage::{
-    CommitError, CompactError, Durability, Effort, Fate, Log, LogOptions, LogStats, OpenError,
-    OpenMode,
+    CommitError, CompactError, Durability, Effort, Fate, Location, Log, LogOptions, LogStats,
+    OpenError, OpenMode,
 };
 use cortica_testkit::report;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use support::fixture::Step;
 use support::{DIR, entry, payload, sim};
 
 const OPTIONS: LogOptions = LogOptions {
@@ -61,6 +62,10 @@ fn fill(disk: &SimDisk, batch: u64, durability: Durability, parts: bool) -> (Log
         }
         seq += batch;
     }
+}
+
+fn compact(log: &mut Log, live: &BTreeSet<u64>) -> Step {
+    support::fixture::compact(log, live, None)
 }
 
 /// Nothing of what was refused is there, everything else is, and small things still fit.
@@ -204,6 +209,173 @@ fn retire_all(log: &mut Log, disk: &SimDisk, dead: &BTreeSet<u64>) {
     for location in locations {
         log.retire(location);
     }
+}
+
+/// Files of a megabyte, each of them half dead, and no room for half of one: every step frees
+/// some, a crash at any step leaves nothing that cannot go on without more room.
+#[test]
+fn files_that_are_half_dead_are_compacted_on_a_full_disk() {
+    let pieces = clear_up(2);
+    assert!(pieces > 2, "{pieces}");
+}
+
+#[test]
+fn files_a_fifth_of_which_is_dead_are_compacted_on_a_full_disk() {
+    let pieces = clear_up(5);
+    assert!(pieces > 10, "{pieces}");
+}
+
+/// Every `nth` record is dead. Returns how many pieces files were rewritten in.
+fn clear_up(nth: u64) -> u64 {
+    let options = LogOptions {
+        mode: OpenMode::CreateIfMissing,
+        segment_bytes: 1 << 20,
+    };
+    let record = |seq: u64| vec![seq as u8 | 1; 3_000];
+    let read = |disk: &SimDisk| {
+        let mut places = BTreeMap::new();
+        let (log, recovery) = Log::open(sim(disk), Path::new(DIR), options, |it| {
+            assert_eq!(it.payload, record(it.entry.seq));
+            places.insert(it.entry.seq, it.location());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(recovery.damage, []);
+        (log, places)
+    };
+    let disk = SimDisk::new();
+    disk.set_capacity(9 << 20);
+    let (mut log, _) = read(&disk);
+    let mut count = 0;
+    loop {
+        log.append(entry(count), |out| out.extend(record(count)))
+            .unwrap();
+        match log.commit(Durability::Durable) {
+            Ok(_) => count += 1,
+            Err(CommitError::Full) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let live: BTreeSet<u64> = (0..count).filter(|seq| seq % nth != 0).collect();
+    let retire = |log: &mut Log, places: &BTreeMap<u64, Location>| {
+        let dead = places.iter().filter(|(seq, _)| !live.contains(seq));
+        dead.for_each(|(_, place)| log.retire(*place));
+    };
+    drop(log);
+    let (mut log, places) = read(&disk);
+    assert_eq!(places.len() as u64, count);
+    retire(&mut log, &places);
+    // Somebody else takes most of what was kept back.
+    disk.remove(&Path::new(DIR).join("reserve")).unwrap();
+    let capacity = disk.used() + (48 << 10);
+    disk.set_capacity(capacity);
+    let (mut pieces, mut crashes) = (0, 0);
+    let mut done = false;
+    while !done {
+        let files = log.stats().segments;
+        done = compact(&mut log, &live) == Step::Nothing;
+        pieces += u64::from(log.stats().segments > files);
+        // What if the power goes now, and there is not a byte more than before?
+        for keep in [Keep::Nothing, Keep::Everything, Keep::Seeded(Seed(crashes))] {
+            crashes += 1;
+            let left = disk.power_cut(keep);
+            left.set_capacity(capacity);
+            let (mut log, places) = read(&left);
+            assert!(live.iter().all(|seq| places.contains_key(seq)));
+            retire(&mut log, &places);
+            let mut full = 0;
+            loop {
+                match compact(&mut log, &live) {
+                    Step::Nothing => break,
+                    Step::Done => full = 0,
+                    Step::Full => full += 1,
+                }
+                assert!(full < 2, "crash {crashes}, {keep:?}: it does not go on");
+            }
+            assert_eq!(log.stats().dead_bytes, 0);
+            log.close().unwrap();
+            assert!(read(&left).1.keys().eq(&live));
+        }
+    }
+    let stats = log.stats();
+    assert_eq!(stats.dead_bytes, 0, "{stats:?}");
+    assert!(stats.file_bytes < stats.live_bytes + 4_096, "{stats:?}");
+    drop(log);
+    assert!(read(&disk).1.keys().eq(&live));
+    report("full_disk", 0, &[("crashes_while_clearing_up", crashes)]);
+    pieces
+}
+
+/// A file that a snapshot reads is not cut under its eyes; when it is done, it is.
+#[test]
+fn a_snapshot_keeps_what_it_reads_on_a_full_disk() {
+    let disk = SimDisk::new();
+    disk.set_capacity(64 << 10);
+    let (mut log, stored) = fill(&disk, 1, Durability::Durable, false);
+    let live: BTreeSet<u64> = stored.iter().copied().filter(|seq| seq % 2 == 0).collect();
+    retire_all(
+        &mut log,
+        &disk,
+        &stored.difference(&live).copied().collect(),
+    );
+    // The reserve is used up, and one file cut.
+    while compact(&mut log, &live) != Step::Done {}
+    let snapshot = log.plan_snapshot().unwrap();
+    for _ in 0..3 {
+        assert_eq!(compact(&mut log, &live), Step::Full);
+    }
+    let copy = SimDisk::new();
+    let kept = |record: &cortica_storage::Record<'_>| {
+        if live.contains(&record.entry.seq) {
+            Fate::Keep
+        } else {
+            Fate::Drop
+        }
+    };
+    let copied = snapshot.write(&sim(&copy), Path::new(DIR), kept).unwrap();
+    assert_eq!(copied.records, live.len() as u64);
+    drop(snapshot);
+    while compact(&mut log, &live) != Step::Nothing {}
+    assert_eq!(log.stats().dead_bytes, 0);
+    log.close().unwrap();
+    assert_eq!((open(&disk).1, open(&copy).1), (live.clone(), live));
+}
+
+/// What is retired while a piece is rewritten counts as dead where it lies.
+#[test]
+fn what_is_retired_meanwhile_is_counted() {
+    let disk = SimDisk::new();
+    disk.set_capacity(64 << 10);
+    let (mut log, stored) = fill(&disk, 1, Durability::Durable, false);
+    let mut live: BTreeSet<u64> = stored.iter().copied().filter(|seq| seq % 2 == 0).collect();
+    retire_all(
+        &mut log,
+        &disk,
+        &stored.difference(&live).copied().collect(),
+    );
+    while compact(&mut log, &live) != Step::Done {}
+    let plan = log.plan_compaction(Effort::Everything).unwrap().unwrap();
+    let rewritten = plan.rewrite(|record| {
+        if live.contains(&record.entry.seq) {
+            Fate::Keep
+        } else {
+            Fate::Drop
+        }
+    });
+    let before = log.stats();
+    let gone: BTreeSet<u64> = live.iter().copied().filter(|seq| seq % 4 == 0).collect();
+    retire_all(&mut log, &disk, &gone);
+    let retired = before.live_bytes - log.stats().live_bytes;
+    log.install(rewritten.unwrap()).unwrap();
+    live.retain(|seq| !gone.contains(seq));
+    let stats = log.stats();
+    assert_eq!(stats.live_bytes, before.live_bytes - retired);
+    assert!(stats.dead_bytes >= retired);
+    while compact(&mut log, &live) != Step::Nothing {}
+    assert_eq!(log.stats().dead_bytes, 0);
+    assert_eq!(log.stats().live_bytes, before.live_bytes - retired);
+    log.close().unwrap();
+    assert_eq!(open(&disk).1, live);
 }
 
 /// A commit that never finished, with whole records in it, cannot be set aside for want of space:

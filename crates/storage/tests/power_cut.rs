@@ -9,7 +9,7 @@
 mod support;
 
 use cortica_env::{Disk, SimDisk};
-use cortica_storage::{Log, repair};
+use cortica_storage::{Damage, Log, repair};
 use cortica_testkit::{report, size};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -33,6 +33,9 @@ struct Outcome {
     lost: u64,
     refused: u64,
     why: String,
+    pieces: u64,
+    /// Whether the script came to its end when the power stayed on.
+    ended: bool,
 }
 
 /// Cuts the power after every number of operations the script makes.
@@ -42,7 +45,8 @@ fn cut_everywhere(script: Script, seeds: u64, wrap: impl Fn(SimDisk) -> Arc<dyn 
         let disk = SimDisk::new();
         disk.power_off_after(outcome.cuts);
         let mut ledger = Ledger::default();
-        let _ = script(&wrap(disk.clone()), &mut ledger);
+        outcome.ended = script(&wrap(disk.clone()), &mut ledger).is_ok();
+        outcome.pieces = ledger.pieces;
         for keep in keeps(disk.unsynced(), outcome.cuts, seeds) {
             let left = sim(&disk.power_cut(keep));
             for verdict in [judge_copies(&left, &ledger), judge(&left, &ledger)] {
@@ -69,6 +73,7 @@ fn nothing_is_lost(script: Script) {
     let outcome = cut_everywhere(script, seeds(), |disk| Arc::new(disk));
     assert!(outcome.cuts > 40 && outcome.images > 1_000);
     assert_eq!((outcome.lost, outcome.refused), (0, 0), "{}", outcome.why);
+    assert!(outcome.ended);
     let counts = [
         ("cuts", outcome.cuts),
         ("disks_tried", outcome.images),
@@ -90,6 +95,25 @@ fn no_cut_during_large_commits_loses_what_was_acknowledged() {
 #[test]
 fn no_cut_during_compactions_loses_what_was_acknowledged() {
     nothing_is_lost(scripts::compactions);
+}
+
+#[test]
+fn no_cut_while_a_full_disk_is_cleared_up_loses_what_was_acknowledged() {
+    let outcome = cut_everywhere(scripts::full, seeds() / 4, full);
+    assert!(outcome.cuts > 100 && outcome.images > 1_000 && outcome.pieces > 4);
+    assert_eq!((outcome.lost, outcome.refused), (0, 0), "{}", outcome.why);
+    assert!(outcome.ended);
+    let counts = [
+        ("cuts", outcome.cuts),
+        ("disks_tried", outcome.images),
+        ("lost", outcome.lost),
+    ];
+    report("power_cut", 0, &counts);
+}
+
+fn full(disk: SimDisk) -> Arc<dyn Disk> {
+    disk.set_capacity(scripts::FULL_BYTES);
+    Arc::new(disk)
 }
 
 #[test]
@@ -121,7 +145,7 @@ fn without_syncs_the_harness_sees_the_loss() {
 }
 
 /// What is whole in a damaged store: the seqs an opening shows.
-fn whole(disk: &Arc<dyn Disk>) -> (BTreeSet<u64>, bool) {
+fn whole(disk: &Arc<dyn Disk>) -> (BTreeSet<u64>, Vec<Damage>) {
     let mut seen = BTreeSet::new();
     let (_, recovery) = Log::open(disk.clone(), Path::new(DIR), OPTIONS, |record| {
         assert_eq!(record.payload, payload(record.entry.seq));
@@ -129,7 +153,7 @@ fn whole(disk: &Arc<dyn Disk>) -> (BTreeSet<u64>, bool) {
         Ok(())
     })
     .unwrap();
-    (seen, !recovery.damage.is_empty())
+    (seen, recovery.damage)
 }
 
 #[test]
@@ -138,8 +162,8 @@ fn no_cut_during_a_repair_loses_what_was_whole() {
     let mut before = Ledger::default();
     assert!(scripts::closed(&sim(&original), &mut before).is_ok());
     scripts::damage(&sim(&original));
-    let (saved, damaged) = whole(&sim(&original));
-    assert!(damaged && saved.len() > 10);
+    let (saved, damage) = whole(&sim(&original));
+    assert!(!damage.is_empty() && saved.len() > 10);
     let (mut cuts, mut images) = (0, 0);
     loop {
         let disk = original.power_cut(cortica_env::Keep::Everything);
@@ -150,9 +174,12 @@ fn no_cut_during_a_repair_loses_what_was_whole() {
             let left = sim(&disk.power_cut(keep));
             let (seen, _) = whole(&left);
             assert!(seen.is_superset(&saved), "cut {cuts}, {keep:?}");
-            repair(&left, Path::new(DIR), |_| Ok(())).unwrap();
+            // What was lost is named again, however far the first one came.
+            let report = repair(&left, Path::new(DIR), |_| Ok(())).unwrap();
+            assert_eq!(report.damage, damage, "cut {cuts}, {keep:?}");
             let (seen, damaged) = whole(&left);
-            assert!(seen.is_superset(&saved) && !damaged, "cut {cuts}, {keep:?}");
+            assert!(seen.is_superset(&saved), "cut {cuts}, {keep:?}");
+            assert_eq!(damaged, [], "cut {cuts}, {keep:?}");
             let acknowledged = before.durable..ledger.durable;
             assert!(acknowledged.into_iter().all(|seq| seen.contains(&seq)));
             images += 1;

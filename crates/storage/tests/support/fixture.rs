@@ -3,7 +3,7 @@
 use super::{DIR, entry, payload, sim};
 use cortica_env::{Disk, Keep, Open, SimDisk};
 use cortica_storage::{
-    CommitError, Durability, Effort, Fate, Log, LogOptions, OpenMode, check, repair,
+    CommitError, CompactError, Durability, Effort, Fate, Log, LogOptions, OpenMode, check, repair,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,68 @@ impl Fixture {
         for seq in records / 2..records {
             add(&mut log, seq);
         }
+        Self::closed(&disk, log, seqs, options)
+    }
+
+    /// A store whose disk was full in the middle of its life: the end of its first file, a plain
+    /// one or a compacted one, was rewritten in two pieces.
+    pub fn of_pieces(compacted: bool) -> Self {
+        let disk = SimDisk::new();
+        let options = LogOptions {
+            mode: OpenMode::CreateIfMissing,
+            segment_bytes: 1_024,
+        };
+        let (mut log, _) = Log::open(sim(&disk), Path::new(DIR), options, |_| Ok(())).unwrap();
+        let mut seqs = BTreeSet::new();
+        let mut places = Vec::new();
+        let add = |log: &mut Log, seq| {
+            let location = log.append(entry(seq), |out| out.extend(short(seq)));
+            log.commit(Durability::Durable).unwrap();
+            location.unwrap()
+        };
+        for seq in 0..if compacted { 14 } else { 24 } {
+            places.push(add(&mut log, seq));
+            seqs.insert(seq);
+        }
+        let retire = |log: &mut Log, seqs: &mut BTreeSet<u64>, each: &[u64]| {
+            for &seq in each {
+                log.retire(places[seq as usize]);
+                seqs.remove(&seq);
+            }
+        };
+        retire(&mut log, &mut seqs, &[1, 4, 7]);
+        if compacted {
+            while compact(&mut log, &seqs, None) != Step::Nothing {}
+            retire(&mut log, &mut seqs, &[2]);
+        }
+        for _ in 0..2 {
+            // There is room for a record.
+            while compact(&mut log, &seqs, Some((&disk, 300))) != Step::Done {}
+        }
+        disk.set_capacity(u64::MAX);
+        for seq in 24..36 {
+            add(&mut log, seq);
+            seqs.insert(seq);
+        }
+        let mut fixture = Self::closed(&disk, log, seqs, options);
+        // What is dead in the front of the first file is still there.
+        let live = std::mem::take(&mut fixture.seqs);
+        let (_, recovery) = Log::open(sim(&fixture.disk), Path::new(DIR), options, |record| {
+            fixture.seqs.insert(record.entry.seq);
+            Ok(())
+        })
+        .unwrap();
+        assert!(recovery.damage.is_empty() && fixture.seqs.is_superset(&live));
+        // The first file is what was left, and the two behind it say so.
+        let first = fixture.read(&fixture.files[1]);
+        let flags = |at: usize| fixture.read(&fixture.files[at])[12];
+        assert_eq!(flags(1), u8::from(compacted));
+        assert_eq!((flags(2), flags(3)), (5, 5), "{:?}", fixture.files);
+        assert!(first.len() > 300);
+        fixture
+    }
+
+    fn closed(disk: &SimDisk, log: Log, seqs: BTreeSet<u64>, options: LogOptions) -> Self {
         log.close().unwrap();
         let mut files = vec![Path::new(DIR).join("cortica.store")];
         let log_dir = Path::new(DIR).join("log");
@@ -173,6 +235,36 @@ impl Fixture {
         }
         assert!(check(disk, Path::new(DIR), |_| Ok(())).unwrap().is_sound());
     }
+}
+
+/// What one step of compaction came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Nothing,
+    Full,
+    Done,
+}
+
+/// Does one step, keeping these; where `room` says so, with so little left of a disk.
+pub fn compact(log: &mut Log, seqs: &BTreeSet<u64>, room: Option<(&SimDisk, u64)>) -> Step {
+    let Some(plan) = log.plan_compaction(Effort::Everything).unwrap() else {
+        return Step::Nothing;
+    };
+    if let Some((disk, bytes)) = room {
+        disk.set_capacity(disk.used() + bytes);
+    }
+    let rewritten = plan.rewrite(|record| {
+        if seqs.contains(&record.entry.seq) {
+            Fate::Keep
+        } else {
+            Fate::Drop
+        }
+    });
+    match rewritten {
+        Err(CompactError::Full) => return Step::Full,
+        rewritten => log.install(rewritten.unwrap()).unwrap(),
+    };
+    Step::Done
 }
 
 /// Gives a file these bytes, making it where it is missing.

@@ -53,6 +53,8 @@ pub struct Ledger {
     /// Retired: may be there or not.
     pub dead: BTreeSet<u64>,
     pub locations: BTreeMap<u64, Location>,
+    /// How many pieces of files were rewritten by themselves.
+    pub pieces: u64,
     /// Copies: what each holds, and whether it was acknowledged.
     pub copies: Vec<(&'static str, BTreeSet<u64>, bool)>,
 }
@@ -84,6 +86,22 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+
+    /// Commits so many durably, and says whether there was room for them.
+    pub fn fits(&mut self, log: &mut Log, records: u64) -> Result<bool, Ended> {
+        for _ in 0..records {
+            self.append(log);
+        }
+        match log.commit(Durability::Durable) {
+            Ok(_) => self.durable = self.submitted,
+            Err(CommitError::Full) => {
+                self.submitted -= records;
+                return Ok(false);
+            }
+            Err(_) => return Err(Ended),
+        }
+        Ok(true)
     }
 
     pub fn retire(&mut self, log: &mut Log, seq: u64) {

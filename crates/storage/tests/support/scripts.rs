@@ -1,8 +1,10 @@
 //! What happens to a store until the disaster: all that a log can do, in a fixed order.
 
 use super::{BACK, COPY, DIR, Ended, Ledger, OPTIONS};
-use cortica_env::{Disk, Open};
-use cortica_storage::{Durability, Effort, Log, repair, restore};
+use cortica_env::{Disk, DiskFile, Open};
+use cortica_storage::{
+    CompactError, Durability, Effort, Log, LogOptions, OpenMode, repair, restore,
+};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -95,6 +97,78 @@ pub fn compactions(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ende
         ledger.compact(&mut log, Effort::Everything)?;
         ledger.append(&mut log);
         ledger.commit(&mut log, Durability::Durable)?;
+        if round == 0 {
+            log.close().map_err(|_| Ended)?;
+        }
+    }
+    Ok(())
+}
+
+/// How large the disk of [`full`] is.
+pub const FULL_BYTES: u64 = 44 << 10;
+
+/// Somebody else takes what the store keeps back, and all the rest but a little.
+fn ballast(disk: &Arc<dyn Disk>) -> std::io::Result<Box<dyn DiskFile>> {
+    let _ = disk.remove(&Path::new(DIR).join("reserve"));
+    let path = Path::new(DIR).with_file_name("ballast");
+    let how = [Open::Write, Open::CreateNew];
+    let file = how
+        .map(|how| disk.open(&path, how))
+        .into_iter()
+        .find(Result::is_ok);
+    let file = file.unwrap_or_else(|| disk.open(&path, Open::Write))?;
+    let mut bytes = 0;
+    while file.allocate(bytes + 256).is_ok() {
+        bytes += 256;
+    }
+    file.set_len(bytes.saturating_sub(1_300))?;
+    Ok(file)
+}
+
+/// A disk that fills up with records that are wanted, so that no file can be rewritten as a whole:
+/// each goes from its end, piece by piece. For a disk of [`FULL_BYTES`].
+pub fn full(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
+    let options = LogOptions {
+        mode: OpenMode::CreateIfMissing,
+        segment_bytes: 16 << 10,
+    };
+    for round in 0..2 {
+        let (mut log, _) =
+            Log::open(disk.clone(), Path::new(DIR), options, |_| Ok(())).map_err(|_| Ended)?;
+        for batch in [9, 1] {
+            while ledger.fits(&mut log, batch)? {}
+        }
+        for seq in ledger.live() {
+            if seq % 3 == round {
+                ledger.retire(&mut log, seq);
+            }
+        }
+        let ballast = ballast(disk).map_err(|_| Ended)?;
+        let mut full = 0;
+        let was = log.stats();
+        loop {
+            let plan = match log.plan_compaction(Effort::Everything) {
+                Ok(Some(plan)) => plan,
+                Ok(None) => break,
+                Err(_) => return Err(Ended),
+            };
+            ledger.durable = ledger.submitted;
+            let files = log.stats().segments;
+            match plan.rewrite(|record| ledger.keep(record)) {
+                Err(CompactError::Full) if full < 2 => full += 1,
+                Err(_) => return Err(Ended),
+                Ok(rewritten) => {
+                    log.install(rewritten).map_err(|_| Ended)?;
+                    full = 0;
+                    ledger.pieces += u64::from(log.stats().segments > files);
+                }
+            }
+        }
+        // Dead bytes are gone, though files that had none were left as they were.
+        let is = log.stats();
+        assert!(is.dead_bytes == 0 && is.file_bytes < was.file_bytes);
+        assert!(ledger.fits(&mut log, 1)?, "there is no room for anything");
+        ballast.set_len(0).map_err(|_| Ended)?;
         if round == 0 {
             log.close().map_err(|_| Ended)?;
         }
