@@ -10,7 +10,11 @@ mod gemm;
 mod lmdb_peer;
 #[cfg(feature = "peers")]
 mod log_peers;
+mod networks;
+#[cfg(feature = "peers")]
+mod onnx;
 mod pairs;
+mod plain;
 mod pool;
 mod queue_bounded;
 mod queue_mpmc;
@@ -27,9 +31,12 @@ mod scan;
 mod storage;
 mod tile;
 mod top_k;
+#[cfg(feature = "peers")]
+mod tract_peer;
 mod traffic;
 mod two_stage;
 
+use self::networks::Which::{Detector, Encoder, Predictor};
 use self::queue_mpmc::{Bytes128, p99, throughput};
 use crate::subject::Subject::{self, Answer, Count, Limited, Ratio, Scaling};
 
@@ -74,6 +81,54 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("simd.sign_beyond", Ratio(codes::signs_beyond)),
     ("simd.topk10", Ratio(top_k::subject)),
     ("simd.two_stage", Ratio(two_stage::against_exact_scan)),
+    (
+        "neural.mlp_plain",
+        Ratio(|_| networks::against_plain(Encoder)),
+    ),
+    (
+        "neural.lstm_plain",
+        Ratio(|_| networks::against_plain(Predictor)),
+    ),
+    (
+        "neural.tcn_plain",
+        Ratio(|_| networks::against_plain(Detector)),
+    ),
+    ("neural.batch", Ratio(networks::batch_against_single)),
+    #[cfg(feature = "peers")]
+    (
+        "neural.mlp",
+        Ratio(|_| tract_peer::against_tract(&[Encoder], 1)),
+    ),
+    #[cfg(feature = "peers")]
+    (
+        "neural.lstm",
+        Ratio(|_| tract_peer::against_tract(&[Predictor], 1)),
+    ),
+    #[cfg(feature = "peers")]
+    (
+        "neural.tcn",
+        Ratio(|_| tract_peer::against_tract(&[Detector], 1)),
+    ),
+    #[cfg(feature = "peers")]
+    (
+        "neural.all",
+        Ratio(|_| tract_peer::against_tract(&networks::Which::ALL, 1)),
+    ),
+    #[cfg(feature = "peers")]
+    (
+        "neural.mlp_64",
+        Ratio(|_| tract_peer::against_tract(&[Encoder], 64)),
+    ),
+    #[cfg(feature = "peers")]
+    (
+        "neural.lstm_64",
+        Ratio(|_| tract_peer::against_tract(&[Predictor], 64)),
+    ),
+    #[cfg(feature = "peers")]
+    (
+        "neural.tcn_64",
+        Ratio(|_| tract_peer::against_tract(&[Detector], 64)),
+    ),
     ("index.exact_scan", Ratio(scan::subject)),
     ("recall.batch16", Ratio(recall::batch_of_16)),
     ("storage.buffered", Ratio(storage::buffered)),

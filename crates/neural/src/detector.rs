@@ -2,6 +2,7 @@
 
 use crate::code::{CODE, Code, WINDOW};
 use crate::error::{InputError, WeightsError};
+use crate::integer::Rounded;
 use crate::matrix::{Matrix, check_bound};
 use crate::scratch::{Scratch, TILE, WINDOW_VALUES};
 use crate::tensors::Tensors;
@@ -130,7 +131,13 @@ impl Detector {
         self.lift_steps(0, &[codes], scratch)?;
         self.convolve(ALL, 1, scratch);
         let rows = &scratch.third[..WINDOW * self.width()];
-        self.judge(scratch.isa, rows, &mut scratch.fourth, &mut exceptions);
+        self.judge(
+            scratch.isa,
+            rows,
+            &mut scratch.rounded,
+            &mut scratch.fourth,
+            &mut exceptions,
+        );
         Ok(exceptions)
     }
 
@@ -146,7 +153,13 @@ impl Detector {
         self.convolve(CONE, count, scratch);
         let last = (WINDOW - 1) * count * self.width();
         let rows = &scratch.third[last..][..count * self.width()];
-        self.judge(scratch.isa, rows, &mut scratch.fourth, exceptions);
+        self.judge(
+            scratch.isa,
+            rows,
+            &mut scratch.rounded,
+            &mut scratch.fourth,
+            exceptions,
+        );
         Ok(())
     }
 
@@ -170,7 +183,8 @@ impl Detector {
             describe(isa, codes, at, count, row);
         }
         let lifted = &mut scratch.third[..WINDOW * count * self.width()];
-        self.lift.apply(isa, described, lifted);
+        self.lift
+            .apply(isa, described, &mut scratch.rounded, lifted);
         Ok(())
     }
 
@@ -194,7 +208,7 @@ impl Detector {
                 }
             }
             let added = &mut scratch.fourth[..steps.len() * count * width];
-            layer.apply(scratch.isa, taken, added);
+            layer.apply(scratch.isa, taken, &mut scratch.rounded, added);
             for (step, added) in steps.iter().zip(added.chunks_exact(count * width)) {
                 let rows = &mut scratch.third[step * count * width..][..count * width];
                 for (value, added) in rows.iter_mut().zip(added) {
@@ -205,10 +219,17 @@ impl Detector {
     }
 
     /// The probability of each row of channels.
-    fn judge(&self, isa: Isa, rows: &[f32], hidden: &mut [f32], exceptions: &mut [f32]) {
+    fn judge(
+        &self,
+        isa: Isa,
+        rows: &[f32],
+        rounded: &mut Rounded,
+        hidden: &mut [f32],
+        exceptions: &mut [f32],
+    ) {
         let width = self.hidden.outputs();
         let hidden = &mut hidden[..exceptions.len() * width];
-        self.hidden.apply(isa, rows, hidden);
+        self.hidden.apply(isa, rows, rounded, hidden);
         for (exception, row) in exceptions.iter_mut().zip(hidden.chunks_exact_mut(width)) {
             for value in &mut *row {
                 *value = value.max(0.0);

@@ -41,7 +41,10 @@ impl Encoder {
         let bound = first.bound("encoder.first", &vec![1.0; dimension])?;
         let onto = second.bound("encoder.second", &vec![bound; hidden])?;
         crate::matrix::check_bound("encoder", bound + onto)?;
-        Ok(Encoder { first, second })
+        Ok(Encoder {
+            first: first.rounding(),
+            second: second.rounding(),
+        })
     }
 
     /// Values of the features.
@@ -103,7 +106,7 @@ impl Encoder {
             }
         }
         let first = &mut scratch.first[..codes.len() * (CODE + hidden)];
-        self.first.apply(isa, inputs, first);
+        self.first.apply(isa, inputs, &mut scratch.rounded, first);
         let relu = &mut scratch.second[..codes.len() * hidden];
         let linear = &mut scratch.third[..codes.len() * CODE];
         for (at, row) in first.chunks_exact(CODE + hidden).enumerate() {
@@ -114,7 +117,7 @@ impl Encoder {
             }
         }
         let bent = &mut scratch.fourth[..codes.len() * CODE];
-        self.second.apply(isa, relu, bent);
+        self.second.apply(isa, relu, &mut scratch.rounded, bent);
         let rows = linear.as_chunks::<CODE>().0.iter();
         for ((code, line), bend) in codes.iter_mut().zip(rows).zip(bent.as_chunks::<CODE>().0) {
             for (at, value) in code.iter_mut().enumerate() {

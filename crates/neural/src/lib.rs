@@ -42,6 +42,7 @@ mod detector;
 mod dispatch;
 mod encoder;
 mod error;
+mod integer;
 mod matrix;
 mod networks;
 mod predictor;

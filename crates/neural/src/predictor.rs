@@ -78,9 +78,9 @@ impl Predictor {
         crate::matrix::check_bound("predictor", taken_in + kept)?;
         output.bound("predictor.output", &vec![1.0; hidden + CODE])?;
         Ok(Predictor {
-            input,
-            recurrent,
-            output,
+            input: input.rounding(),
+            recurrent: recurrent.rounding(),
+            output: output.rounding(),
         })
     }
 
@@ -116,10 +116,16 @@ impl Predictor {
         window::cut("code", 0, scratch.isa, &mut last)?;
         let gates = self.input.outputs();
         let projected = &mut scratch.first[..gates];
-        self.input.apply(scratch.isa, &last, projected);
+        self.input
+            .apply(scratch.isa, &last, &mut scratch.rounded, projected);
         let sums = &mut scratch.second[..gates];
-        self.recurrent
-            .apply_onto(scratch.isa, &state.hidden, projected, sums);
+        self.recurrent.apply_onto(
+            scratch.isa,
+            &state.hidden,
+            &mut scratch.rounded,
+            projected,
+            sums,
+        );
         advance(scratch.isa, sums, &mut state.cell, &mut state.hidden);
         state.last = last;
         state.steps += 1;
@@ -135,7 +141,8 @@ impl Predictor {
             let shown = &mut scratch.third[..self.output.inputs()];
             shown[..state.hidden.len()].copy_from_slice(&state.hidden);
             shown[state.hidden.len()..].copy_from_slice(&state.last);
-            self.output.apply(scratch.isa, shown, &mut code);
+            self.output
+                .apply(scratch.isa, shown, &mut scratch.rounded, &mut code);
             make_unit(scratch.isa, &mut code);
         }
         Ok(code)
@@ -179,14 +186,20 @@ impl Predictor {
         let inputs = &scratch.inputs[..steps * count * CODE];
         // All steps at once: their weights are read once for all.
         let projected = &mut scratch.first[..steps * count * gates];
-        self.input.apply(isa, inputs, projected);
+        self.input
+            .apply(isa, inputs, &mut scratch.rounded, projected);
         let state = &mut scratch.third[..count * hidden];
         let cell = &mut scratch.fourth[..count * hidden];
         state.fill(0.0);
         cell.fill(0.0);
         let sums = &mut scratch.second[..count * gates];
         for (step, projected) in projected.chunks_exact(count * gates).enumerate() {
-            self.recurrent.apply_onto(isa, state, projected, sums);
+            if step == 0 {
+                sums.copy_from_slice(projected); // The state is zero.
+            } else {
+                self.recurrent
+                    .apply_onto(isa, state, &mut scratch.rounded, projected, sums);
+            }
             for (sample, window) in windows.iter().enumerate() {
                 if window.len() + step >= steps {
                     let place = sample * hidden..(sample + 1) * hidden;
@@ -202,8 +215,12 @@ impl Predictor {
             let last = last.get(at * CODE..).and_then(|rest| rest.get(..CODE));
             shown[hidden..].copy_from_slice(last.unwrap_or(&[0.0; CODE]));
         }
-        self.output
-            .apply(isa, shown, predictions.as_flattened_mut());
+        self.output.apply(
+            isa,
+            shown,
+            &mut scratch.rounded,
+            predictions.as_flattened_mut(),
+        );
         for (window, prediction) in windows.iter().zip(predictions) {
             if window.is_empty() {
                 prediction.fill(0.0);

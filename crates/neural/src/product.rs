@@ -1,4 +1,4 @@
-//! The one kernel of all networks: a weight matrix times a few vectors.
+//! A weight matrix, f32 or i8, times a few vectors as they are.
 //!
 //! Weights are packed in panels of [`PANEL`] outputs, within which they lie input by input. An
 //! output is one sum over its inputs in order, whatever else is computed beside it; so a sample has

@@ -3,6 +3,7 @@
 use crate::code::{CODE, WINDOW};
 use crate::detector::Detector;
 use crate::encoder::Encoder;
+use crate::integer::Rounded;
 use crate::networks::Networks;
 use crate::predictor::Predictor;
 use cortica_simd::Isa;
@@ -23,6 +24,8 @@ pub struct Scratch {
     pub(crate) second: Vec<f32>,
     pub(crate) third: Vec<f32>,
     pub(crate) fourth: Vec<f32>,
+    /// Inputs of one layer.
+    pub(crate) rounded: Rounded,
 }
 
 impl Scratch {
@@ -32,10 +35,11 @@ impl Scratch {
             Predictor::scratch(networks.predictor()),
             Detector::scratch(networks.detector()),
         ];
-        let longest = |part: usize| {
+        let longest_of = |part: usize| {
             let lengths = parts.iter().map(|lengths| lengths[part]);
-            vec![0.0; lengths.max().unwrap_or_default()]
+            lengths.max().unwrap_or_default()
         };
+        let longest = |part: usize| vec![0.0; longest_of(part)];
         Scratch {
             isa,
             inputs: longest(0),
@@ -43,6 +47,11 @@ impl Scratch {
             second: longest(2),
             third: longest(3),
             fourth: longest(4),
+            // No layer has more inputs than lie in the longest part.
+            rounded: Rounded::new(
+                TILE * WINDOW,
+                (0..5).map(longest_of).max().unwrap_or_default(),
+            ),
         }
     }
 
