@@ -26,6 +26,7 @@
 //! | two vectors | [`dot`], [`squared_distance`], [`norm`] | [`error_bound`] |
 //! | | [`cosine`], [`cosine_with_norms`], [`inverse_norm`] | 2 [`error_bound`]; 1e-6 in practice |
 //! | one query, many rows | [`dot_rows`], [`squared_distance_rows`], [`cosine_rows`] | as for two |
+//! | | [`dot_scattered`], [`squared_distance_scattered`] | as for two |
 //! | many queries, many rows | [`dot_tile`], [`squared_distance_tile`], [`cosine_tile`] | as for two |
 //! | vectors in place | [`axpy`], [`scale`], [`clamped_add`], [`decay`], [`weighted_average`] | roundings, counted in each |
 //! | numbers in \[0, 1\] | [`weigh`], [`reinforce`], [`weighted_mean`], [`distance_similarities`] | 2^-23 |
@@ -39,7 +40,7 @@
 //! | format | functions | error |
 //! |---|---|---|
 //! | f16 | [`encode_f16`], [`dot_rows_f16`], [`squared_distance_rows_f16`] | 2^-11 of a value |
-//! | i8 | [`encode_i8`], [`dot_rows_i8`], [`dot_estimates_i8`] | half a [`scale`](I8Scale::scale) a value |
+//! | i8 | [`encode_i8`], [`dot_rows_i8`], [`dot_scattered_i8`], [`dot_estimates_i8`] | half a [`scale`](I8Scale::scale) a value |
 //! | signs | [`encode_signs`], [`hamming_rows`], [`weighted_hamming`] | lengths are lost |
 //! | PDX | [`pack_pdx`], [`squared_distances_pdx`], [`PdxSearch`] | none |
 //!
@@ -86,6 +87,7 @@ mod pdx;
 mod portable;
 mod rows;
 mod scan;
+mod scattered;
 mod sign_codes;
 mod sign_weights;
 mod similarity;
@@ -132,6 +134,10 @@ pub use crate::pdx::{
 };
 pub use crate::rows::{Rows, RowsError};
 pub use crate::scan::{cosine_rows, dot_rows, squared_distance_rows};
+pub use crate::scattered::{
+    dot_scattered, dot_scattered_i8, prefetch_row, squared_distance_scattered,
+    weighted_hamming_scattered,
+};
 pub use crate::sign_codes::{encode_signs, hamming, hamming_reference, hamming_rows, sign_words};
 pub use crate::sign_weights::{SignWeights, weighted_hamming, weighted_hamming_reference};
 pub use crate::similarity::{distance_similarities, distance_similarity};

@@ -104,19 +104,19 @@ unsafe fn padded<T: Copy + Default, const N: usize>(values: *const T, count: usi
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Past the widest vector, past two of them, and the sizes people use.
-    pub(super) fn lengths() -> impl Iterator<Item = usize> {
+    pub(crate) fn lengths() -> impl Iterator<Item = usize> {
         (0..=130).chain([384, 512, 768, 1_536])
     }
 
     /// Counts that leave nothing, one, and all but one for the last four.
-    pub(super) const COUNTS: [usize; 6] = [0, 1, 2, 63, 64, 65];
+    pub(crate) const COUNTS: [usize; 6] = [0, 1, 2, 63, 64, 65];
 
     /// Units that look random and are the same every time.
-    pub(super) fn bits(seed: u64) -> impl Iterator<Item = u64> {
+    pub(crate) fn bits(seed: u64) -> impl Iterator<Item = u64> {
         let step = |x: &u64| {
             Some(
                 x.wrapping_mul(0x5851_f42d_4c95_7f2d)

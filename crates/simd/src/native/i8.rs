@@ -12,11 +12,13 @@ pub(crate) struct Path {
     #[cfg_attr(not(test), expect(dead_code, reason = "for the messages of tests"))]
     pub(crate) name: &'static str,
     dot_rows: unsafe fn(&[i8], CodeRows<'_, i8>, &mut [i32]),
+    dot_scattered: unsafe fn(&[i8], &[&[i8]], &mut [i32]),
 }
 
 const PORTABLE: Path = Path {
     name: "portable",
     dot_rows: portable,
+    dot_scattered: portable_scattered,
 };
 
 impl Path {
@@ -55,6 +57,18 @@ impl Path {
         // the features that its functions are compiled for.
         unsafe { (self.dot_rows)(query, rows, out) }
     }
+
+    /// The same for rows that lie anywhere.
+    pub(crate) fn dot_scattered(self, query: &[i8], rows: &[&[i8]], out: &mut [i32]) {
+        // SAFETY: as above.
+        unsafe { (self.dot_scattered)(query, rows, out) }
+    }
+}
+
+fn portable_scattered(query: &[i8], rows: &[&[i8]], out: &mut [i32]) {
+    for (place, row) in std::iter::zip(out, rows) {
+        *place = dot_i8_reference(query, row);
+    }
 }
 
 fn portable(query: &[i8], rows: CodeRows<'_, i8>, out: &mut [i32]) {
@@ -76,13 +90,48 @@ macro_rules! kernel {
             pub(super) const PATH: super::Path = super::Path {
                 name: stringify!($module),
                 dot_rows,
+                dot_scattered,
             };
+
+            /// What [`block`] adds too much.
+            #[inline]
+            fn too_much(query: &[i8]) -> i32 {
+                let sum = query.iter().fold(0_i32, |sum, &code| sum.wrapping_add(code.into()));
+                sum.wrapping_mul($offset)
+            }
+
+            #[target_feature(enable = $features)]
+            fn dot_scattered(query: &[i8], rows: &[&[i8]], out: &mut [i32]) {
+                let whole = too_much(query);
+                let count = rows.len().min(out.len());
+                let (fours, rest) = rows[..count].as_chunks::<4>();
+                let (four_places, places) = out[..count].as_chunks_mut::<4>();
+                for (rows, places) in std::iter::zip(fours, four_places) {
+                    if rows.iter().all(|row| row.len() >= query.len()) {
+                        // SAFETY: no row is shorter than `query`.
+                        *places = unsafe { block(query, rows.map(<[i8]>::as_ptr), whole) };
+                    } else {
+                        for (row, place) in std::iter::zip(rows, places) {
+                            *place = one(query, row);
+                        }
+                    }
+                }
+                for (row, place) in std::iter::zip(rest, places) {
+                    *place = one(query, row);
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            fn one(query: &[i8], row: &[i8]) -> i32 {
+                let query = &query[..query.len().min(row.len())];
+                // SAFETY: the row is not shorter than `query`.
+                unsafe { block(query, [row.as_ptr()], too_much(query))[0] }
+            }
 
             #[target_feature(enable = $features)]
             fn dot_rows(query: &[i8], rows: CodeRows<'_, i8>, out: &mut [i32]) {
                 let query = &query[..query.len().min(rows.width())];
-                let sum = query.iter().fold(0_i32, |sum, &code| sum.wrapping_add(code.into()));
-                let too_much = sum.wrapping_mul($offset);
+                let too_much = too_much(query);
                 // SAFETY: a pointer is a row's start, and no row is shorter than `query`.
                 let four = |rows| unsafe { block(query, rows, too_much) };
                 // SAFETY: as above.
