@@ -6,10 +6,10 @@ use crate::select::Collector;
 use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };
-use crate::vectors::{Vectors, hide_removed, scaled};
+use crate::vectors::{Vectors, scaled};
 use cortica_arena::{AddError, Reader, RoomError, Row as ArenaRow, VectorArena};
 use cortica_simd::{self as simd, Isa, Rows};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::iter::zip;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -51,6 +51,7 @@ impl ExactIndex {
         let vectors = Vectors {
             rows: VectorArena::new(dimension).map_err(|_| range)?,
             removed: false,
+            hidden: HashSet::new(),
             inverse_norms: Vec::new(),
             norm_max: 0.0,
             exponents: HashMap::new(),
@@ -83,7 +84,26 @@ impl ExactIndex {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vectors> {
+    /// As removing a row, but it is not given to another vector before it is released.
+    pub(crate) fn hide(&self, row: u32) -> bool {
+        let mut vectors = self.write();
+        let is_there = vectors.rows.read().get(ArenaRow::new(row)).is_some();
+        let hidden = is_there && vectors.hidden.insert(row);
+        vectors.removed |= hidden;
+        hidden
+    }
+
+    /// Gives hidden rows back.
+    pub(crate) fn release(&self, rows: &[u32]) {
+        let mut vectors = self.write();
+        for row in rows {
+            if vectors.hidden.remove(row) {
+                vectors.free(*row);
+            }
+        }
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Vectors> {
         // Nothing that is done under the lock panics; should it, the rows before `len` are whole.
         self.vectors.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,6 +142,25 @@ impl ExactIndex {
         }
     }
 
+    /// A query at the door.
+    pub(crate) fn admit_query<'q>(&self, query: &Query<'q>) -> Result<Admitted<'q>, VectorError> {
+        let norm = self.admit(query.vector)?;
+        if query.k == 0 {
+            return Err(VectorError::ZeroK);
+        }
+        // Under cosine a query out of range is scaled like a row.
+        let exponent = self.exponent(norm);
+        let vector = match exponent {
+            0 => query.vector.into(),
+            _ => scaled(query.vector, -exponent).into(),
+        };
+        Ok(Admitted {
+            vector,
+            norm: norm * 2.0_f64.powi(-exponent),
+            k: query.k,
+        })
+    }
+
     /// By which power of two a vector of this length is kept smaller.
     fn exponent(&self, norm: f64) -> i32 {
         if self.metric != Metric::Cosine || SCALE_FREE.contains(&norm) {
@@ -152,7 +191,7 @@ impl ExactIndex {
                 let keys = &mut keys[..queries.len() * rows.len()];
                 self.keys(vectors, &slices, first_row, rows, keys);
                 if vectors.removed {
-                    hide_removed(&run, from, rows.len(), keys);
+                    vectors.hide_removed(&run, from, rows.len(), keys);
                 }
                 let by_query = keys.chunks_exact(rows.len());
                 for ((collector, limit), keys) in zip(zip(&mut collectors, &limits), by_query) {
@@ -217,7 +256,7 @@ impl ExactIndex {
     }
 
     /// Scores the chosen rows canonically and keeps the k best, with all that tie with the last.
-    fn rank(
+    pub(crate) fn rank(
         &self,
         vectors: &Vectors,
         reader: &Reader<'_, f32>,
@@ -257,10 +296,10 @@ impl ExactIndex {
 }
 
 /// A query that passed the door.
-struct Admitted<'a> {
-    vector: std::borrow::Cow<'a, [f32]>,
+pub(crate) struct Admitted<'a> {
+    pub(crate) vector: std::borrow::Cow<'a, [f32]>,
     norm: f64,
-    k: usize,
+    pub(crate) k: usize,
 }
 
 impl Admitted<'_> {
@@ -279,7 +318,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn len(&self) -> usize {
-        self.read().rows.len()
+        self.read().len()
     }
 
     fn check(&self, vector: &[f32]) -> Result<Checked, VectorError> {
@@ -321,12 +360,7 @@ impl VectorIndex for ExactIndex {
 
     fn remove(&self, row: Row) -> bool {
         let mut vectors = self.write();
-        let freed = vectors.rows.free(ArenaRow::new(row.get())).is_ok();
-        if freed {
-            vectors.removed = true;
-            vectors.exponents.remove(&row.get());
-        }
-        freed
+        !vectors.hidden.contains(&row.get()) && vectors.free(row.get())
     }
 
     fn holds(&self, row: Row, vector: &[f32]) -> bool {
@@ -335,6 +369,9 @@ impl VectorIndex for ExactIndex {
         };
         let exponent = self.exponent(norm);
         let vectors = self.read();
+        if vectors.hidden.contains(&row.get()) {
+            return false;
+        }
         let reader = vectors.rows.read();
         let Some(kept) = reader.get(ArenaRow::new(row.get())) else {
             return false;
@@ -349,6 +386,9 @@ impl VectorIndex for ExactIndex {
 
     fn vector(&self, row: Row) -> Option<Vec<f32>> {
         let vectors = self.read();
+        if vectors.hidden.contains(&row.get()) {
+            return None;
+        }
         let reader = vectors.rows.read();
         let kept = reader.get(ArenaRow::new(row.get()))?;
         Some(match vectors.exponents.get(&row.get()) {
@@ -363,23 +403,7 @@ impl VectorIndex for ExactIndex {
     }
 
     fn search_many(&self, queries: &[Query<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>> {
-        let admitted = queries.iter().map(|query| {
-            let norm = self.admit(query.vector)?;
-            if query.k == 0 {
-                return Err(VectorError::ZeroK);
-            }
-            // Under cosine a query out of range is scaled like a row.
-            let exponent = self.exponent(norm);
-            let vector = match exponent {
-                0 => query.vector.into(),
-                _ => scaled(query.vector, -exponent).into(),
-            };
-            Ok(Admitted {
-                vector,
-                norm: norm * 2.0_f64.powi(-exponent),
-                k: query.k,
-            })
-        });
+        let admitted = queries.iter().map(|query| self.admit_query(query));
         let mut answers = Vec::with_capacity(queries.len());
         let mut good = Vec::with_capacity(queries.len());
         for admitted in admitted {
@@ -404,7 +428,7 @@ impl VectorIndex for ExactIndex {
         let norms = vectors.inverse_norms.len() * size_of::<f32>();
         let exponents = vectors.exponents.len() * size_of::<(u32, i32)>();
         IndexStats {
-            vectors: vectors.rows.len() as u64,
+            vectors: vectors.len() as u64,
             bytes: (rows + norms + exponents) as u64,
         }
     }

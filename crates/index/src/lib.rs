@@ -20,13 +20,18 @@
 #![forbid(unsafe_code)]
 
 mod exact;
+mod filter;
+mod hnsw;
 mod limit;
 mod metric;
 mod select;
+mod sync;
 mod vector_index;
 mod vectors;
 
 pub use crate::exact::ExactIndex;
+pub use crate::filter::{Filter, RowSet};
+pub use crate::hnsw::{Codes, GraphStats, HnswError, HnswIndex, HnswOptions, Nearest, WIDTH_MAX};
 pub use crate::metric::{Metric, ParseMetricError};
 pub use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,

@@ -1,7 +1,7 @@
 //! The vectors of an exact index, and what belongs to each.
 
-use cortica_arena::{Run, VectorArena};
-use std::collections::HashMap;
+use cortica_arena::{Row as ArenaRow, Run, VectorArena};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -9,6 +9,8 @@ pub(crate) struct Vectors {
     pub(crate) rows: VectorArena,
     /// Whether a row was ever removed: until then none needs to be asked whether it is in use.
     pub(crate) removed: bool,
+    /// Rows that are removed, but not given to other vectors before they are released.
+    pub(crate) hidden: HashSet<u32>,
     /// `1 / |row|` by row, for cosine only.
     pub(crate) inverse_norms: Vec<f32>,
     /// The longest vector's length, for dot only.
@@ -24,13 +26,50 @@ impl Vectors {
             return std::iter::once(0..run.len()).collect();
         }
         let mut parts: Vec<Range<usize>> = Vec::new();
-        for at in (0..run.len()).filter(|&at| run.is_live(at)) {
+        for at in (0..run.len()).filter(|&at| self.is_in_use(run, at)) {
             match parts.last_mut() {
                 Some(part) if part.end == at => part.end = at + 1,
                 _ => parts.push(at..at + 1),
             }
         }
         parts
+    }
+
+    /// Whether the `at`-th row of a run can be found.
+    fn is_in_use(&self, run: &Run<'_, f32>, at: usize) -> bool {
+        let row = run.first().get() + at as u32;
+        run.is_live(at) && (self.hidden.is_empty() || !self.hidden.contains(&row))
+    }
+
+    /// Gives a row back; whether it was there.
+    pub(crate) fn free(&mut self, row: u32) -> bool {
+        let freed = self.rows.free(ArenaRow::new(row)).is_ok();
+        if freed {
+            self.removed = true;
+            self.exponents.remove(&row);
+        }
+        freed
+    }
+
+    /// How many rows can be found.
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len() - self.hidden.len()
+    }
+
+    /// Takes the keys of rows that cannot be found out of the running. A row that was removed lies
+    /// among the others until it is used again.
+    pub(crate) fn hide_removed(
+        &self,
+        run: &Run<'_, f32>,
+        from: usize,
+        rows: usize,
+        keys: &mut [f32],
+    ) {
+        for at in (0..rows).filter(|&at| !self.is_in_use(run, from + at)) {
+            for keys in keys.chunks_exact_mut(rows) {
+                keys[at] = f32::NAN; // Not above any limit, so never collected.
+            }
+        }
     }
 
     /// Notes what belongs to a row that was just filled.
@@ -40,16 +79,6 @@ impl Vectors {
             self.inverse_norms.resize(row + 1, 0.0);
         }
         self.inverse_norms[row] = inverse_norm;
-    }
-}
-
-/// Takes the keys of rows that are not in use out of the running. A row that was removed lies among
-/// the others until it is used again.
-pub(crate) fn hide_removed(run: &Run<'_, f32>, from: usize, rows: usize, keys: &mut [f32]) {
-    for at in (0..rows).filter(|&at| !run.is_live(from + at)) {
-        for keys in keys.chunks_exact_mut(rows) {
-            keys[at] = f32::NAN; // Not above any limit, so never collected.
-        }
     }
 }
 

@@ -1,0 +1,330 @@
+//! What walks read of each vector, and the keys they get from it: more is nearer.
+
+use crate::hnsw::options::Codes;
+use crate::metric::Metric;
+use crate::vectors::Vectors;
+use cortica_arena::{Reader, Row as ArenaRow};
+use cortica_simd::{
+    I8Scale, Isa, SignWeights, dot_scattered, dot_scattered_i8, encode_i8, encode_signs,
+    inverse_norm, norm, prefetch_row, sign_words, squared_distance_scattered,
+    weighted_hamming_scattered,
+};
+use std::iter::zip;
+
+/// Rows in a piece of memory, and rows whose keys are computed together.
+const PIECE: usize = 1 << 12;
+const TOGETHER: usize = 32;
+
+/// Codes of equal length that start on cache lines or halves of them, and never move.
+#[derive(Debug, Default)]
+struct Words {
+    /// Words from one row to the next.
+    stride: usize,
+    pieces: Vec<Piece>,
+}
+
+#[derive(Debug)]
+struct Piece {
+    words: Vec<u64>,
+    /// The first word on a cache line.
+    start: usize,
+}
+
+impl Words {
+    fn new(bytes: usize) -> Self {
+        const HALF_LINE: usize = 32;
+        Self {
+            stride: bytes.div_ceil(HALF_LINE) * (HALF_LINE / size_of::<u64>()),
+            pieces: Vec::new(),
+        }
+    }
+
+    fn row_mut(&mut self, row: u32) -> &mut [u64] {
+        const LINE: usize = 64;
+        let row = row as usize;
+        while self.pieces.len() <= row / PIECE {
+            let words = vec![0; self.stride * PIECE + LINE / size_of::<u64>()];
+            let start = words
+                .as_ptr()
+                .align_offset(LINE)
+                .min(LINE / size_of::<u64>());
+            self.pieces.push(Piece { words, start });
+        }
+        let piece = &mut self.pieces[row / PIECE];
+        let from = piece.start + row % PIECE * self.stride;
+        &mut piece.words[from..from + self.stride]
+    }
+
+    #[inline]
+    fn row(&self, row: u32) -> &[u64] {
+        let row = row as usize;
+        let Some(piece) = self.pieces.get(row / PIECE) else {
+            return &[];
+        };
+        let from = piece.start + row % PIECE * self.stride;
+        &piece.words[from..from + self.stride]
+    }
+
+    fn bytes(&self) -> usize {
+        self.pieces
+            .iter()
+            .map(|piece| piece.words.len() * size_of::<u64>())
+            .sum()
+    }
+}
+
+/// The codes of all rows, in one format.
+#[derive(Debug)]
+pub(crate) struct CodeStore {
+    codes: Codes,
+    isa: Isa,
+    metric: Metric,
+    dimension: usize,
+    words: Words,
+    /// Of i8 codes.
+    scales: Vec<I8Scale>,
+    /// Of sign codes, unless the metric is cosine.
+    norms: Vec<f32>,
+}
+
+/// A query in the form that walks want.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prepared {
+    form: Form,
+    vector: Vec<f32>,
+    /// 1 / |query|, 0 of a zero vector.
+    inverse_norm: f32,
+    codes: Vec<i8>,
+    scale: I8Scale,
+    weights: SignWeights,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Form {
+    #[default]
+    F32,
+    I8,
+    Signs,
+}
+
+/// Everything keys are computed from.
+#[derive(Clone, Copy)]
+pub(crate) struct Space<'a> {
+    pub(crate) store: &'a CodeStore,
+    pub(crate) vectors: &'a Vectors,
+    pub(crate) reader: &'a Reader<'a, f32>,
+}
+
+impl CodeStore {
+    pub(crate) fn new(codes: Codes, isa: Isa, metric: Metric, dimension: usize) -> Self {
+        let bytes = match codes {
+            Codes::F32 => 0,
+            Codes::I8 => dimension,
+            Codes::Signs => sign_words(dimension) * size_of::<u64>(),
+        };
+        Self {
+            codes,
+            isa,
+            metric,
+            dimension,
+            words: Words::new(bytes),
+            scales: Vec::new(),
+            norms: Vec::new(),
+        }
+    }
+
+    /// Encodes the vector of a row, as it is kept.
+    pub(crate) fn set(&mut self, row: u32, vector: &[f32]) {
+        match self.codes {
+            Codes::F32 => {}
+            Codes::I8 => {
+                let codes: &mut [i8] = bytemuck::cast_slice_mut(self.words.row_mut(row));
+                let scale = encode_i8(self.isa, vector, codes);
+                put(&mut self.scales, row, scale);
+            }
+            Codes::Signs => {
+                encode_signs(vector, self.words.row_mut(row));
+                if self.metric != Metric::Cosine {
+                    put(&mut self.norms, row, norm(self.isa, vector));
+                }
+            }
+        }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let scales = self.scales.capacity() * size_of::<I8Scale>();
+        self.words.bytes() + scales + self.norms.capacity() * size_of::<f32>()
+    }
+
+    fn i8(&self, row: u32) -> &[i8] {
+        let codes: &[i8] = bytemuck::cast_slice(self.words.row(row));
+        codes.get(..self.dimension).unwrap_or(&[])
+    }
+}
+
+fn put<T: Copy + Default>(values: &mut Vec<T>, row: u32, value: T) {
+    let row = row as usize;
+    if values.len() <= row {
+        values.resize(row + 1, T::default());
+    }
+    values[row] = value;
+}
+
+impl<'a> Space<'a> {
+    #[inline]
+    fn vector(&self, row: u32) -> &'a [f32] {
+        self.reader.get(ArenaRow::new(row)).unwrap_or(&[])
+    }
+
+    /// A query for walks.
+    pub(crate) fn prepare(&self, vector: &[f32], query: &mut Prepared) {
+        let form = match self.store.codes {
+            Codes::F32 => Form::F32,
+            Codes::I8 => Form::I8,
+            Codes::Signs => Form::Signs,
+        };
+        self.prepare_as(form, vector, query);
+    }
+
+    /// A row as a query, for choosing among neighbours: by i8 where those are there, by f32
+    /// otherwise.
+    pub(crate) fn prepare_row(&self, row: u32, query: &mut Prepared) {
+        if self.store.codes == Codes::I8 {
+            query.form = Form::I8;
+            query.codes.clear();
+            query.codes.extend_from_slice(self.store.i8(row));
+            query.scale = self.scale(row);
+        } else {
+            self.prepare_as(Form::F32, self.vector(row), query);
+        }
+    }
+
+    /// Whether keys of walks are coarser than those of [`prepare_row`](Space::prepare_row).
+    pub(crate) fn walks_are_coarse(&self) -> bool {
+        self.store.codes == Codes::Signs
+    }
+
+    fn prepare_as(&self, form: Form, vector: &[f32], query: &mut Prepared) {
+        query.form = form;
+        let isa = self.store.isa;
+        match form {
+            Form::F32 => {
+                query.vector.clear();
+                query.vector.extend_from_slice(vector);
+                query.inverse_norm = inverse_norm(isa, vector);
+            }
+            Form::I8 => {
+                query.codes.resize(vector.len(), 0);
+                query.scale = encode_i8(isa, vector, &mut query.codes);
+            }
+            Form::Signs => {
+                query.weights.encode(vector);
+                query.scale.norm = norm(isa, vector);
+            }
+        }
+    }
+
+    fn scale(&self, row: u32) -> I8Scale {
+        self.store
+            .scales
+            .get(row as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Asks for what [`keys`](Space::keys) will read of a row.
+    #[inline]
+    pub(crate) fn fetch(&self, query: &Prepared, row: u32) {
+        match query.form {
+            Form::F32 => prefetch_row(self.vector(row)),
+            Form::I8 | Form::Signs => prefetch_row(self.store.words.row(row)),
+        }
+    }
+
+    /// `keys[i]` says how near `rows[i]` is; as many keys as rows.
+    pub(crate) fn keys(&self, query: &Prepared, rows: &[u32], keys: &mut [f32]) {
+        for (rows, keys) in zip(rows.chunks(TOGETHER), keys.chunks_mut(TOGETHER)) {
+            match query.form {
+                Form::F32 => self.keys_f32(query, rows, keys),
+                Form::I8 => self.keys_i8(query, rows, keys),
+                Form::Signs => self.keys_signs(query, rows, keys),
+            }
+        }
+    }
+
+    fn keys_f32(&self, query: &Prepared, rows: &[u32], keys: &mut [f32]) {
+        let isa = self.store.isa;
+        let mut slices = [&[][..]; TOGETHER];
+        for (slice, &row) in zip(&mut slices, rows) {
+            *slice = self.vector(row);
+        }
+        let slices = &slices[..rows.len()];
+        match self.store.metric {
+            Metric::L2 => {
+                squared_distance_scattered(isa, &query.vector, slices, keys);
+                for key in keys {
+                    *key = -*key;
+                }
+            }
+            Metric::Dot => dot_scattered(isa, &query.vector, slices, keys),
+            Metric::Cosine => {
+                dot_scattered(isa, &query.vector, slices, keys);
+                for (key, &row) in zip(keys, rows) {
+                    let norms = &self.vectors.inverse_norms;
+                    *key *= norms.get(row as usize).copied().unwrap_or(0.0) * query.inverse_norm;
+                }
+            }
+        }
+    }
+
+    fn keys_i8(&self, query: &Prepared, rows: &[u32], keys: &mut [f32]) {
+        let mut slices = [&[][..]; TOGETHER];
+        for (slice, &row) in zip(&mut slices, rows) {
+            *slice = self.store.i8(row);
+        }
+        let mut sums = [0; TOGETHER];
+        dot_scattered_i8(
+            self.store.isa,
+            &query.codes,
+            &slices[..rows.len()],
+            &mut sums,
+        );
+        for ((key, &row), sum) in zip(zip(keys, rows), sums) {
+            let scale = self.scale(row);
+            let dot = query.scale.scale * (scale.scale * sum as f32);
+            *key = match self.store.metric {
+                Metric::Dot => dot,
+                Metric::Cosine => dot / (query.scale.norm * scale.norm).max(f32::MIN_POSITIVE),
+                Metric::L2 => {
+                    let (a, b) = (query.scale.norm, scale.norm);
+                    2.0 * dot - a * a - b * b
+                }
+            };
+        }
+    }
+
+    fn keys_signs(&self, query: &Prepared, rows: &[u32], keys: &mut [f32]) {
+        let mut slices = [&[][..]; TOGETHER];
+        for (slice, &row) in zip(&mut slices, rows) {
+            *slice = self.store.words.row(row);
+        }
+        let mut distances = [0; TOGETHER];
+        let slices = &slices[..rows.len()];
+        weighted_hamming_scattered(self.store.isa, &query.weights, slices, &mut distances);
+        let weight = query.weights.total() as f32;
+        for ((key, &row), distance) in zip(zip(keys, rows), distances) {
+            // The cosine, as far as signs tell: 1 where all are the same.
+            let cosine = 1.0 - 2.0 * distance as f32 / weight;
+            let norm = || self.store.norms.get(row as usize).copied().unwrap_or(0.0);
+            *key = match self.store.metric {
+                Metric::Cosine => cosine,
+                Metric::Dot => cosine * norm(),
+                Metric::L2 => {
+                    let (a, b) = (query.scale.norm, norm());
+                    2.0 * cosine * a * b - a * a - b * b
+                }
+            };
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Choosing links: near ones, in different directions.
+
+use crate::hnsw::beam::Near;
+use crate::hnsw::codes::{Prepared, Space};
+use crate::hnsw::nodes::Nodes;
+use std::iter::zip;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks that nodes share: who writes a node's links holds its own.
+#[derive(Debug)]
+pub(crate) struct Stripes(Box<[Mutex<()>]>);
+
+const STRIPES: usize = 1 << 10;
+
+impl Stripes {
+    pub(crate) fn new() -> Self {
+        Self((0..STRIPES).map(|_| Mutex::new(())).collect())
+    }
+
+    pub(crate) fn lock(&self, row: u32) -> MutexGuard<'_, ()> {
+        let lock = &self.0[row as usize % STRIPES];
+        // It guards no data that a panic could leave half done: links are whole at any moment.
+        lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What choosing links needs; its memory serves the next choice.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chooser {
+    of_row: Prepared,
+    of_candidate: Prepared,
+    rows: Vec<u32>,
+    keys: Vec<f32>,
+    pub(crate) candidates: Vec<Near>,
+    pub(crate) chosen: Vec<u32>,
+}
+
+impl Chooser {
+    /// Computes the candidates' keys anew, as a row sees them, and puts the nearest first.
+    pub(crate) fn measure(&mut self, space: Space<'_>, row: u32) {
+        space.prepare_row(row, &mut self.of_row);
+        self.rows.clear();
+        self.rows
+            .extend(self.candidates.iter().map(|near| near.row));
+        self.keys.resize(self.rows.len(), 0.0);
+        space.keys(&self.of_row, &self.rows, &mut self.keys);
+        for (near, &key) in zip(&mut self.candidates, &self.keys) {
+            near.key = key;
+        }
+        self.candidates.retain(|near| !near.key.is_nan());
+        self.candidates
+            .sort_unstable_by(|a, b| b.key.total_cmp(&a.key).then(a.row.cmp(&b.row)));
+    }
+
+    /// Chooses up to `degree` of the candidates, which come nearest first: each that is nearer to
+    /// the row than to any chosen before (Malkov and Yashunin, algorithm 4). So links lead in
+    /// different directions, and two near each other do not both take a place.
+    pub(crate) fn choose(&mut self, space: Space<'_>, degree: usize) {
+        /// Chosen ones that are compared with a candidate before the rest is: most candidates are
+        /// turned down by one of the first.
+        const FIRST: usize = 8;
+        self.chosen.clear();
+        for at in 0..self.candidates.len() {
+            if self.chosen.len() >= degree {
+                break;
+            }
+            let candidate = self.candidates[at];
+            if !self.chosen.is_empty() {
+                space.prepare_row(candidate.row, &mut self.of_candidate);
+            }
+            let (first, rest) = self.chosen.split_at(self.chosen.len().min(FIRST));
+            let keys = &mut self.keys;
+            let of_candidate = &self.of_candidate;
+            let mut is_shadowed = |rows: &[u32]| {
+                keys.resize(rows.len(), 0.0);
+                space.keys(of_candidate, rows, keys);
+                keys.iter().any(|&key| key >= candidate.key)
+            };
+            if !is_shadowed(first) && !is_shadowed(rest) {
+                self.chosen.push(candidate.row);
+            }
+        }
+    }
+
+    /// Adds a link from `row` to `to`; where there is no room, the links are chosen anew from
+    /// those that there are and `to`.
+    pub(crate) fn link_back(
+        &mut self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        stripes: &Stripes,
+        (row, level): (u32, usize),
+        to: u32,
+        degree: usize,
+    ) {
+        let _alone = stripes.lock(row);
+        if nodes.add_link(row, level, to) {
+            return;
+        }
+        self.candidates.clear();
+        let links = nodes.links(row, level).chain([to]);
+        self.candidates
+            .extend(links.map(|row| Near { key: 0.0, row }));
+        self.measure(space, row);
+        self.choose(space, degree);
+        nodes.set_links(row, level, &self.chosen);
+    }
+}

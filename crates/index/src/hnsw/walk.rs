@@ -1,0 +1,120 @@
+//! Walks: from node to nearer node along the links.
+
+use crate::hnsw::beam::{Beam, Near};
+use crate::hnsw::codes::{Prepared, Space};
+use crate::hnsw::nodes::Nodes;
+use crate::hnsw::visited::Visited;
+
+/// Where walks begin: a node of the highest level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) row: u32,
+    pub(crate) level: usize,
+}
+
+/// What a walk needs; its memory serves the next one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Walker {
+    pub(crate) query: Prepared,
+    pub(crate) beam: Beam,
+    visited: Visited,
+    rows: Vec<u32>,
+    keys: Vec<f32>,
+}
+
+impl Walker {
+    /// From the entry to the nearest node of each level above `level` in turn; the beam then holds
+    /// where to begin on `level`.
+    pub(crate) fn descend(
+        &mut self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        entry: Entry,
+        level: usize,
+    ) -> Near {
+        let mut near = Near {
+            row: entry.row,
+            key: self.key(space, entry.row),
+        };
+        for level in (level + 1..=entry.level).rev() {
+            self.begin(nodes, 1, &[near], |_| true);
+            self.walk(space, nodes, level, |_| true);
+            near = self.beam.best().unwrap_or(near);
+        }
+        near
+    }
+
+    /// How near a row is.
+    pub(crate) fn key(&self, space: Space<'_>, row: u32) -> f32 {
+        let mut key = [0.0];
+        space.keys(&self.query, &[row], &mut key);
+        // What is no number is farthest: a walk has to begin somewhere.
+        if key[0].is_nan() {
+            f32::NEG_INFINITY
+        } else {
+            key[0]
+        }
+    }
+
+    /// A new beam of `width` that holds `starts`.
+    pub(crate) fn begin(
+        &mut self,
+        nodes: &Nodes,
+        width: usize,
+        starts: &[Near],
+        eligible: impl Fn(u32) -> bool,
+    ) {
+        self.visited.restart(nodes.rows());
+        self.beam.restart(width);
+        for &near in starts {
+            if self.visited.first(near.row) {
+                self.beam.offer(near, eligible(near.row));
+            }
+        }
+    }
+
+    /// Follows the links of `level` until none of the beam's nodes has any left to follow.
+    pub(crate) fn walk(
+        &mut self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        level: usize,
+        eligible: impl Fn(u32) -> bool,
+    ) {
+        let Self {
+            query,
+            beam,
+            visited,
+            rows,
+            keys,
+        } = self;
+        while let Some(row) = beam.next() {
+            rows.clear();
+            for link in nodes.links(row, level) {
+                if visited.first(link) {
+                    space.fetch(query, link);
+                    rows.push(link);
+                }
+            }
+            if let Some(next) = beam.peek() {
+                nodes.fetch(next, level);
+            }
+            keys.resize(rows.len(), 0.0);
+            space.keys(query, rows, keys);
+            for (&row, &key) in rows.iter().zip(&*keys) {
+                if beam.takes(key) {
+                    beam.offer(Near { key, row }, eligible(row));
+                }
+            }
+        }
+    }
+
+    /// Offers rows that no link leads to.
+    pub(crate) fn offer_all(&mut self, space: Space<'_>, rows: &[u32]) {
+        self.keys.resize(rows.len(), 0.0);
+        space.keys(&self.query, rows, &mut self.keys);
+        for (&row, &key) in rows.iter().zip(&self.keys) {
+            self.beam.offer(Near { key, row }, true);
+        }
+    }
+}
