@@ -1,5 +1,11 @@
 //! What a graph finds, and how fast: `curve DIR [f32|i8|signs]` on a folder of vectors.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs, reason = "an example")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "an example"
+)]
 
 use cortica_index::{Codes, HnswIndex, HnswOptions, Metric, Nearest, VectorIndex};
 use cortica_simd::Isa;
@@ -16,7 +22,11 @@ fn main() {
         _ => vec![Codes::I8, Codes::Signs, Codes::F32],
     };
     for codes in kinds {
-        let options = HnswOptions { codes, build_width: 128, ..HnswOptions::default() };
+        let options = HnswOptions {
+            codes,
+            build_width: 128,
+            ..HnswOptions::default()
+        };
         let index = HnswIndex::new(data.dimension, Metric::Cosine, Isa::best(), options).unwrap();
         for row in data.rows.chunks(data.dimension) {
             index.insert(row).unwrap();
@@ -28,7 +38,10 @@ fn main() {
         println!("{:?}", index.graph_stats());
         let count = data.queries.len() / data.dimension;
         for width in [16, 24, 32, 48, 64, 96, 128, 256] {
-            let how = Nearest { width, ..Nearest::default() };
+            let how = Nearest {
+                width,
+                ..Nearest::default()
+            };
             let (mut recall, mut best) = (0.0, f64::MAX);
             for _ in 0..3 {
                 recall = 0.0;
@@ -40,7 +53,11 @@ fn main() {
                 }
                 best = best.min(start.elapsed().as_secs_f64());
             }
-            println!("  width {width:4}: recall {:.4}, {:.0} queries/s", recall / count as f64, count as f64 / best);
+            println!(
+                "  width {width:4}: recall {:.4}, {:.0} queries/s",
+                recall / count as f64,
+                count as f64 / best
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 mod beam;
 mod codes;
 mod link;
+mod linking;
 mod nodes;
 mod options;
 mod repair;
@@ -13,8 +14,8 @@ mod walk;
 pub use self::options::{Codes, HnswError, HnswOptions, WIDTH_MAX};
 pub use self::search::Nearest;
 
-use self::codes::{CodeStore, Space};
-use self::link::{Chooser, Stripes};
+use self::codes::CodeStore;
+use self::link::Stripes;
 use self::nodes::{Nodes, State};
 use self::walk::{Entry, Walker};
 use crate::exact::ExactIndex;
@@ -159,138 +160,6 @@ impl HnswIndex {
         waiting.queue.len() + waiting.linking.len()
     }
 
-    /// Makes the first `count` of the vectors that wait part of the graph; how many there were.
-    /// Each costs about as much as a search as wide as [`HnswOptions::build_width`] and a part for
-    /// its neighbours. Threads that link at the same time share the work.
-    ///
-    /// One thread that does all of it makes the same graph of the same vectors, every time.
-    pub fn link(&self, count: usize) -> usize {
-        let mut chooser = Chooser::default();
-        let mut walker = self.walker();
-        let linked = (0..count)
-            .take_while(|_| self.link_next(&mut walker, &mut chooser))
-            .count();
-        self.give_back(walker);
-        linked
-    }
-
-    /// [`link`](HnswIndex::link)s all that wait with so many threads; how many there were.
-    pub fn link_all(&self, threads: usize) -> usize {
-        let all = || self.link(usize::MAX);
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(all)).collect();
-            let mine = all();
-            let of_others = others.into_iter().map(|other| other.join().unwrap_or(0));
-            mine + of_others.sum::<usize>()
-        })
-    }
-
-    fn link_next(&self, walker: &mut Walker, chooser: &mut Chooser) -> bool {
-        let _unchanged = self.topology.read().unwrap_or_else(PoisonError::into_inner);
-        let row = {
-            let mut waiting = lock(&self.waiting);
-            let Some(row) = waiting.queue.pop_front() else {
-                return false;
-            };
-            waiting.linking.push(row);
-            row
-        };
-        let was_dropped = {
-            let vectors = self.exact.read();
-            let graph = self.read_graph();
-            let dropped = graph.nodes.state(row) == State::Dropped;
-            if !dropped {
-                let reader = vectors.rows.read();
-                let space = Space {
-                    store: &graph.codes,
-                    vectors: &vectors,
-                    reader: &reader,
-                };
-                self.link_row(space, &graph.nodes, row, walker, chooser);
-            }
-            dropped
-        };
-        let mut waiting = lock(&self.waiting);
-        waiting.linking.retain(|linking| *linking != row);
-        if was_dropped {
-            drop(waiting);
-            self.take_away(&[row]);
-        } else if !self
-            .read_graph()
-            .nodes
-            .change(row, State::Pending, State::Linked)
-        {
-            // Removed meanwhile.
-            let changed = self
-                .read_graph()
-                .nodes
-                .change(row, State::Dropped, State::Removed);
-            debug_assert!(changed, "a row that waits is pending or dropped");
-            waiting.removed.push(row);
-        }
-        true
-    }
-
-    fn link_row(
-        &self,
-        space: Space<'_>,
-        nodes: &Nodes,
-        row: u32,
-        walker: &mut Walker,
-        chooser: &mut Chooser,
-    ) {
-        let level = nodes.level(row);
-        let entry = {
-            let mut entry = lock(&self.entry);
-            *entry.get_or_insert(Entry { row, level })
-        };
-        if entry.row == row {
-            // The first of all has nothing to link to.
-            return;
-        }
-        let Some(vector) = space.reader.get(ArenaRow::new(row)) else {
-            return;
-        };
-        space.prepare(vector, &mut walker.query);
-        let near = walker.descend(space, nodes, entry, level);
-        let mut starts = vec![near];
-        let may_be_linked = |other: u32| {
-            other != row && !matches!(nodes.state(other), State::Removed | State::Dropped)
-        };
-        for level in (0..=level.min(entry.level)).rev() {
-            let width = self.options.build_width;
-            walker.begin(nodes, width, &starts, may_be_linked);
-            walker.walk(space, nodes, level, may_be_linked);
-            starts.clear();
-            starts.extend(walker.beam.found());
-            if starts.is_empty() {
-                starts.push(near);
-            }
-            chooser.candidates.clear();
-            chooser.candidates.extend(walker.beam.found());
-            if space.walks_are_coarse() {
-                chooser.measure(space, row);
-            }
-            chooser.choose(space, self.options.degree);
-            let chosen = chooser.chosen.clone();
-            {
-                let _alone = self.stripes.lock(row);
-                nodes.set_links(row, level, &chosen);
-            }
-            let degree = self.options.degree_max(level);
-            for neighbor in chosen {
-                let of = (neighbor, level);
-                chooser.link_back(space, nodes, &self.stripes, of, row, degree);
-            }
-        }
-        if level > entry.level {
-            let mut entry = lock(&self.entry);
-            if entry.is_none_or(|entry| level > entry.level) {
-                *entry = Some(Entry { row, level });
-            }
-        }
-    }
-
     fn add_node(&self, row: Row) {
         {
             let vectors = self.exact.read();
@@ -401,6 +270,62 @@ impl VectorIndex for HnswIndex {
         IndexStats {
             bytes: exact.bytes + bytes as u64,
             ..exact
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cortica_testkit::bundle;
+
+    fn links(index: &HnswIndex) -> Vec<Vec<u32>> {
+        let graph = index.read_graph();
+        let nodes = &graph.nodes;
+        let of_row = |row: u32| {
+            (0..=nodes.level(row)).map(move |level| nodes.links(row, level).collect::<Vec<_>>())
+        };
+        (0..nodes.rows() as u32).flat_map(of_row).collect()
+    }
+
+    #[test]
+    fn one_thread_builds_the_same_graph_every_time() {
+        let build = |seed: u64| {
+            let options = HnswOptions {
+                seed,
+                ..HnswOptions::default()
+            };
+            let index = HnswIndex::new(768, Metric::Cosine, Isa::best(), options).unwrap();
+            for vector in bundle().rows.chunks(768).take(600) {
+                index.insert(vector).unwrap();
+                index.link(1);
+            }
+            links(&index)
+        };
+        assert_eq!(build(1), build(1));
+        assert_ne!(build(1), build(2));
+    }
+
+    #[test]
+    fn links_lead_from_both_ends_at_first_and_never_to_the_node_itself() {
+        let index = HnswIndex::new(2, Metric::L2, Isa::best(), HnswOptions::default()).unwrap();
+        for x in 0..10_u8 {
+            index.insert(&[f32::from(x), 0.0]).unwrap();
+        }
+        assert_eq!(index.link(4), 4);
+        assert_eq!(
+            (index.waiting(), index.link(usize::MAX), index.link(1)),
+            (6, 6, 0)
+        );
+        let graph = index.read_graph();
+        for row in 0..10 {
+            let links: Vec<u32> = graph.nodes.links(row, 0).collect();
+            assert!(
+                !links.contains(&row) && !links.is_empty(),
+                "{row}: {links:?}"
+            );
+            let back = |&link: &u32| graph.nodes.links(link, 0).any(|back| back == row);
+            assert!(links.iter().all(back), "there is room for all");
         }
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct Chooser {
     of_candidate: Prepared,
     rows: Vec<u32>,
     keys: Vec<f32>,
+    tied: Vec<u32>,
     pub(crate) candidates: Vec<Near>,
     pub(crate) chosen: Vec<u32>,
 }
@@ -54,32 +55,36 @@ impl Chooser {
 
     /// Chooses up to `degree` of the candidates, which come nearest first: each that is nearer to
     /// the row than to any chosen before (Malkov and Yashunin, algorithm 4). So links lead in
-    /// different directions, and two near each other do not both take a place.
+    /// different directions, and two near each other do not both take a place. What room is left
+    /// goes to those that are as near to one chosen as to the row: copies of the same vector, which
+    /// would else be found by a single link.
     pub(crate) fn choose(&mut self, space: Space<'_>, degree: usize) {
-        /// Chosen ones that are compared with a candidate before the rest is: most candidates are
-        /// turned down by one of the first.
-        const FIRST: usize = 8;
-        self.chosen.clear();
-        for at in 0..self.candidates.len() {
-            if self.chosen.len() >= degree {
+        let Self {
+            of_candidate,
+            keys,
+            candidates,
+            chosen,
+            tied,
+            ..
+        } = self;
+        chosen.clear();
+        tied.clear();
+        for &candidate in &*candidates {
+            if chosen.len() >= degree {
                 break;
             }
-            let candidate = self.candidates[at];
-            if !self.chosen.is_empty() {
-                space.prepare_row(candidate.row, &mut self.of_candidate);
+            if !chosen.is_empty() {
+                space.prepare_row(candidate.row, of_candidate);
             }
-            let (first, rest) = self.chosen.split_at(self.chosen.len().min(FIRST));
-            let keys = &mut self.keys;
-            let of_candidate = &self.of_candidate;
-            let mut is_shadowed = |rows: &[u32]| {
-                keys.resize(rows.len(), 0.0);
-                space.keys(of_candidate, rows, keys);
-                keys.iter().any(|&key| key >= candidate.key)
-            };
-            if !is_shadowed(first) && !is_shadowed(rest) {
-                self.chosen.push(candidate.row);
+            let nearest = nearest_of(space, of_candidate, chosen, keys, candidate.key);
+            if nearest < candidate.key {
+                chosen.push(candidate.row);
+            } else if nearest == candidate.key {
+                tied.push(candidate.row);
             }
         }
+        let room = degree.saturating_sub(chosen.len());
+        chosen.extend(tied.iter().take(room));
     }
 
     /// Adds a link from `row` to `to`; where there is no room, the links are chosen anew from
@@ -105,4 +110,28 @@ impl Chooser {
         self.choose(space, degree);
         nodes.set_links(row, level, &self.chosen);
     }
+}
+
+/// The key of the nearest of `rows`, or of one that is nearer than `enough`.
+fn nearest_of(
+    space: Space<'_>,
+    query: &Prepared,
+    rows: &[u32],
+    keys: &mut Vec<f32>,
+    enough: f32,
+) -> f32 {
+    /// Rows that are compared before the rest is: most candidates are turned down by one of the
+    /// first.
+    const FIRST: usize = 8;
+    let mut nearest = f32::NEG_INFINITY;
+    let (first, rest) = rows.split_at(rows.len().min(FIRST));
+    for rows in [first, rest] {
+        keys.resize(rows.len(), 0.0);
+        space.keys(query, rows, keys);
+        nearest = keys.iter().copied().fold(nearest, f32::max);
+        if nearest > enough {
+            break;
+        }
+    }
+    nearest
 }

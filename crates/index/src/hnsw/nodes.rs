@@ -1,6 +1,6 @@
 //! The nodes of a graph and their links.
 
-use crate::sync::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// Nodes in a piece of memory.
 const PIECE: usize = 1 << 12;
@@ -249,7 +249,7 @@ impl Nodes {
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,0 +1,141 @@
+//! Making vectors that wait part of the graph.
+
+use crate::hnsw::codes::Space;
+use crate::hnsw::link::Chooser;
+use crate::hnsw::nodes::{Nodes, State};
+use crate::hnsw::walk::{Entry, Walker};
+use crate::hnsw::{HnswIndex, lock};
+use cortica_arena::Row as ArenaRow;
+use std::sync::PoisonError;
+
+impl HnswIndex {
+    /// Makes the first `count` of the vectors that wait part of the graph; how many there were.
+    /// Each costs about as much as a search as wide as [`HnswOptions::build_width`] and a part for
+    /// its neighbours. Threads that link at the same time share the work.
+    ///
+    /// One thread that does all of it makes the same graph of the same vectors, every time.
+    pub fn link(&self, count: usize) -> usize {
+        let mut chooser = Chooser::default();
+        let mut walker = self.walker();
+        let linked = (0..count)
+            .take_while(|_| self.link_next(&mut walker, &mut chooser))
+            .count();
+        self.give_back(walker);
+        linked
+    }
+
+    /// [`link`](HnswIndex::link)s all that wait with so many threads; how many there were.
+    pub fn link_all(&self, threads: usize) -> usize {
+        let all = || self.link(usize::MAX);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(all)).collect();
+            let mine = all();
+            let of_others = others.into_iter().map(|other| other.join().unwrap_or(0));
+            mine + of_others.sum::<usize>()
+        })
+    }
+
+    fn link_next(&self, walker: &mut Walker, chooser: &mut Chooser) -> bool {
+        let _unchanged = self.topology.read().unwrap_or_else(PoisonError::into_inner);
+        let row = {
+            let mut waiting = lock(&self.waiting);
+            let Some(row) = waiting.queue.pop_front() else {
+                return false;
+            };
+            waiting.linking.push(row);
+            row
+        };
+        let was_dropped = {
+            let vectors = self.exact.read();
+            let graph = self.read_graph();
+            let dropped = graph.nodes.state(row) == State::Dropped;
+            if !dropped {
+                let reader = vectors.rows.read();
+                let space = Space {
+                    store: &graph.codes,
+                    vectors: &vectors,
+                    reader: &reader,
+                };
+                self.link_row(space, &graph.nodes, row, walker, chooser);
+            }
+            dropped
+        };
+        // Whoever has the graph may want the list of what waits, so here the graph comes first too.
+        let removed_meanwhile = !was_dropped && {
+            let graph = self.read_graph();
+            !graph.nodes.change(row, State::Pending, State::Linked)
+                && graph.nodes.change(row, State::Dropped, State::Removed)
+        };
+        {
+            let mut waiting = lock(&self.waiting);
+            waiting.linking.retain(|linking| *linking != row);
+            if removed_meanwhile {
+                waiting.removed.push(row);
+            }
+        }
+        if was_dropped {
+            self.take_away(&[row]);
+        }
+        true
+    }
+
+    fn link_row(
+        &self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        row: u32,
+        walker: &mut Walker,
+        chooser: &mut Chooser,
+    ) {
+        let level = nodes.level(row);
+        let entry = {
+            let mut entry = lock(&self.entry);
+            *entry.get_or_insert(Entry { row, level })
+        };
+        if entry.row == row {
+            // The first of all has nothing to link to.
+            return;
+        }
+        let Some(vector) = space.reader.get(ArenaRow::new(row)) else {
+            return;
+        };
+        space.prepare(vector, &mut walker.query);
+        let near = walker.descend(space, nodes, entry, level);
+        let mut starts = vec![near];
+        let may_be_linked = |other: u32| {
+            other != row && !matches!(nodes.state(other), State::Removed | State::Dropped)
+        };
+        for level in (0..=level.min(entry.level)).rev() {
+            let width = self.options.build_width;
+            walker.begin(nodes, width, &starts, may_be_linked);
+            walker.walk(space, nodes, level, may_be_linked);
+            starts.clear();
+            starts.extend(walker.beam.found());
+            if starts.is_empty() {
+                starts.push(near);
+            }
+            chooser.candidates.clear();
+            chooser.candidates.extend(walker.beam.found());
+            if space.walks_are_coarse() {
+                chooser.measure(space, row);
+            }
+            chooser.choose(space, self.options.degree);
+            let chosen = chooser.chosen.clone();
+            {
+                let _alone = self.stripes.lock(row);
+                nodes.set_links(row, level, &chosen);
+            }
+            let degree = self.options.degree_max(level);
+            for neighbor in chosen {
+                let of = (neighbor, level);
+                chooser.link_back(space, nodes, &self.stripes, of, row, degree);
+            }
+        }
+        if level > entry.level {
+            let mut entry = lock(&self.entry);
+            if entry.is_none_or(|entry| level > entry.level) {
+                *entry = Some(Entry { row, level });
+            }
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! The graph against brute force on real vectors: what it finds, also after removals, under filters
+//! and while it changes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a panic is how a test reports"
+)]
+
+use cortica_index::{
+    Codes, Filter, HnswIndex, HnswOptions, Metric, Nearest, Query, Row, RowSet, VectorIndex,
+};
+use cortica_simd::Isa;
+use cortica_testkit::{Rng, bundle};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const CODES: [Codes; 3] = [Codes::F32, Codes::I8, Codes::Signs];
+
+fn empty(dimension: usize, metric: Metric, codes: Codes) -> HnswIndex {
+    let options = HnswOptions {
+        build_width: 128,
+        codes,
+        ..HnswOptions::default()
+    };
+    HnswIndex::new(dimension, metric, Isa::best(), options).unwrap()
+}
+
+/// The rows of `vectors` in a graph.
+fn graph(vectors: &[f32], dimension: usize, metric: Metric, codes: Codes) -> HnswIndex {
+    let index = empty(dimension, metric, codes);
+    for vector in vectors.chunks(dimension) {
+        index.insert(vector).unwrap();
+    }
+    assert_eq!(index.link_all(2), vectors.len() / dimension);
+    index
+}
+
+/// The first `count` bundled rows.
+fn real(count: usize) -> &'static [f32] {
+    &bundle().rows[..count * bundle().dimension]
+}
+
+fn queries(count: usize) -> impl Iterator<Item = &'static [f32]> {
+    (0..count).map(|query| bundle().query(query))
+}
+
+/// How many of the exact answer, cut to those that `lets` lets through, a search finds.
+fn recall<'q>(
+    index: &HnswIndex,
+    queries: impl Iterator<Item = &'q [f32]>,
+    how: Nearest<'_>,
+    lets: impl Fn(Row) -> bool,
+) -> f64 {
+    let (mut right, mut all) = (0, 0);
+    for query in queries {
+        let exact = index.search(query, index.len()).unwrap();
+        let mut exact: Vec<_> = exact.into_iter().filter(|hit| lets(hit.row)).collect();
+        if let Some(&kth) = exact.get(how.k - 1) {
+            exact.retain(|hit| hit.score >= kth.score);
+        }
+        let found = index.nearest(query, how).unwrap();
+        assert!(
+            found.len() >= how.k.min(exact.len()),
+            "{} found",
+            found.len()
+        );
+        assert!(found.is_sorted_by(|a, b| (b.score, a.row) <= (a.score, b.row)));
+        assert!(
+            found.iter().all(|hit| lets(hit.row)),
+            "something was let through"
+        );
+        let truth: HashSet<Row> = exact.iter().map(|hit| hit.row).collect();
+        let hits = found.iter().filter(|hit| truth.contains(&hit.row)).count();
+        right += hits.min(how.k);
+        all += how.k.min(truth.len());
+        // What is found has the score of the exact search.
+        for hit in found.iter().filter(|hit| truth.contains(&hit.row)) {
+            assert!(exact.contains(hit));
+        }
+    }
+    f64::from(right as u32) / f64::from(all as u32)
+}
+
+#[track_caller]
+fn sound(index: &HnswIndex, linked: usize) {
+    let stats = index.graph_stats();
+    assert_eq!(
+        (stats.linked, stats.reachable),
+        (linked, linked),
+        "{stats:?}"
+    );
+    assert_eq!(
+        (stats.waiting, stats.removed, stats.links_to_removed),
+        (0, 0, 0)
+    );
+    assert!(stats.max_degree <= 32, "{stats:?}");
+}
+
+#[test]
+fn every_format_and_metric_finds_real_neighbours() {
+    for codes in CODES {
+        for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+            let index = graph(real(2_000), bundle().dimension, metric, codes);
+            let found = recall(&index, queries(60), Nearest::default(), |_| true);
+            assert!(found >= 0.95, "{codes:?} {metric}: {found}");
+            index.repair();
+            sound(&index, 2_000);
+        }
+    }
+}
+
+/// Real vectors cut to fewer values, drawn ones of low rank, and copies.
+#[test]
+fn other_dimensions_and_awkward_sets_are_found_too() {
+    let cut = |dimension: usize| -> Vec<f32> {
+        let rows = real(2_000).chunks(bundle().dimension);
+        rows.flat_map(|row| row[..dimension].to_vec()).collect()
+    };
+    let mut rng = Rng::new(7);
+    let mut normal = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.gaussian()).collect() };
+    let (bases, weights) = (normal(12 * 64), normal(2_000 * 12));
+    let low_rank: Vec<f32> = weights
+        .chunks(12)
+        .flat_map(|weights| {
+            let bases = &bases;
+            (0..64).map(move |at| {
+                (0..12)
+                    .map(|b| weights[b] * bases[b * 64 + at])
+                    .sum::<f32>()
+            })
+        })
+        .collect();
+    let few = cut(100);
+    let copies: Vec<f32> = few[..500 * 100].repeat(4);
+    let sets = [
+        ("384 values", cut(384), 384),
+        ("100 values", few, 100),
+        ("rank 12", low_rank, 64),
+        ("four copies of each", copies, 100),
+    ];
+    for (name, vectors, dimension) in sets {
+        for codes in [Codes::F32, Codes::I8] {
+            let index = graph(&vectors, dimension, Metric::Cosine, codes);
+            index.repair();
+            let queries = vectors.chunks(dimension).step_by(37);
+            let found = recall(&index, queries, Nearest::default(), |_| true);
+            assert!(found >= 0.95, "{name} by {codes:?}: {found}");
+            sound(&index, vectors.len() / dimension);
+        }
+    }
+}
+
+#[test]
+fn the_exact_search_is_that_of_the_scan_whatever_the_graph() {
+    let exact = cortica_index::ExactIndex::new(768, Metric::Cosine, Isa::best()).unwrap();
+    let index = empty(768, Metric::Cosine, Codes::I8);
+    let mut number = 0;
+    let compare = || {
+        for query in queries(5) {
+            assert_eq!(index.search(query, 10), exact.search(query, 10));
+        }
+    };
+    for vector in real(300).chunks(768) {
+        index.insert(vector).unwrap();
+        exact.insert(vector).unwrap();
+        number += 1;
+        if number % 100 == 0 {
+            compare();
+            index.link(50);
+            compare();
+        }
+    }
+    for row in (0..300).step_by(3) {
+        assert!(index.remove(Row::new(row)) && !index.remove(Row::new(row)));
+        exact.remove(Row::new(row));
+    }
+    compare();
+    assert_eq!((index.len(), index.vector(Row::new(0))), (200, None));
+    index.repair();
+    compare();
+}
+
+#[test]
+fn what_waits_is_found_at_once_and_what_is_removed_is_not() {
+    let index = empty(768, Metric::Cosine, Codes::Signs);
+    for (number, vector) in real(200).chunks(768).enumerate() {
+        let row = index.insert(vector).unwrap();
+        let found = index
+            .nearest(
+                vector,
+                Nearest {
+                    k: 1,
+                    ..Nearest::default()
+                },
+            )
+            .unwrap();
+        assert_eq!(found[0].row, row, "inserted just now");
+        if number % 5 == 4 {
+            index.link(3);
+        }
+    }
+    assert_eq!(index.waiting(), 200 - 40 * 3);
+    let removed: Vec<Row> = (0..200).step_by(2).map(Row::new).collect();
+    assert!(removed.iter().all(|&row| index.remove(row)));
+    for vector in real(200).chunks(768) {
+        let found = index.nearest(vector, Nearest::default()).unwrap();
+        assert!(found.len() >= 10 && found.iter().all(|hit| hit.row.get() % 2 == 1));
+    }
+    index.link(usize::MAX);
+    index.repair();
+    sound(&index, 100);
+    // Rows are given out again, and found by what they hold now.
+    for vector in real(400).chunks(768).skip(200) {
+        let row = index.insert(vector).unwrap();
+        index.link(1);
+        let found = index
+            .nearest(
+                vector,
+                Nearest {
+                    k: 1,
+                    ..Nearest::default()
+                },
+            )
+            .unwrap();
+        assert_eq!(found[0].row, row);
+    }
+}
+
+#[test]
+fn half_deleted_and_nearly_all_replaced_it_still_finds() {
+    for codes in CODES {
+        let index = graph(real(3_000), 768, Metric::Cosine, codes);
+        let mut rows: Vec<Row> = (0..3_000).map(Row::new).collect();
+        let mut rng = Rng::new(3);
+        for at in (1..rows.len()).rev() {
+            rows.swap(at, rng.below(at + 1));
+        }
+        let rest = rows.split_off(1_500);
+        assert!(rows.iter().all(|&row| index.remove(row)));
+        let found = recall(&index, queries(40), Nearest::default(), |_| true);
+        assert!(found >= 0.95, "{codes:?} before repair: {found}");
+        assert_eq!(index.repair(), 1_500);
+        sound(&index, 1_500);
+        let found = recall(&index, queries(40), Nearest::default(), |_| true);
+        assert!(found >= 0.95, "{codes:?} half deleted: {found}");
+        // Of what is left nine tenths go, a few at a time, and what was deleted comes back.
+        let mut others = rows
+            .iter()
+            .map(|row| &real(3_000)[row.get() as usize * 768..][..768]);
+        for gone in rest[..1_350].chunks(135) {
+            for &row in gone {
+                assert!(index.remove(row));
+                index.insert(others.next().unwrap()).unwrap();
+            }
+            index.link_all(2);
+            index.repair();
+        }
+        sound(&index, 1_500);
+        let found = recall(&index, queries(40), Nearest::default(), |_| true);
+        assert!(found >= 0.95, "{codes:?} replaced: {found}");
+    }
+}
+
+#[test]
+fn filters_find_what_they_let_through_at_every_selectivity() {
+    let index = graph(real(4_000), 768, Metric::Cosine, Codes::I8);
+    let mut rng = Rng::new(11);
+    for per_mille in [500, 100, 10, 1] {
+        let lets: RowSet = (0..4_000)
+            .filter(|_| rng.below(1_000) < per_mille)
+            .map(Row::new)
+            .collect();
+        let predicate = |row: Row| lets.contains(row);
+        for filter in [Filter::Rows(&lets), Filter::Predicate(&predicate)] {
+            let how = Nearest {
+                filter,
+                ..Nearest::default()
+            };
+            let found = recall(&index, queries(40), how, predicate);
+            assert!(found >= 0.95, "{per_mille} of 1,000, {filter:?}: {found}");
+        }
+    }
+    let none = Nearest {
+        filter: Filter::Predicate(&|_| false),
+        ..Nearest::default()
+    };
+    assert_eq!(index.nearest(bundle().query(0), none), Ok(Vec::new()));
+}
+
+#[test]
+fn a_batch_gives_what_its_queries_give_one_by_one() {
+    let index = graph(real(1_000), 768, Metric::Cosine, Codes::Signs);
+    let queries: Vec<_> = queries(30).map(|vector| Query { vector, k: 7 }).collect();
+    let how = Nearest {
+        k: 7,
+        width: 20,
+        ..Nearest::default()
+    };
+    let many = index.nearest_many(&queries, how);
+    for (query, found) in queries.iter().zip(many) {
+        assert_eq!(index.nearest(query.vector, how), found);
+    }
+    let bad = [
+        Query {
+            vector: &[1.0],
+            k: 1,
+        },
+        queries[0],
+    ];
+    let answers = index.nearest_many(&bad, how);
+    assert!(
+        answers[0].is_err() && answers[1].is_ok(),
+        "a bad query fails alone"
+    );
+    assert!(
+        index
+            .nearest(bundle().query(0), Nearest { k: 0, ..how })
+            .is_err()
+    );
+}
+
+/// Threads insert, link, search, remove and repair at once; what is there at the end is found.
+#[test]
+fn everything_at_once_loses_nothing() {
+    for codes in [Codes::I8, Codes::Signs] {
+        let index = empty(768, Metric::Cosine, codes);
+        let vectors = real(1_600);
+        let done = AtomicBool::new(false);
+        let kept: Vec<(Row, usize)> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|writer| {
+                    let index = &index;
+                    scope.spawn(move || {
+                        let mut kept = Vec::new();
+                        for number in (writer..1_600).step_by(4) {
+                            let vector = &vectors[number * 768..][..768];
+                            let row = index.insert(vector).unwrap();
+                            if number % 3 == 0 {
+                                index.link(2);
+                            }
+                            if number % 5 == 0 {
+                                assert!(index.remove(row));
+                            } else {
+                                kept.push((row, number));
+                            }
+                        }
+                        kept
+                    })
+                })
+                .collect();
+            for reader in 0..2 {
+                let (index, done) = (&index, &done);
+                scope.spawn(move || {
+                    for query in (0..).map(|at| bundle().query((at + reader) % 100)) {
+                        let found = index.nearest(query, Nearest::default()).unwrap();
+                        assert!(found.is_sorted_by(|a, b| a.score >= b.score));
+                        if done.load(Ordering::Relaxed) {
+                            break;
+                        }
+                    }
+                });
+            }
+            let (index, done) = (&index, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    index.link(20);
+                    index.repair();
+                }
+            });
+            let kept = writers
+                .into_iter()
+                .flat_map(|writer| writer.join().unwrap());
+            let kept = kept.collect();
+            done.store(true, Ordering::Relaxed);
+            kept
+        });
+        index.link_all(2);
+        index.repair();
+        sound(&index, kept.len());
+        assert_eq!(index.len(), kept.len());
+        for (row, number) in kept {
+            let vector = &vectors[number * 768..][..768];
+            assert!(index.holds(row, vector));
+            let found = index.nearest(vector, Nearest::default()).unwrap();
+            assert!(
+                found.iter().any(|hit| hit.row == row),
+                "{codes:?}: vector {number}"
+            );
+        }
+    }
+}
