@@ -44,6 +44,10 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
 
     if let Some(repaired) = &repaired {
         tell_repaired(repaired, out)?;
+        if !repaired.damage.is_empty() {
+            // What was said need not be said again.
+            cortica::repair_told(&args.store)?;
+        }
     }
     let tail = match report.tail_bytes {
         0 => "none".to_owned(),
