@@ -1,16 +1,19 @@
-"""The three networks in onnxruntime, with the weights of a file of ours, on one thread.
+"""The three networks in onnxruntime, with the weights of a file of ours, on one thread, beside ours.
 
     pip install onnx onnxruntime numpy
-    python benches/peers/onnxruntime_networks.py networks.safetensors
-    cargo run --release -p cortica-neural --example time -- networks.safetensors
+    cargo build --release -p cortica-neural --example time
+    python benches/peers/onnxruntime_networks.py networks.safetensors target/release/examples/time
 
-Checks first that onnxruntime gives what PyTorch gave for the golden files of crates/neural, then
-prints the median and the 99th percentile of single calls, bound to their buffers, and samples a
-second in batches of 64. i8 weights are given to onnxruntime as the f32 values they stand for.
+Checks first that onnxruntime gives what PyTorch gave for the golden files of crates/neural. Then
+both are timed in turn, ROUNDS times: single calls, bound to their buffers, and batches of 64. What
+is printed is the median over the rounds of each round's median. i8 weights are given to onnxruntime as
+the f32 values they stand for.
 """
 
 import json
+import re
 import struct
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +24,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 CODE, WINDOW = 64, 8
+ROUNDS = 9
 GOLDEN = Path(__file__).parents[2] / "crates/neural/tests/golden"
 
 
@@ -168,25 +172,51 @@ def times(session, x, calls):
     return np.array(taken)
 
 
+SIZES = {"encoder": lambda n, d: (n, d), "predictor": lambda n, _: (WINDOW, n, CODE), "detector": lambda n, _: (n, WINDOW, CODE)}
+MAKERS = {"encoder": encoder, "predictor": predictor, "detector": detector}
+
+
+def theirs(w):
+    """Microseconds of a call by its name, each a pair of a session and its input."""
+    rng = np.random.default_rng(1)
+    d = w["encoder.first.weight"].shape[1]
+    calls = {}
+    for name, make in MAKERS.items():
+        for n in (1, 64):
+            x = (rng.standard_normal(SIZES[name](n, d)) / 8).astype("<f4")
+            calls[name, n] = (make(w, n), x)
+    return calls
+
+
+def ours(binary, path):
+    """Microseconds of a call, from what the example prints."""
+    text = subprocess.run([binary, path], check=True, capture_output=True, text=True).stdout
+    single = re.findall(r"^(.{9,10}) +([0-9.]+) us", text, re.M)
+    batch = re.findall(r"^(.{9,10}) +([0-9.]+) k samples/s", text, re.M)
+    taken = {(name.strip(), 1): float(time) for name, time in single}
+    return taken | {(name.strip(), 64): 64e3 / float(rate) for name, rate in batch}
+
+
 def main():
     print(f"onnxruntime {ort.__version__}")
     check()
-    w = weights_of(sys.argv[1])
-    rng = np.random.default_rng(1)
-    d = w["encoder.first.weight"].shape[1]
-    sizes = {"encoder": lambda n: (n, d), "predictor": lambda n: (WINDOW, n, CODE), "detector": lambda n: (n, WINDOW, CODE)}
-    makers = {"encoder": encoder, "predictor": predictor, "detector": detector}
-    together = 0
-    for name, make in makers.items():
-        x = (rng.standard_normal(sizes[name](1)) / 8).astype("<f4")
-        taken = times(make(w, 1), x, 20_000)
-        together += np.median(taken)
-        print(f"{name:10} {np.median(taken):7.2f} us, P99 {np.percentile(taken, 99):7.2f} us")
-    print(f"all three  {together:7.2f} us, the sum of the medians")
-    for name, make in makers.items():
-        x = (rng.standard_normal(sizes[name](64)) / 8).astype("<f4")
-        rate = 64e3 / np.median(times(make(w, 64), x, 2_000))
-        print(f"{name:10} {rate:7.1f} k samples/s in batches of 64")
+    path, binary = sys.argv[1:]
+    calls = theirs(weights_of(path))
+    all_ours, all_theirs = [], []
+    for _ in range(ROUNDS):
+        all_ours.append(ours(binary, path))
+        round_of = {key: np.median(times(*call, 3_000 if key[1] == 1 else 300)) for key, call in calls.items()}
+        round_of["all three", 1] = sum(taken for (_, n), taken in round_of.items() if n == 1)
+        all_theirs.append(round_of)
+    print("| | ours, us | onnxruntime, us | ratio | range over rounds |\n|---|---|---|---|---|")
+    for key in all_theirs[0]:
+        mine, other = (np.array([taken[key] for taken in rounds]) for rounds in (all_ours, all_theirs))
+        ratios = other / mine
+        name = key[0] + (", a batch of 64" if key[1] == 64 else "")
+        print(
+            f"| {name} | {np.median(mine):.2f} | {np.median(other):.2f} "
+            f"| {np.median(ratios):.2f} | {ratios.min():.2f} to {ratios.max():.2f} |"
+        )
 
 
 main()

@@ -93,7 +93,6 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
         "neural.tcn_plain",
         Ratio(|_| networks::against_plain(Detector)),
     ),
-    ("neural.batch", Ratio(networks::batch_against_single)),
     #[cfg(feature = "peers")]
     (
         "neural.mlp",

@@ -11,7 +11,7 @@ use cortica_neural::{CODE, Code, Networks, Scratch, WINDOW};
 use super::fixture;
 use super::plain::Plain;
 use crate::stopwatch::Stopwatch;
-use crate::subject::{Pair, Run, Setup};
+use crate::subject::{Pair, Run};
 
 /// The weights that are shipped, as a file.
 const WEIGHTS: &[u8] = include_bytes!("../../../crates/neural/weights/768.safetensors");
@@ -32,6 +32,7 @@ pub(super) enum Which {
 }
 
 impl Which {
+    #[cfg(feature = "peers")]
     pub(super) const ALL: [Which; 3] = [Which::Encoder, Which::Predictor, Which::Detector];
 }
 
@@ -90,7 +91,10 @@ impl Work {
 fn read_weights() -> Result<BTreeMap<String, Matrix>> {
     let file = Safetensors::from_bytes(WEIGHTS)?;
     let mut weights = BTreeMap::new();
-    for name in file.names().filter(|name| !name.ends_with(".scale")) {
+    for name in file
+        .names()
+        .filter(|name| name.strip_suffix(".scale").is_none())
+    {
         let tensor = file.tensor(name).context("a tensor that is listed")?;
         let mut values = match tensor.dtype {
             TensorDtype::I8 => tensor
@@ -106,7 +110,9 @@ fn read_weights() -> Result<BTreeMap<String, Matrix>> {
         {
             let width = tensor.shape[1];
             for (row, scale) in values.chunks_exact_mut(width).zip(floats(scale.bytes)) {
-                row.iter_mut().for_each(|value| *value *= scale);
+                for value in row {
+                    *value *= scale;
+                }
             }
         }
         let shape = tensor.shape.to_vec();
@@ -159,13 +165,13 @@ impl Engine for Ours {
         if self.batch == 1 {
             match self.which {
                 Which::Encoder => {
-                    out.extend(networks.encoder().encode(work.features(from, 1), scratch)?)
+                    out.extend(networks.encoder().encode(work.features(from, 1), scratch)?);
                 }
                 Which::Predictor => {
-                    out.extend(networks.predictor().predict(work.window(from), scratch)?)
+                    out.extend(networks.predictor().predict(work.window(from), scratch)?);
                 }
                 Which::Detector => {
-                    out.push(networks.detector().detect(work.window(from), scratch)?)
+                    out.push(networks.detector().detect(work.window(from), scratch)?);
                 }
             }
             return Ok(());
@@ -262,37 +268,4 @@ pub(super) fn against_plain(which: Which) -> Result<Pair> {
     let work = Work::new()?;
     let plain = Plain::new(&work, which)?;
     pair(ours(&work, &[which], 1), vec![Box::new(plain)], 1)
-}
-
-/// A batch, against the same samples one by one.
-pub(super) fn batch_against_single(_: &Setup) -> Result<Pair> {
-    let work = Work::new()?;
-    let mut batches = ours(&work, &Which::ALL, SAMPLES);
-    let mut singles = ours(&work, &Which::ALL, 1);
-    let (mut got, mut want) = (Vec::new(), Vec::new());
-    for which in 0..Which::ALL.len() {
-        batches[which].run(0, &mut got)?;
-        for from in 0..SAMPLES {
-            singles[which].run(from, &mut want)?;
-        }
-    }
-    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-    let (got, want) = (bits(&got), bits(&want));
-    let timed = |mut engines: Vec<Box<dyn Engine>>, batch: usize| -> Run {
-        let mut out = Vec::new();
-        Box::new(move |watch: &mut Stopwatch| {
-            watch.time(|| {
-                out.clear();
-                all(&mut engines, batch, &mut out)
-            })
-        })
-    };
-    Ok(Pair {
-        check: Box::new(move || {
-            ensure!(got == want, "a batch does not give the bits of its samples");
-            Ok(())
-        }),
-        subject: timed(batches, SAMPLES),
-        baseline: timed(singles, 1),
-    })
 }

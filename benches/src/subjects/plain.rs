@@ -79,10 +79,13 @@ impl Plain {
         let mut rows = Vec::new();
         for step in 0..WINDOW {
             let mut described: Vec<f32> = x[step].iter().map(|value| 8.0 * value).collect();
-            for at in 0..CODE {
-                let before = if step > 0 { x[step - 1][at] } else { 0.0 };
-                described.push(64.0 * x[step][at] * before);
-            }
+            let nothing = [0.0; CODE];
+            let before = step.checked_sub(1).map_or(&nothing, |before| &x[before]);
+            let products = x[step]
+                .iter()
+                .zip(before)
+                .map(|(now, then)| 64.0 * now * then);
+            described.extend(products);
             let product = |back: usize| {
                 step.checked_sub(back)
                     .map_or(0.0, |from| dot(&x[step], &x[from]))
@@ -138,13 +141,17 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn relu(mut values: Vec<f32>) -> Vec<f32> {
-    values.iter_mut().for_each(|value| *value = value.max(0.0));
+    for value in &mut values {
+        *value = value.max(0.0);
+    }
     values
 }
 
 fn unit(mut values: Vec<f32>) -> Vec<f32> {
     let length = dot(&values, &values).sqrt();
-    values.iter_mut().for_each(|value| *value /= length);
+    for value in &mut values {
+        *value /= length;
+    }
     values
 }
 

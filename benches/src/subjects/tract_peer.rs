@@ -1,10 +1,12 @@
 //! The networks against tract, with the same weights through ONNX.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use cortica_neural::WINDOW;
 use tract_onnx::prelude::{
-    Framework, InferenceModelExt, IntoRunnable, IntoTValue, TValue, Tensor, TypedFact, TypedOp,
-    tvec,
+    Framework, InferenceModelExt, IntoRunnable, IntoTValue, RunnableModel, TValue, Tensor,
+    TypedFact, TypedOp, tvec,
 };
 use tract_onnx::tract_core::plan::SimpleState;
 
@@ -15,7 +17,10 @@ use crate::subject::Pair;
 /// A network in tract, optimised for one size of batch, with the inputs it will be given: laid out
 /// as its graph wants them before anything is timed.
 struct Tract {
-    state: SimpleState<TypedFact, Box<dyn TypedOp>>,
+    plan: Arc<RunnableModel<TypedFact, Box<dyn TypedOp>>>,
+    /// Kept from run to run, which saves tract some time; not where it would carry a cell's state
+    /// from one window to the next.
+    state: Option<SimpleState<TypedFact, Box<dyn TypedOp>>>,
     inputs: Vec<TValue>,
     batch: usize,
 }
@@ -51,7 +56,11 @@ impl Tract {
             .map(input)
             .collect::<Result<_>>()?;
         Ok(Tract {
-            state: plan.spawn()?,
+            state: match which {
+                Which::Predictor => None,
+                Which::Encoder | Which::Detector => Some(plan.spawn()?),
+            },
+            plan,
             inputs,
             batch,
         })
@@ -61,7 +70,10 @@ impl Tract {
 impl Engine for Tract {
     fn run(&mut self, from: usize, out: &mut Vec<f32>) -> Result<()> {
         let input = self.inputs[from / self.batch].clone();
-        let result = self.state.run(tvec!(input))?;
+        let result = match &mut self.state {
+            Some(state) => state.run(tvec!(input))?,
+            None => self.plan.run(tvec!(input))?,
+        };
         let result = result.first().context("tract gave nothing")?;
         out.extend_from_slice(result.try_as_plain_ram()?.as_slice::<f32>()?);
         Ok(())

@@ -467,3 +467,104 @@ mod x86 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole numbers that neither repeat nor grow, some of them the largest there are.
+    fn spread(count: usize, size: i32) -> impl Iterator<Item = i32> {
+        let value = move |at: usize| match at % 11 {
+            0 => size,
+            1 => -size,
+            _ => (at * 7_919 + 13) as i32 % (2 * size + 1) - size,
+        };
+        (0..count).map(value)
+    }
+
+    /// Every sum, on every instruction set, is what whole numbers of any size would give.
+    #[track_caller]
+    fn check(inputs: usize, outputs: usize, rows: usize) {
+        let weights: Vec<i8> = spread(outputs * inputs, 127).map(|w| w as i8).collect();
+        let scales: Vec<f32> = (0..outputs).map(|at| 1.0 / (at + 1) as f32).collect();
+        let packed = Weights::pack(&weights, inputs, scales.clone());
+        assert_eq!(packed.bytes(), outputs * inputs + 4 * outputs);
+        // Inputs that are whole numbers already, the largest of each row being what it is.
+        let mut values: Vec<f32> = spread(rows * inputs, 32_766).map(|v| v as f32).collect();
+        values
+            .iter_mut()
+            .step_by(inputs)
+            .for_each(|value| *value = INPUT_MAX);
+        let addends: Vec<f32> = spread(rows * outputs, 99).map(|a| a as f32).collect();
+        for isa in Isa::available() {
+            let mut rounded = Rounded::new(rows, values.len());
+            let mut out = vec![f32::NAN; rows * outputs];
+            packed.apply(isa, &values, &mut rounded, &addends, &mut out);
+            for (at, got) in out.iter().enumerate() {
+                let (row, output) = (at / outputs, at % outputs);
+                let terms = (0..inputs).map(|input| {
+                    assert_eq!(
+                        packed.weight(output, input),
+                        weights[output * inputs + input]
+                    );
+                    i64::from(weights[output * inputs + input])
+                        * values[row * inputs + input] as i64
+                });
+                let terms: Vec<i64> = terms.collect();
+                let blocks = terms
+                    .chunks(2 * BLOCK)
+                    .map(|block| block.iter().sum::<i64>());
+                let sum = blocks.fold(0.0, |sum, block| sum + block as f32);
+                let want = sum * scales[output] + addends[at];
+                assert_eq!(
+                    got.to_bits(),
+                    want.to_bits(),
+                    "{isa} {inputs} {at}: {got} {want}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn sums_are_exact_for_every_width() {
+        for inputs in (1..40).chain([511, 512, 513, 768, 1_023, 1_024, 1_025]) {
+            check(inputs, 48, inputs % 10);
+        }
+        for panels in 1..10 {
+            check(7, panels * PANEL, 5);
+        }
+    }
+
+    /// The largest weights and inputs all at once stay below where whole numbers end.
+    #[test]
+    fn the_largest_block_does_not_overflow() {
+        let inputs = 2 * BLOCK;
+        let packed = Weights::pack(&vec![-128; inputs * PANEL], inputs, vec![1.0; PANEL]);
+        for isa in Isa::available() {
+            let mut rounded = Rounded::new(1, inputs);
+            let mut out = [0.0; PANEL];
+            packed.apply(
+                isa,
+                &vec![1.0; inputs],
+                &mut rounded,
+                &[0.0; PANEL],
+                &mut out,
+            );
+            assert!(
+                out.iter().all(|sum| (sum / -65_536.0 - 1.0).abs() < 1e-6),
+                "{out:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn rows_of_zeros_give_the_addends() {
+        let packed = Weights::pack(&[1; 3 * PANEL], 3, vec![1.0; PANEL]);
+        for inputs in [[0.0; 3], [f32::MIN_POSITIVE, -0.0, 1e-45]] {
+            let mut rounded = Rounded::new(1, 3);
+            let mut out = [0.0; PANEL];
+            packed.apply(Isa::best(), &inputs, &mut rounded, &[5.0; PANEL], &mut out);
+            assert_eq!(out, [5.0; PANEL]);
+        }
+    }
+}
