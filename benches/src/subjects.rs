@@ -77,10 +77,13 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("simd.scan", Ratio(tile::scan_against_read)),
     ("simd.i8_l2", Ratio(codes::i8_in_cache)),
     ("simd.i8_beyond", Ratio(codes::i8_beyond)),
+    ("simd.i8_beyond_avx2", Ratio(codes::i8_beyond)),
     ("simd.sign_l2", Ratio(codes::signs_in_cache)),
     ("simd.sign_beyond", Ratio(codes::signs_beyond)),
+    ("simd.sign_beyond_avx2", Ratio(codes::signs_beyond)),
     ("simd.topk10", Ratio(top_k::subject)),
     ("simd.two_stage", Ratio(two_stage::against_exact_scan)),
+    ("simd.two_stage_avx2", Ratio(two_stage::against_exact_scan)),
     (
         "neural.mlp_plain",
         Ratio(|_| networks::against_plain(Encoder)),
