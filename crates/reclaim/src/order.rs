@@ -44,7 +44,7 @@ impl Order {
         if late != 0 {
             fence(SeqCst);
             if self.seen.load(Relaxed) != late {
-                self.seen.store(late, Release);
+                self.seen.store(late, Relaxed); // The fence releases the reservations.
             }
         }
         compiler_fence(SeqCst);
@@ -67,26 +67,29 @@ impl Order {
 impl Order {
     /// The round since which the reader is to run a fence of its own, if it is.
     pub(crate) fn late_since(&self) -> Option<u64> {
-        let late = self.late.load(Acquire);
+        // Relaxed: changed under the lock only; without it, it says no more than whether to wait.
+        let late = self.late.load(Relaxed);
         (late != 0).then_some(late)
     }
 
     /// Whether the reader runs a fence, and every reservation made without one is visible.
     pub(crate) fn is_fenced(&self) -> bool {
-        let late = self.late.load(Acquire);
+        // Relaxed: whoever lets the reader off does so under the lock, so that we know of it, or
+        // after we took objects out, so that the reader knows of that.
+        let late = self.late.load(Relaxed);
         // Acquire pairs with the Release of whoever knows.
         late != 0 && self.seen.load(Acquire) == late
     }
 
     /// From its next reservation on, the reader runs a fence.
     pub(crate) fn set_late(&self, round: u64) {
-        self.late.store(round, Release);
+        self.late.store(round, Relaxed); // The reader's fence is all that it brings about.
     }
 
-    /// The new owner always runs a fence.
+    /// The new owner always runs a fence. Relaxed: nobody else looks, as it cannot be pinged.
     pub(crate) fn set_always(&self) {
-        self.seen.store(ALWAYS, Release);
-        self.late.store(ALWAYS, Release);
+        self.seen.store(ALWAYS, Relaxed);
+        self.late.store(ALWAYS, Relaxed);
     }
 
     /// Every reservation that the reader made without a fence is visible: the reader was seen to

@@ -25,8 +25,8 @@ use crate::barrier::kernel;
 use crate::handler::{Patience, Sighting, is_blocked, send, sight, tid};
 use crate::order::Order;
 use crate::sync::{
-    AcqRel, Acquire, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Relaxed,
-    Release, SeqCst, fence, lock, shared,
+    Acquire, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Mutex, MutexGuard, Relaxed, Release,
+    SeqCst, fence, lock, shared,
 };
 
 shared! {
@@ -54,7 +54,7 @@ pub(crate) struct Pings {
 /// A thread that can be pinged. Never deallocated: the handler may be looking.
 #[derive(Debug)]
 struct Thread {
-    /// Its number with the kernel; 0 if the entry is free.
+    /// Its number with the kernel; 0 if the entry is free, `GONE` if it is of no use any more.
     tid: AtomicI32,
     /// The last round in which a signal was sent to it. Under the lock.
     asked: AtomicU64,
@@ -64,6 +64,10 @@ struct Thread {
     slots: AtomicUsize,
     next: *const Thread,
 }
+
+/// Stands for a thread that ended and left a guard behind. Not free: its entry has answered every
+/// round there will be, which must not be said of another thread.
+const GONE: i32 = -1;
 
 /// The thread a slot belongs to, as far as pings go.
 #[derive(Debug)]
@@ -209,8 +213,9 @@ fn entry_for(tid: i32) -> &'static Thread {
     thread
 }
 
-/// Asks all readers for their reservations; `own` is of a slot of the calling thread's. The caller has taken objects out before, and reads the
-/// slots afterwards if it is told that they show everything.
+/// Asks all readers for their reservations; `own` is of a slot of the calling thread's. The caller
+/// has taken objects out before, and reads the slots afterwards if it is told that they show
+/// everything.
 pub(crate) fn ping<'o, I>(own: &Order, orders: impl Fn() -> I) -> Pinged
 where
     I: Iterator<Item = &'o Order>,
@@ -241,7 +246,8 @@ fn is_shown(order: &Order, round: u64, me: i32) -> bool {
 /// Opens a round, and sends a signal to every other thread that is not late.
 fn ask<'o>(orders: impl Iterator<Item = &'o Order>, me: i32) -> u64 {
     let pings = pings();
-    let round = ROUND.fetch_add(1, AcqRel) + 1;
+    // Relaxed: the fence in `ping` came before, and so releases what was taken out.
+    let round = ROUND.fetch_add(1, Relaxed) + 1;
     let Some(signal) = pings.signal else {
         return round; // Not without `install`.
     };
@@ -250,7 +256,7 @@ fn ask<'o>(orders: impl Iterator<Item = &'o Order>, me: i32) -> u64 {
             continue;
         };
         let tid = thread.tid.load(Relaxed);
-        if tid == me {
+        if tid == me || tid == GONE {
             continue;
         }
         if let Some(since) = order.late_since() {
@@ -262,7 +268,7 @@ fn ask<'o>(orders: impl Iterator<Item = &'o Order>, me: i32) -> u64 {
         if thread.asked.swap(round, Relaxed) != round && !send(signal, tid) {
             // It ended and left a guard behind for good: it reads no more.
             thread.answered.store(u64::MAX, Release);
-            thread.tid.store(0, Relaxed);
+            thread.tid.store(GONE, Relaxed);
         }
     }
     round

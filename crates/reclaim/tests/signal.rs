@@ -557,3 +557,27 @@ fn stray_signals_do_no_harm() {
         stop.store(true, Release);
     });
 }
+
+/// A thread that ends with a guard is not pinged any more, and nobody who comes later is taken for
+/// it: a deaf one is waited for like any other.
+#[test]
+fn a_guard_that_was_left_behind_answers_for_nobody_else() {
+    let domain = PublishOnPing::signalled().unwrap().with_batch(256);
+    let drops = Arc::new(AtomicUsize::new(0));
+    let shared = Shared::new(&domain, Canary::new(&drops));
+    std::thread::scope(|threads| {
+        let leaver = threads.spawn(|| std::mem::forget(shared.read()));
+        leaver.join().unwrap();
+    });
+    // Joined a moment before the kernel forgets its number.
+    std::thread::sleep(Duration::from_millis(20));
+    shared.replace(Canary::new(&drops));
+    domain.guard().collect(); // Finds that the thread has ended.
+    let before = domain.stats();
+    let (_, stats) = while_retiring(&domain, Reader::SleepsDeaf, 2_000, || {});
+    assert_eq!(
+        (stats.late - before.late, stats.waits - before.waits),
+        (1, 1),
+        "{stats:?}"
+    );
+}
