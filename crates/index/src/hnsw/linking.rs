@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 
 impl HnswIndex {
     /// Makes the first `count` of the vectors that wait part of the graph; how many there were.
-    /// Each costs about as much as a search as wide as [`HnswOptions::build_width`] and a part for
+    /// Each costs about as much as a search as wide as [`HnswOptions::build_width`](crate::HnswOptions::build_width) and a part for
     /// its neighbours. Threads that link at the same time share the work.
     ///
     /// One thread that does all of it makes the same graph of the same vectors, every time.
