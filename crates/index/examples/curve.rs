@@ -42,17 +42,23 @@ fn main() {
                 width,
                 ..Nearest::default()
             };
-            let (mut recall, mut best) = (0.0, f64::MAX);
+            let mut found = Vec::new();
+            let mut best = f64::MAX;
             for _ in 0..3 {
-                recall = 0.0;
+                let queries = data.queries.chunks(data.dimension);
                 let start = Instant::now();
-                for (number, query) in data.queries.chunks(data.dimension).enumerate() {
-                    let found = index.nearest(query, how).unwrap();
-                    let rows: Vec<u32> = found.iter().map(|hit| hit.row.get()).collect();
-                    recall += data.recall_at(10, number, &rows);
-                }
+                found = queries
+                    .map(|query| index.nearest(query, how).unwrap())
+                    .collect();
                 best = best.min(start.elapsed().as_secs_f64());
             }
+            let recall: f64 = (0..)
+                .zip(&found)
+                .map(|(number, found)| {
+                    let rows: Vec<u32> = found.iter().map(|hit| hit.row.get()).collect();
+                    data.recall_at(10, number, &rows)
+                })
+                .sum();
             println!(
                 "  width {width:4}: recall {:.4}, {:.0} queries/s",
                 recall / count as f64,

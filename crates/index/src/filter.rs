@@ -91,8 +91,8 @@ pub enum Filter<'a> {
     All,
     /// Rows that are not in the set.
     Rows(&'a RowSet),
-    /// Rows for which it is false. It is asked of rows on the way, some of them more than once in a
-    /// batch, and by several threads.
+    /// Rows for which it is false. It is asked of rows on the way, some of them more than once, and
+    /// must not call the index, which is locked meanwhile.
     Predicate(&'a (dyn Fn(Row) -> bool + Sync)),
 }
 

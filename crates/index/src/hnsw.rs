@@ -14,7 +14,7 @@ mod walk;
 pub use self::options::{Codes, HnswError, HnswOptions, WIDTH_MAX};
 pub use self::search::Nearest;
 
-use self::codes::CodeStore;
+use self::codes::{CodeStore, Space};
 use self::link::Stripes;
 use self::nodes::{Nodes, State};
 use self::walk::{Entry, Walker};
@@ -194,6 +194,19 @@ impl HnswIndex {
         lock(&self.walkers).push(walker);
     }
 
+    /// Lends what walks read. Locks are taken in this order everywhere.
+    fn with_space<R>(&self, visit: impl FnOnce(Space<'_>, &Nodes) -> R) -> R {
+        let vectors = self.exact.read();
+        let graph = self.read_graph();
+        let reader = vectors.rows.read();
+        let space = Space {
+            store: &graph.codes,
+            vectors: &vectors,
+            reader: &reader,
+        };
+        visit(space, &graph.nodes)
+    }
+
     fn read_graph(&self) -> RwLockReadGuard<'_, Graph> {
         self.graph.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,12 +249,11 @@ impl VectorIndex for HnswIndex {
             return false;
         }
         let graph = self.read_graph();
-        if graph.nodes.change(row, State::Linked, State::Removed) {
-            lock(&self.waiting).removed.push(row);
-        } else if !graph.nodes.change(row, State::Pending, State::Dropped)
-            && graph.nodes.change(row, State::Linked, State::Removed)
+        let was_linked = || graph.nodes.change(row, State::Linked, State::Removed);
+        // It may be linked between the first look and the second.
+        if was_linked()
+            || (!graph.nodes.change(row, State::Pending, State::Dropped) && was_linked())
         {
-            // It was linked between the two.
             lock(&self.waiting).removed.push(row);
         }
         true
@@ -326,6 +338,59 @@ mod tests {
             );
             let back = |&link: &u32| graph.nodes.links(link, 0).any(|back| back == row);
             assert!(links.iter().all(back), "there is room for all");
+        }
+    }
+
+    fn on_a_line(count: u8) -> HnswIndex {
+        let index = HnswIndex::new(2, Metric::L2, Isa::best(), HnswOptions::default()).unwrap();
+        for x in 0..count {
+            index.insert(&[f32::from(x), 0.0]).unwrap();
+        }
+        index
+    }
+
+    #[test]
+    fn what_no_link_leads_to_is_still_found_where_too_little_is() {
+        let index = on_a_line(200);
+        index.link(usize::MAX);
+        let nodes = &index.read_graph().nodes;
+        for row in 0..200 {
+            (0..=nodes.level(row)).for_each(|level| nodes.set_links(row, level, &[]));
+        }
+        let found = index.nearest(&[50.0, 0.0], Nearest::default()).unwrap();
+        let exact = index.search(&[50.0, 0.0], 10).unwrap();
+        assert_eq!(found, exact);
+    }
+
+    #[test]
+    fn a_node_that_is_removed_during_a_repair_links_to_no_freed_row() {
+        let index = on_a_line(100);
+        index.link(usize::MAX);
+        assert!(index.remove(Row::new(40)));
+        {
+            // As if it were removed after the repair has begun: it is not on its list.
+            let nodes = &index.read_graph().nodes;
+            assert!(nodes.links(41, 0).any(|link| link == 40));
+            assert!(nodes.change(41, State::Linked, State::Removed));
+        }
+        assert_eq!(index.repair(), 1);
+        let nodes = &index.read_graph().nodes;
+        assert_eq!(nodes.state(40), State::Free);
+        for row in 0..100 {
+            assert!(nodes.links(row, 0).all(|link| link != 40), "{row}");
+        }
+    }
+
+    #[test]
+    fn figures_can_be_had_while_the_first_links_are_made() {
+        for _ in 0..300 {
+            let index = on_a_line(3);
+            std::thread::scope(|scope| {
+                scope.spawn(|| index.link(usize::MAX));
+                while index.waiting() > 0 {
+                    assert!(index.graph_stats().reachable <= 3);
+                }
+            });
         }
     }
 }

@@ -290,6 +290,17 @@ fn filters_find_what_they_let_through_at_every_selectivity() {
 }
 
 #[test]
+fn more_threads_than_vectors_link_them_all() {
+    let index = empty(768, Metric::Cosine, Codes::I8);
+    assert_eq!(index.link_all(usize::MAX), 0);
+    for vector in real(10).chunks(768) {
+        index.insert(vector).unwrap();
+    }
+    assert_eq!(index.link_all(usize::MAX), 10);
+    sound(&index, 10);
+}
+
+#[test]
 fn a_batch_gives_what_its_queries_give_one_by_one() {
     let index = graph(real(1_000), 768, Metric::Cosine, Codes::Signs);
     let queries: Vec<_> = queries(30).map(|vector| Query { vector, k: 7 }).collect();

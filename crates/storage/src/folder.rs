@@ -150,15 +150,8 @@ impl Folder {
         disk.create_dir_all(&log_dir)
             .map_err(io_error("make the folder", &log_dir))?;
         let path = log_dir.join(first_file().to_string());
-        match disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &path)(error));
-            }
-            _ => {}
-        }
-        let file = disk
-            .open(&path, Open::CreateNew)
-            .map_err(io_error("create", &path))?;
+        let file =
+            create_anew(disk, &path).map_err(|(action, error)| io_error(action, &path)(error))?;
         let mut header = SegmentHeader {
             length: SEGMENT_HEADER_LEN as u64 + room,
             ..SegmentHeader::default()
@@ -286,6 +279,19 @@ fn write_small(disk: &dyn Disk, dir: &Path, name: &str, text: &[u8]) -> Result<(
     disk.sync_dir(dir).map_err(io_error("sync the folder", dir))
 }
 
+/// An empty file, also where one was left over; or what could not be done, and why.
+pub(crate) fn create_anew(
+    disk: &dyn Disk,
+    path: &Path,
+) -> Result<Box<dyn DiskFile>, (&'static str, io::Error)> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(("remove", error)),
+        _ => {}
+    }
+    disk.open(path, Open::CreateNew)
+        .map_err(|error| ("create", error))
+}
+
 /// Gives a small file this content, durably and at once.
 pub(crate) fn replace_small(
     disk: &dyn Disk,
@@ -294,15 +300,7 @@ pub(crate) fn replace_small(
     bytes: &[u8],
 ) -> Result<(), OpenError> {
     let (path, new) = (dir.join(name), dir.join(format!("{name}.new")));
-    match disk.remove(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", &new)(error));
-        }
-        _ => {}
-    }
-    let file = disk
-        .open(&new, Open::CreateNew)
-        .map_err(io_error("create", &new))?;
+    let file = create_anew(disk, &new).map_err(|(action, error)| io_error(action, &new)(error))?;
     file.write_at(bytes, 0)
         .and_then(|()| file.sync())
         .map_err(io_error("write", &new))?;

@@ -1,7 +1,7 @@
 //! Writes a compacted file: some records of a stretch of the log, at their own positions.
 
 use crate::error::CompactError;
-use crate::folder::is_full;
+use crate::folder::{create_anew, is_full};
 use crate::header::{Cut, FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::log::HEADER;
 use crate::record::{ALIGNMENT, HEADER_LEN, PAYLOAD_MAX, Record};
@@ -73,15 +73,8 @@ impl Writer {
         };
         let path = log_dir.join(name.to_string());
         let new = log_dir.join(format!("{name}.new"));
-        match disk.remove(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &new)(error));
-            }
-            _ => {}
-        }
-        let file = disk
-            .open(&new, Open::CreateNew)
-            .map_err(io_error("create", &new))?;
+        let file =
+            create_anew(&*disk, &new).map_err(|(action, error)| io_error(action, &new)(error))?;
         Ok(Self {
             file,
             reserve,

@@ -179,12 +179,25 @@ impl<'a> Space<'a> {
 
     /// A query for walks.
     pub(crate) fn prepare(&self, vector: &[f32], query: &mut Prepared) {
-        let form = match self.store.codes {
-            Codes::F32 => Form::F32,
-            Codes::I8 => Form::I8,
-            Codes::Signs => Form::Signs,
-        };
-        self.prepare_as(form, vector, query);
+        let isa = self.store.isa;
+        match self.store.codes {
+            Codes::F32 => {
+                query.form = Form::F32;
+                query.vector.clear();
+                query.vector.extend_from_slice(vector);
+                query.inverse_norm = inverse_norm(isa, vector);
+            }
+            Codes::I8 => {
+                query.form = Form::I8;
+                query.codes.resize(vector.len(), 0);
+                query.scale = encode_i8(isa, vector, &mut query.codes);
+            }
+            Codes::Signs => {
+                query.form = Form::Signs;
+                query.weights.encode(vector);
+                query.scale.norm = norm(isa, vector);
+            }
+        }
     }
 
     /// A row as a query, for choosing among neighbours: by i8 where those are there, by f32
@@ -196,33 +209,22 @@ impl<'a> Space<'a> {
             query.codes.extend_from_slice(self.store.i8(row));
             query.scale = self.scale(row);
         } else {
-            self.prepare_as(Form::F32, self.vector(row), query);
+            query.form = Form::F32;
+            query.vector.clear();
+            query.vector.extend_from_slice(self.vector(row));
+            query.inverse_norm = self.inverse_norm(row);
         }
+    }
+
+    /// As it is kept; 0 where none is, under other metrics than cosine.
+    fn inverse_norm(&self, row: u32) -> f32 {
+        let norms = &self.vectors.inverse_norms;
+        norms.get(row as usize).copied().unwrap_or(0.0)
     }
 
     /// Whether keys of walks are coarser than those of [`prepare_row`](Space::prepare_row).
     pub(crate) fn walks_are_coarse(&self) -> bool {
         self.store.codes == Codes::Signs
-    }
-
-    fn prepare_as(&self, form: Form, vector: &[f32], query: &mut Prepared) {
-        query.form = form;
-        let isa = self.store.isa;
-        match form {
-            Form::F32 => {
-                query.vector.clear();
-                query.vector.extend_from_slice(vector);
-                query.inverse_norm = inverse_norm(isa, vector);
-            }
-            Form::I8 => {
-                query.codes.resize(vector.len(), 0);
-                query.scale = encode_i8(isa, vector, &mut query.codes);
-            }
-            Form::Signs => {
-                query.weights.encode(vector);
-                query.scale.norm = norm(isa, vector);
-            }
-        }
     }
 
     fn scale(&self, row: u32) -> I8Scale {
@@ -271,8 +273,7 @@ impl<'a> Space<'a> {
             Metric::Cosine => {
                 dot_scattered(isa, &query.vector, slices, keys);
                 for (key, &row) in zip(keys, rows) {
-                    let norms = &self.vectors.inverse_norms;
-                    *key *= norms.get(row as usize).copied().unwrap_or(0.0) * query.inverse_norm;
+                    *key *= self.inverse_norm(row) * query.inverse_norm;
                 }
             }
         }

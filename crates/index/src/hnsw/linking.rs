@@ -7,11 +7,12 @@ use crate::hnsw::walk::{Entry, Walker};
 use crate::hnsw::{HnswIndex, lock};
 use cortica_arena::Row as ArenaRow;
 use std::sync::PoisonError;
+use std::thread::Builder;
 
 impl HnswIndex {
     /// Makes the first `count` of the vectors that wait part of the graph; how many there were.
-    /// Each costs about as much as a search as wide as [`HnswOptions::build_width`](crate::HnswOptions::build_width) and a part for
-    /// its neighbours. Threads that link at the same time share the work.
+    /// Each costs a search as wide as the options' `build_width`, and a part for its neighbours.
+    /// Threads that link at the same time share the work.
     ///
     /// One thread that does all of it makes the same graph of the same vectors, every time.
     pub fn link(&self, count: usize) -> usize {
@@ -24,11 +25,15 @@ impl HnswIndex {
         linked
     }
 
-    /// [`link`](HnswIndex::link)s all that wait with so many threads; how many there were.
+    /// [`link`](HnswIndex::link)s all that wait with so many threads, or as many as there is work
+    /// for and the system grants; how many there were.
     pub fn link_all(&self, threads: usize) -> usize {
         let all = || self.link(usize::MAX);
+        let threads = threads.min(self.waiting());
         std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(all)).collect();
+            let others: Vec<_> = (1..threads)
+                .map_while(|_| Builder::new().spawn_scoped(scope, all).ok())
+                .collect();
             let mine = all();
             let of_others = others.into_iter().map(|other| other.join().unwrap_or(0));
             mine + of_others.sum::<usize>()
@@ -45,21 +50,13 @@ impl HnswIndex {
             waiting.linking.push(row);
             row
         };
-        let was_dropped = {
-            let vectors = self.exact.read();
-            let graph = self.read_graph();
-            let dropped = graph.nodes.state(row) == State::Dropped;
+        let was_dropped = self.with_space(|space, nodes| {
+            let dropped = nodes.state(row) == State::Dropped;
             if !dropped {
-                let reader = vectors.rows.read();
-                let space = Space {
-                    store: &graph.codes,
-                    vectors: &vectors,
-                    reader: &reader,
-                };
-                self.link_row(space, &graph.nodes, row, walker, chooser);
+                self.link_row(space, nodes, row, walker, chooser);
             }
             dropped
-        };
+        });
         // Whoever has the graph may want the list of what waits, so here the graph comes first too.
         let removed_meanwhile = !was_dropped && {
             let graph = self.read_graph();

@@ -7,16 +7,16 @@
 pub enum Codes {
     /// The vectors themselves.
     F32,
-    /// A byte for each value: a quarter of the memory traffic, hardly any loss.
+    /// A byte for each value: a quarter of what is read of f32 vectors.
     #[default]
     I8,
-    /// A bit for each value, weighted by the query: the fastest, for vectors whose signs say much,
-    /// such as sentence embeddings. Measure the recall on your own. Neighbours are chosen by the
-    /// f32 vectors.
+    /// A bit for each value, weighted by the query: a thirty-second, for vectors whose signs say
+    /// much, such as sentence embeddings. Links are chosen by the f32 vectors.
     Signs,
 }
 
-/// How a graph is built. Links cost `8 * degree` bytes a vector, and a fifteenth more.
+/// How a graph is built. Links cost `8 * degree` bytes a vector, and those above the base level
+/// little more: see [`GraphStats`](crate::GraphStats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HnswOptions {
     /// Links of a node when it is added, 2 to 256; at most twice as many later (Malkov and

@@ -5,7 +5,7 @@ use crate::hnsw::codes::Space;
 use crate::hnsw::link::Chooser;
 use crate::hnsw::nodes::{Nodes, State};
 use crate::hnsw::walk::{Entry, Walker};
-use crate::hnsw::{Graph, GraphStats, HnswIndex, lock};
+use crate::hnsw::{GraphStats, HnswIndex, lock};
 use cortica_arena::Row as ArenaRow;
 use std::mem::take;
 use std::sync::PoisonError;
@@ -24,23 +24,15 @@ impl HnswIndex {
             .topology
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let removed = take(&mut lock(&self.waiting).removed);
-        let mut chooser = Chooser::default();
-        {
-            let vectors = self.exact.read();
-            let graph = self.read_graph();
-            let reader = vectors.rows.read();
-            let space = Space {
-                store: &graph.codes,
-                vectors: &vectors,
-                reader: &reader,
-            };
+        let mut removed = take(&mut lock(&self.waiting).removed);
+        removed.sort_unstable();
+        self.with_space(|space, nodes| {
             if !removed.is_empty() {
-                self.lead_around(space, &graph.nodes, &mut chooser);
-                self.find_entry(&graph.nodes);
+                self.lead_around(space, nodes, &removed);
+                self.find_entry(nodes);
             }
-            self.reach_all(space, &graph.nodes);
-        }
+            self.reach_all(space, nodes);
+        });
         self.take_away(&removed);
         removed.len()
     }
@@ -50,10 +42,16 @@ impl HnswIndex {
         lock(&self.waiting).removed.len()
     }
 
-    fn lead_around(&self, space: Space<'_>, nodes: &Nodes, chooser: &mut Chooser) {
-        for row in (0..nodes.rows() as u32).filter(|&row| nodes.state(row) == State::Linked) {
+    /// Leaves no link to `removed`, which rises, in any node that stays: what is removed meanwhile
+    /// stays until the next repair, and is passed through.
+    fn lead_around(&self, space: Space<'_>, nodes: &Nodes, removed: &[u32]) {
+        let mut chooser = Chooser::default();
+        let is_gone = |row: u32| removed.binary_search(&row).is_ok();
+        let stays = |row: &u32| {
+            matches!(nodes.state(*row), State::Linked | State::Removed) && !is_gone(*row)
+        };
+        for row in (0..nodes.rows() as u32).filter(stays) {
             for level in 0..=nodes.level(row) {
-                let is_gone = |link: u32| nodes.state(link) == State::Removed;
                 if !nodes.links(row, level).any(is_gone) {
                     continue;
                 }
@@ -140,9 +138,9 @@ impl HnswIndex {
 
     /// What the graph consists of. O(n times degree).
     pub fn graph_stats(&self) -> GraphStats {
-        let entry = *lock(&self.entry);
-        let graph: &Graph = &self.read_graph();
+        let graph = self.read_graph();
         let nodes = &graph.nodes;
+        let entry = *lock(&self.entry);
         let reached = entry
             .map(|entry| reachable(nodes, entry.row))
             .unwrap_or_default();
@@ -156,7 +154,9 @@ impl HnswIndex {
         let mut links = 0;
         for row in (0..nodes.rows() as u32).filter(|&row| nodes.state(row) == State::Linked) {
             stats.linked += 1;
-            stats.reachable += usize::from(reached[row as usize]);
+            // Of a node that was linked since there is nothing in it.
+            let is_reached = reached.get(row as usize).copied().unwrap_or(false);
+            stats.reachable += usize::from(is_reached);
             let degree = nodes.links(row, 0).count();
             links += degree;
             stats.max_degree = stats.max_degree.max(degree);

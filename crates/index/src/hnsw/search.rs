@@ -2,19 +2,18 @@
 
 use crate::filter::Filter;
 use crate::hnsw::codes::Space;
-use crate::hnsw::nodes::State;
+use crate::hnsw::nodes::{Nodes, State};
 use crate::hnsw::walk::Walker;
-use crate::hnsw::{Graph, HnswIndex, WIDTH_MAX, lock};
+use crate::hnsw::{HnswIndex, WIDTH_MAX, lock};
 use crate::vector_index::{Neighbor, Query, Row, VectorError};
-use crate::vectors::Vectors;
 
 /// How to search.
 #[derive(Clone, Copy, Debug)]
 pub struct Nearest<'a> {
     /// How many to find.
     pub k: usize,
-    /// How many candidates a walk keeps (ef): more finds more and takes longer. At least `k` is
-    /// kept, at most [`WIDTH_MAX`].
+    /// How many candidates a walk keeps (ef), up to [`WIDTH_MAX`], and never fewer than `k`: more
+    /// finds more and takes longer.
     pub width: usize,
     /// What may be found.
     pub filter: Filter<'a>,
@@ -74,37 +73,48 @@ impl HnswIndex {
         how: Nearest<'_>,
     ) -> Result<Vec<Neighbor>, VectorError> {
         let query = self.exact.admit_query(query)?;
-        let vectors = self.exact.read();
-        let graph = self.read_graph();
-        let reader = vectors.rows.read();
-        let space = Space {
-            store: &graph.codes,
-            vectors: &vectors,
-            reader: &reader,
-        };
         let width = how.width.clamp(1, WIDTH_MAX).max(query.k);
-        let is_there = |row: u32| matches!(graph.nodes.state(row), State::Linked | State::Pending);
-        let lets = |row: u32| is_there(row) && how.filter.lets(row);
-        if let Some(rows) = self.few(&vectors, &graph, how.filter, width, lets) {
-            return Ok(self.exact.rank(&vectors, &reader, &query, rows.into_iter()));
-        }
-        space.prepare(&query.vector, &mut walker.query);
+        Ok(self.with_space(|space, nodes| {
+            let is_there = |row: u32| matches!(nodes.state(row), State::Linked | State::Pending);
+            let lets = |row: u32| is_there(row) && how.filter.lets(row);
+            let live = space.vectors.len();
+            let rows = self.few(live, nodes, how.filter, width, lets);
+            let rows = rows.unwrap_or_else(|| {
+                let rows = self.walked(space, nodes, walker, &query.vector, width, lets);
+                if rows.len() < query.k {
+                    // Some cannot be reached: better slow than short of what there is.
+                    return (0..nodes.rows() as u32).filter(|&row| lets(row)).collect();
+                }
+                rows
+            });
+            let (vectors, reader) = (space.vectors, space.reader);
+            self.exact.rank(vectors, reader, &query, rows.into_iter())
+        }))
+    }
+
+    /// What a walk finds, and what waits.
+    fn walked(
+        &self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        walker: &mut Walker,
+        query: &[f32],
+        width: usize,
+        lets: impl Fn(u32) -> bool + Copy,
+    ) -> Vec<u32> {
+        space.prepare(query, &mut walker.query);
         let entry = *lock(&self.entry);
         if let Some(entry) = entry {
-            let near = walker.descend(space, &graph.nodes, entry, 0);
-            walker.begin(&graph.nodes, width, &[near], lets);
-            walker.walk(space, &graph.nodes, 0, lets);
+            let near = walker.descend(space, nodes, entry, 0);
+            walker.begin(nodes, width, &[near], lets);
+            walker.walk(space, nodes, 0, lets);
         } else {
-            walker.begin(&graph.nodes, width, &[], lets);
+            walker.begin(nodes, width, &[], lets);
         }
         let mut tail: Vec<u32> = {
             let waiting = lock(&self.waiting);
-            waiting
-                .queue
-                .iter()
-                .chain(&waiting.linking)
-                .copied()
-                .collect()
+            let rows = waiting.queue.iter().chain(&waiting.linking);
+            rows.copied().collect()
         };
         tail.retain(|&row| lets(row));
         walker.offer_all(space, &tail);
@@ -112,21 +122,20 @@ impl HnswIndex {
         // A row that is being linked can be found both ways.
         rows.sort_unstable();
         rows.dedup();
-        Ok(self.exact.rank(&vectors, &reader, &query, rows.into_iter()))
+        rows
     }
 
     /// The rows that are let through, where those are so few that comparing them all is no more
     /// work than walking past the others.
     fn few(
         &self,
-        vectors: &Vectors,
-        graph: &Graph,
+        live: usize,
+        nodes: &Nodes,
         filter: Filter<'_>,
         width: usize,
         lets: impl Fn(u32) -> bool,
     ) -> Option<Vec<u32>> {
-        let live = vectors.len();
-        let rows = graph.nodes.rows() as u32;
+        let rows = nodes.rows() as u32;
         let few = |matches: usize| {
             // A walk past what is not let through keeps `width` of all that it passes, and looks
             // at about half of each one's links; an f32 score costs some four keys.
@@ -144,7 +153,7 @@ impl HnswIndex {
                 let step = (rows as usize / SAMPLE).max(1);
                 let asked = (0..rows).step_by(step);
                 let let_through = asked.clone().filter(|&row| lets(row)).count();
-                let matches = let_through * live / asked.len().max(1);
+                let matches = let_through * rows as usize / asked.len().max(1);
                 few(matches).then(|| (0..rows).filter(|&row| lets(row)).collect())
             }
         }
