@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use cortica_simd::{Extension, Isa, ParseExtensionError, ParseIsaError};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What a gate measures. Declared in the order in which gates are run: a fast wrong answer is
 /// not a result, so answers come first.
@@ -60,8 +60,9 @@ pub struct Gate {
     /// Which time a ratio is made of; scaling is always elapsed time.
     #[serde(default)]
     pub clock: Clock,
-    /// What must be there for it to run.
-    pub needs: Option<Need>,
+    /// What must be there for it to run: one need, or several.
+    #[serde(default, deserialize_with = "one_or_more")]
+    pub needs: Vec<Need>,
     /// The instruction sets the bar is stated for; none named: all.
     #[serde(default)]
     pub isa: Vec<IsaName>,
@@ -76,6 +77,19 @@ impl Gate {
         let named = self.isa.is_empty() || self.isa.contains(&IsaName(isa));
         named && self.extension.is_none_or(|extension| isa.has(extension.0))
     }
+}
+
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Need>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Needs {
+        One(Need),
+        More(Vec<Need>),
+    }
+    Ok(match Needs::deserialize(deserializer)? {
+        Needs::One(need) => vec![need],
+        Needs::More(needs) => needs,
+    })
 }
 
 /// An instruction set by its name.

@@ -10,7 +10,7 @@ use cortica_simd::Isa;
 use crate::gate::{Clock, Gate, Need};
 use crate::stats::{Estimate, median};
 use crate::stopwatch::Stopwatch;
-use crate::subject::{Pair, Run, Scaled, Setup, Subject, in_parallel};
+use crate::subject::{NoPeer, Pair, Run, Scaled, Setup, Subject, in_parallel};
 use crate::verdict::{Outcome, Verdict, WIDTH_MAX, held_to, judge_below, judge_exact, judge_ratio};
 
 /// Pairs taken at first, and at most when the bounds stay wide.
@@ -29,12 +29,13 @@ fn sample_min(setup: &Setup) -> Duration {
 /// What stands in the way of a gate, if anything.
 #[must_use]
 pub fn skip_reason(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Option<&'static str> {
-    match gate.needs {
-        Some(Need::Data) if setup.data.is_none() => Some("skipped: needs --data"),
-        Some(Need::Full) if setup.quick => Some("skipped: full runs only"),
-        Some(Need::Peers) if subject.is_none() => Some("skipped: needs the feature `peers`"),
+    let reason = |need: &Need| match need {
+        Need::Data if setup.data.is_none() => Some("skipped: needs --data"),
+        Need::Full if setup.quick => Some("skipped: full runs only"),
+        Need::Peers if subject.is_none() => Some("skipped: needs the feature `peers`"),
         _ => None,
-    }
+    };
+    gate.needs.iter().find_map(reason)
 }
 
 /// Runs one gate. What goes wrong on the way is a failure of the gate.
@@ -52,8 +53,13 @@ pub fn run(gate: &Gate, subject: Option<&Subject>, setup: &Setup) -> Outcome {
                 answers_only(gate, subject, setup, isa)
             }
         });
-    outcome
-        .unwrap_or_else(|error| Outcome::without_figure(gate, Verdict::Fail, format!("{error:#}")))
+    outcome.unwrap_or_else(|error| {
+        let verdict = match error.downcast_ref::<NoPeer>() {
+            Some(_) => Verdict::Skipped,
+            None => Verdict::Fail,
+        };
+        Outcome::without_figure(gate, verdict, format!("{error:#}"))
+    })
 }
 
 /// For a machine the bar says nothing about: its answers must be right all the same.
@@ -317,7 +323,7 @@ mod tests {
             baseline: "a wait".to_owned(),
             required: required.parse().unwrap(),
             clock: Clock::Wall,
-            needs: None,
+            needs: Vec::new(),
             isa: Vec::new(),
             extension: None,
         }
@@ -465,12 +471,12 @@ mod tests {
     fn what_is_missing_is_skipped_and_what_is_wrong_fails() {
         let mut gate = gate(Kind::Count, "== 1");
         assert_eq!(run(&gate, None, &setup()).verdict, Verdict::Fail);
-        gate.needs = Some(Need::Peers);
+        gate.needs = vec![Need::Peers];
         assert_eq!(run(&gate, None, &setup()).verdict, Verdict::Skipped);
-        gate.needs = Some(Need::Data);
+        gate.needs = vec![Need::Data];
         let outcome = run(&gate, Some(&Subject::Count(|_| Ok(1.0))), &setup());
         assert_eq!(outcome.note, "skipped: needs --data");
-        gate.needs = None;
+        gate.needs = Vec::new();
         let other = Subject::Ratio(|_| anyhow::bail!("was run"));
         assert_eq!(run(&gate, Some(&other), &setup()).verdict, Verdict::Fail);
     }

@@ -96,7 +96,7 @@ mod tests {
             baseline: String::new(),
             required: required.parse().unwrap(),
             clock: Clock::Wall,
-            needs: None,
+            needs: Vec::new(),
             isa: Vec::new(),
             extension: None,
         }

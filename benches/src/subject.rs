@@ -1,5 +1,6 @@
 //! What a gate measures: set up once, run by `perf-check` and by criterion alike.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -24,6 +25,19 @@ pub struct Setup {
 
 /// One way of doing the work. It times its measured sections on the watch it is handed.
 pub type Run = Box<dyn FnMut(&mut Stopwatch) -> Result<()>>;
+
+/// The error of a subject whose peer is here, but not in the form that the bar is about: its gate
+/// is skipped.
+#[derive(Debug)]
+pub struct NoPeer(pub String);
+
+impl fmt::Display for NoPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "skipped: {}", self.0)
+    }
+}
+
+impl std::error::Error for NoPeer {}
 
 /// The subject of a ratio and its baseline. One run of each does the same amount of work.
 pub struct Pair {

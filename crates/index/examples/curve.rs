@@ -19,7 +19,8 @@ fn main() {
         Some("f32") => vec![Codes::F32],
         Some("i8") => vec![Codes::I8],
         Some("signs") => vec![Codes::Signs],
-        _ => vec![Codes::I8, Codes::Signs, Codes::F32],
+        Some("blocks") => vec![Codes::Blocks],
+        _ => vec![Codes::Blocks, Codes::I8, Codes::Signs, Codes::F32],
     };
     for codes in kinds {
         let options = HnswOptions {

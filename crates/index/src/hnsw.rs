@@ -1,6 +1,8 @@
 //! The graph index: near vectors link to each other, and a search walks along the links.
 
 mod beam;
+mod block_walk;
+mod blocks;
 mod codes;
 mod link;
 mod linking;
@@ -14,6 +16,7 @@ mod walk;
 pub use self::options::{Codes, HnswError, HnswOptions, WIDTH_MAX};
 pub use self::search::Nearest;
 
+use self::blocks::Blocks;
 use self::codes::{CodeStore, Space};
 use self::link::Stripes;
 use self::nodes::{Nodes, State};
@@ -76,6 +79,7 @@ pub struct HnswIndex {
 struct Graph {
     nodes: Nodes,
     codes: CodeStore,
+    blocks: Option<Blocks>,
     /// How many nodes were ever added.
     added: u64,
 }
@@ -128,12 +132,15 @@ impl HnswIndex {
         options: HnswOptions,
     ) -> Result<Self, HnswError> {
         let options = options.checked()?;
+        let blocks = (options.codes == Codes::Blocks)
+            .then(|| Blocks::new(isa, dimension, options.degree_max(0)));
         Ok(Self {
             exact: ExactIndex::new(dimension, metric, isa)?,
             options,
             graph: RwLock::new(Graph {
                 nodes: Nodes::new(options.degree),
                 codes: CodeStore::new(options.codes, isa, metric, dimension),
+                blocks: blocks.flatten(),
                 added: 0,
             }),
             stripes: Stripes::new(),
@@ -168,6 +175,9 @@ impl HnswIndex {
             let level = self.options.level(graph.added);
             graph.added += 1;
             graph.nodes.add(row.get(), level);
+            if let Some(blocks) = &mut graph.blocks {
+                blocks.add(row.get());
+            }
             if let Some(vector) = reader.get(ArenaRow::new(row.get())) {
                 graph.codes.set(row.get(), vector);
             }
@@ -181,6 +191,9 @@ impl HnswIndex {
             let mut graph = self.write_graph();
             for &row in rows {
                 graph.nodes.free(row);
+                if let Some(blocks) = &mut graph.blocks {
+                    blocks.free(row);
+                }
             }
         }
         self.exact.release(rows);
@@ -203,6 +216,7 @@ impl HnswIndex {
             store: &graph.codes,
             vectors: &vectors,
             reader: &reader,
+            blocks: graph.blocks.as_ref(),
         };
         visit(space, &graph.nodes)
     }
@@ -278,7 +292,8 @@ impl VectorIndex for HnswIndex {
     fn stats(&self) -> IndexStats {
         let exact = self.exact.stats();
         let graph = self.read_graph();
-        let bytes = graph.nodes.bytes() + graph.codes.bytes();
+        let blocks = graph.blocks.as_ref().map_or(0, Blocks::bytes);
+        let bytes = graph.nodes.bytes() + graph.codes.bytes() + blocks;
         IndexStats {
             bytes: exact.bytes + bytes as u64,
             ..exact

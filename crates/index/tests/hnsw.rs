@@ -16,7 +16,7 @@ use cortica_testkit::{Rng, bundle};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const CODES: [Codes; 3] = [Codes::F32, Codes::I8, Codes::Signs];
+const CODES: [Codes; 4] = [Codes::F32, Codes::I8, Codes::Signs, Codes::Blocks];
 
 fn empty(dimension: usize, metric: Metric, codes: Codes) -> HnswIndex {
     let options = HnswOptions {
@@ -141,7 +141,7 @@ fn other_dimensions_and_awkward_sets_are_found_too() {
         ("four copies of each", copies, 100),
     ];
     for (name, vectors, dimension) in sets {
-        for codes in [Codes::F32, Codes::I8] {
+        for codes in [Codes::F32, Codes::I8, Codes::Blocks] {
             let index = graph(&vectors, dimension, Metric::Cosine, codes);
             index.repair();
             let queries = vectors.chunks(dimension).step_by(37);
@@ -335,7 +335,7 @@ fn a_batch_gives_what_its_queries_give_one_by_one() {
 /// Threads insert, link, search, remove and repair at once; what is there at the end is found.
 #[test]
 fn everything_at_once_loses_nothing() {
-    for codes in [Codes::I8, Codes::Signs] {
+    for codes in [Codes::I8, Codes::Signs, Codes::Blocks] {
         let index = empty(768, Metric::Cosine, codes);
         let vectors = real(1_600);
         let done = AtomicBool::new(false);

@@ -41,7 +41,7 @@
 //! |---|---|---|
 //! | f16 | [`encode_f16`], [`dot_rows_f16`], [`squared_distance_rows_f16`] | 2^-11 of a value |
 //! | i8 | [`encode_i8`], [`dot_rows_i8`], [`dot_scattered_i8`], [`dot_estimates_i8`] | half a [`scale`](I8Scale::scale) a value |
-//! | signs | [`encode_signs`], [`hamming_rows`], [`weighted_hamming`] | lengths are lost |
+//! | signs | [`encode_signs`], [`hamming_rows`], [`weighted_hamming`], [`SignTables`] | lengths are lost |
 //! | PDX | [`pack_pdx`], [`squared_distances_pdx`], [`PdxSearch`] | none |
 //!
 //! Codes select and f32 vectors decide: [`TwoStage`] takes a fixed number of candidates on,
@@ -88,6 +88,7 @@ mod portable;
 mod rows;
 mod scan;
 mod scattered;
+mod sign_blocks;
 mod sign_codes;
 mod sign_weights;
 mod similarity;
@@ -137,6 +138,9 @@ pub use crate::scan::{cosine_rows, dot_rows, squared_distance_rows};
 pub use crate::scattered::{
     dot_scattered, dot_scattered_i8, prefetch_row, squared_distance_scattered,
     weighted_hamming_scattered,
+};
+pub use crate::sign_blocks::{
+    SIGN_BLOCK_ROWS, SignTables, set_sign_row, sign_block_bytes, sign_dot_reference,
 };
 pub use crate::sign_codes::{encode_signs, hamming, hamming_reference, hamming_rows, sign_words};
 pub use crate::sign_weights::{SignWeights, weighted_hamming, weighted_hamming_reference};

@@ -23,6 +23,7 @@ pub(crate) mod i8;
 pub(crate) mod prefetch;
 pub(crate) mod select;
 pub(crate) mod sign;
+pub(crate) mod sign_blocks;
 pub(crate) mod sign_weights;
 
 #[cfg(target_arch = "aarch64")]

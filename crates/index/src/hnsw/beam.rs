@@ -28,6 +28,8 @@ pub(crate) struct Beam {
     eligible: usize,
     /// No entry before it is open.
     next: usize,
+    /// What is above it has a place.
+    limit: f32,
 }
 
 impl Beam {
@@ -37,15 +39,32 @@ impl Beam {
         self.entries.clear();
         self.eligible = 0;
         self.next = 0;
+        self.limit = f32::NEG_INFINITY;
     }
 
-    /// Whether a node with this key has a place.
+    /// Holds these instead, which come best first and may be found; as many as there is place for.
+    pub(crate) fn refill(&mut self, nears: &[Near]) {
+        self.restart(self.width);
+        let entries = nears.iter().take(self.width).map(|&near| Entry {
+            near,
+            open: false,
+            eligible: true,
+        });
+        self.entries.extend(entries);
+        self.eligible = self.entries.len();
+        self.set_limit();
+    }
+
+    fn set_limit(&mut self) {
+        if let (true, Some(last)) = (self.eligible >= self.width, self.entries.last()) {
+            self.limit = last.near.key;
+        }
+    }
+
+    /// Whether a node with this key has a place. None is infinitely far.
     #[inline]
     pub(crate) fn takes(&self, key: f32) -> bool {
-        if self.eligible < self.width {
-            return !key.is_nan();
-        }
-        self.entries.last().is_some_and(|last| key > last.near.key)
+        key > self.limit
     }
 
     /// Takes a node if it has a place. Of equal keys the first stays.
@@ -67,6 +86,7 @@ impl Beam {
         self.eligible += usize::from(eligible);
         if self.eligible >= self.width {
             self.cut();
+            self.set_limit();
         }
     }
 
@@ -82,9 +102,10 @@ impl Beam {
         }
     }
 
-    /// The best node whose links were not followed yet; it is taken for followed.
+    /// The best node whose links were not followed yet, and whether it may be found; it is taken
+    /// for followed.
     #[inline]
-    pub(crate) fn next(&mut self) -> Option<u32> {
+    pub(crate) fn next(&mut self) -> Option<(u32, bool)> {
         let open = self
             .entries
             .get(self.next..)?
@@ -93,7 +114,7 @@ impl Beam {
         self.next += open;
         let entry = &mut self.entries[self.next];
         entry.open = false;
-        Some(entry.near.row)
+        Some((entry.near.row, entry.eligible))
     }
 
     /// The node that [`next`](Beam::next) would give, as far as is known now.
@@ -173,11 +194,11 @@ mod tests {
     #[test]
     fn nodes_are_followed_once_best_first_also_when_better_ones_come_later() {
         let mut beam = beam(4, &[(1.0, true), (2.0, true)]);
-        assert_eq!((beam.peek(), beam.next()), (Some(1), Some(1)));
+        assert_eq!((beam.peek(), beam.next()), (Some(1), Some((1, true))));
         beam.offer(Near { key: 3.0, row: 7 }, false);
         assert_eq!(
             [beam.next(), beam.next(), beam.next()],
-            [Some(7), Some(0), None]
+            [Some((7, false)), Some((0, true)), None]
         );
         assert_eq!(beam.peek(), None);
     }

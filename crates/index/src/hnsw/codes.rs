@@ -1,12 +1,13 @@
 //! What walks read of each vector, and the keys they get from it: more is nearer.
 
+use crate::hnsw::blocks::Blocks;
 use crate::hnsw::options::Codes;
 use crate::metric::Metric;
 use crate::vectors::Vectors;
 use cortica_arena::{Reader, Row as ArenaRow};
 use cortica_simd::{
-    I8Scale, Isa, SignWeights, dot_scattered, dot_scattered_i8, encode_i8, encode_signs,
-    inverse_norm, norm, prefetch_row, sign_words, squared_distance_scattered,
+    I8Scale, Isa, SignTables, SignWeights, dot_scattered, dot_scattered_i8, encode_i8,
+    encode_signs, inverse_norm, norm, prefetch_row, sign_words, squared_distance_scattered,
     weighted_hamming_scattered,
 };
 use std::iter::zip;
@@ -97,6 +98,8 @@ pub(crate) struct Prepared {
     codes: Vec<i8>,
     scale: I8Scale,
     weights: SignWeights,
+    pub(crate) tables: SignTables,
+    scaled: Vec<f32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,13 +116,14 @@ pub(crate) struct Space<'a> {
     pub(crate) store: &'a CodeStore,
     pub(crate) vectors: &'a Vectors,
     pub(crate) reader: &'a Reader<'a, f32>,
+    pub(crate) blocks: Option<&'a Blocks>,
 }
 
 impl CodeStore {
     pub(crate) fn new(codes: Codes, isa: Isa, metric: Metric, dimension: usize) -> Self {
         let bytes = match codes {
             Codes::F32 => 0,
-            Codes::I8 => dimension,
+            Codes::I8 | Codes::Blocks => dimension,
             Codes::Signs => sign_words(dimension) * size_of::<u64>(),
         };
         Self {
@@ -137,7 +141,7 @@ impl CodeStore {
     pub(crate) fn set(&mut self, row: u32, vector: &[f32]) {
         match self.codes {
             Codes::F32 => {}
-            Codes::I8 => {
+            Codes::I8 | Codes::Blocks => {
                 let codes: &mut [i8] = bytemuck::cast_slice_mut(self.words.row_mut(row));
                 let scale = encode_i8(self.isa, vector, codes);
                 put(&mut self.scales, row, scale);
@@ -187,7 +191,7 @@ impl<'a> Space<'a> {
                 query.vector.extend_from_slice(vector);
                 query.inverse_norm = inverse_norm(isa, vector);
             }
-            Codes::I8 => {
+            Codes::I8 | Codes::Blocks => {
                 query.form = Form::I8;
                 query.codes.resize(vector.len(), 0);
                 query.scale = encode_i8(isa, vector, &mut query.codes);
@@ -200,10 +204,44 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// What a walk over blocks reads of a query beside what [`prepare`](Space::prepare) makes of it.
+    pub(crate) fn prepare_tables(&self, vector: &[f32], query: &mut Prepared) {
+        if self.store.metric == Metric::Cosine {
+            let scale = inverse_norm(self.store.isa, vector);
+            query.scaled.clear();
+            query
+                .scaled
+                .extend(vector.iter().map(|value| value * scale));
+            query.tables.encode(&query.scaled);
+        } else {
+            query.tables.encode(vector);
+        }
+    }
+
+    /// To be called by whoever has changed a node's links, before letting go of its stripe.
+    pub(crate) fn links_changed(&self, row: u32, level: usize) {
+        if let (0, Some(blocks)) = (level, self.blocks) {
+            blocks.outdate(row);
+        }
+    }
+
+    pub(crate) fn metric(&self) -> Metric {
+        self.store.metric
+    }
+
+    /// A vector, and what it has to be multiplied by for a key to be what its metric says of it.
+    pub(crate) fn vector_and_scale(&self, row: u32) -> (&'a [f32], f32) {
+        let scale = match self.store.metric {
+            Metric::Cosine => self.inverse_norm(row),
+            Metric::Dot | Metric::L2 => 1.0,
+        };
+        (self.vector(row), scale)
+    }
+
     /// A row as a query, for choosing among neighbours: by i8 where those are there, by f32
     /// otherwise.
     pub(crate) fn prepare_row(&self, row: u32, query: &mut Prepared) {
-        if self.store.codes == Codes::I8 {
+        if matches!(self.store.codes, Codes::I8 | Codes::Blocks) {
             query.form = Form::I8;
             query.codes.clear();
             query.codes.extend_from_slice(self.store.i8(row));

@@ -100,6 +100,7 @@ impl Chooser {
     ) {
         let _alone = stripes.lock(row);
         if nodes.add_link(row, level, to) {
+            space.links_changed(row, level);
             return;
         }
         self.candidates.clear();
@@ -109,6 +110,7 @@ impl Chooser {
         self.measure(space, row);
         self.choose(space, degree);
         nodes.set_links(row, level, &self.chosen);
+        space.links_changed(row, level);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Making vectors that wait part of the graph.
 
+use crate::hnsw::blocks::Packer;
 use crate::hnsw::codes::Space;
 use crate::hnsw::link::Chooser;
 use crate::hnsw::nodes::{Nodes, State};
@@ -8,6 +9,9 @@ use crate::hnsw::{HnswIndex, lock};
 use cortica_arena::Row as ArenaRow;
 use std::sync::PoisonError;
 use std::thread::Builder;
+
+/// Nodes whose blocks are made together.
+const PACKED_AT: usize = 512;
 
 impl HnswIndex {
     /// Makes the first `count` of the vectors that wait part of the graph; how many there were.
@@ -22,7 +26,21 @@ impl HnswIndex {
             .take_while(|_| self.link_next(&mut walker, &mut chooser))
             .count();
         self.give_back(walker);
+        self.pack(linked);
         linked
+    }
+
+    /// Makes blocks for the nodes whose links have changed, once there are many: each new node
+    /// changes the links of some twenty others, and most change again with the next.
+    fn pack(&self, linked: usize) {
+        let _unchanged = self.topology.read().unwrap_or_else(PoisonError::into_inner);
+        self.with_space(|space, nodes| {
+            if let Some(blocks) = space.blocks
+                && (linked >= PACKED_AT || blocks.stale() >= PACKED_AT)
+            {
+                blocks.pack(space, nodes, &self.stripes, &mut Packer::default());
+            }
+        });
     }
 
     /// [`link`](HnswIndex::link)s all that wait with so many threads, or as many as there is work
@@ -121,6 +139,7 @@ impl HnswIndex {
             {
                 let _alone = self.stripes.lock(row);
                 nodes.set_links(row, level, &chosen);
+                space.links_changed(row, level);
             }
             let degree = self.options.degree_max(level);
             for neighbor in chosen {

@@ -1,6 +1,7 @@
 //! Leading links around what was removed, and to what none leads to.
 
 use crate::hnsw::beam::Near;
+use crate::hnsw::blocks::{Blocks, Packer};
 use crate::hnsw::codes::Space;
 use crate::hnsw::link::Chooser;
 use crate::hnsw::nodes::{Nodes, State};
@@ -32,6 +33,9 @@ impl HnswIndex {
                 self.find_entry(nodes);
             }
             self.reach_all(space, nodes);
+            if let Some(blocks) = space.blocks {
+                blocks.pack(space, nodes, &self.stripes, &mut Packer::default());
+            }
         });
         self.take_away(&removed);
         removed.len()
@@ -60,6 +64,7 @@ impl HnswIndex {
                 chooser.measure(space, row);
                 chooser.choose(space, self.options.degree_max(level));
                 nodes.set_links(row, level, &chooser.chosen);
+                space.links_changed(row, level);
             }
         }
     }
@@ -98,7 +103,11 @@ impl HnswIndex {
             let hosts = self.hosts(space, nodes, entry, &mut walker);
             let linked = hosts.iter().any(|&host| {
                 let _alone = self.stripes.lock(host);
-                nodes.add_link(host, 0, row)
+                let linked = nodes.add_link(host, 0, row);
+                if linked {
+                    space.links_changed(host, 0);
+                }
+                linked
             });
             if linked {
                 spread(nodes, row, &mut reached);
@@ -148,7 +157,7 @@ impl HnswIndex {
             waiting: self.waiting(),
             removed: self.removed(),
             link_bytes: nodes.bytes(),
-            code_bytes: graph.codes.bytes(),
+            code_bytes: graph.codes.bytes() + graph.blocks.as_ref().map_or(0, Blocks::bytes),
             ..GraphStats::default()
         };
         let mut links = 0;

@@ -1,11 +1,15 @@
 //! Searches by the graph.
 
+use crate::exact::Admitted;
 use crate::filter::Filter;
+use crate::hnsw::blocks::Blocks;
 use crate::hnsw::codes::Space;
 use crate::hnsw::nodes::{Nodes, State};
+use crate::hnsw::options::Codes;
 use crate::hnsw::walk::Walker;
 use crate::hnsw::{HnswIndex, WIDTH_MAX, lock};
 use crate::vector_index::{Neighbor, Query, Row, VectorError};
+use std::iter::zip;
 
 /// How to search.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,10 @@ impl Default for Nearest<'_> {
 /// Rows that are asked to estimate how many a predicate lets through.
 const SAMPLE: usize = 256;
 
+/// Queries of a batch whose walks go on in turns: enough for what a step asks of memory to come
+/// before the walk's next, few enough for their codes to stay in the nearest caches.
+const IN_TURNS: usize = 8;
+
 impl HnswIndex {
     /// About the `k` nearest vectors that the filter lets through, and what among the candidates
     /// ties with the last of them, by score descending, then row ascending; scores are those of the
@@ -45,71 +53,109 @@ impl HnswIndex {
             vector: query,
             k: how.k,
         };
-        let mut walker = self.walker();
-        let found = self.nearest_by(&mut walker, &query, how);
-        self.give_back(walker);
-        found
+        let found = self.nearest_many(&[query], how).pop();
+        found.unwrap_or_else(|| Ok(Vec::new()))
     }
 
-    /// [`nearest`](HnswIndex::nearest) of each query, which brings its own `k`.
+    /// [`nearest`](HnswIndex::nearest) of each query, which brings its own `k`. Walks over
+    /// [`Blocks`](Codes::Blocks) go on in turns, so that memory is fetched for one while others
+    /// compute.
     pub fn nearest_many(
         &self,
         queries: &[Query<'_>],
         how: Nearest<'_>,
     ) -> Vec<Result<Vec<Neighbor>, VectorError>> {
-        let mut walker = self.walker();
-        let found = queries
-            .iter()
-            .map(|query| self.nearest_by(&mut walker, query, how))
+        let mut walkers: Vec<_> = (0..queries.len().min(IN_TURNS))
+            .map(|_| self.walker())
             .collect();
-        self.give_back(walker);
+        let groups = queries.chunks(IN_TURNS);
+        let found = groups
+            .flat_map(|queries| self.nearest_in_turns(&mut walkers, queries, how))
+            .collect();
+        for walker in walkers {
+            self.give_back(walker);
+        }
         found
     }
 
-    fn nearest_by(
+    /// As many walkers as queries, or more.
+    fn nearest_in_turns(
         &self,
-        walker: &mut Walker,
-        query: &Query<'_>,
+        walkers: &mut [Walker],
+        queries: &[Query<'_>],
         how: Nearest<'_>,
-    ) -> Result<Vec<Neighbor>, VectorError> {
-        let query = self.exact.admit_query(query)?;
-        let width = how.width.clamp(1, WIDTH_MAX).max(query.k);
-        Ok(self.with_space(|space, nodes| {
+    ) -> Vec<Result<Vec<Neighbor>, VectorError>> {
+        let width = |query: &Admitted<'_>| how.width.clamp(1, WIDTH_MAX).max(query.k);
+        let admitted = queries.iter().map(|query| self.exact.admit_query(query));
+        let admitted: Vec<_> = admitted.collect();
+        self.with_space(|space, nodes| {
             let is_there = |row: u32| matches!(nodes.state(row), State::Linked | State::Pending);
             let lets = |row: u32| is_there(row) && how.filter.lets(row);
             let live = space.vectors.len();
-            let rows = self.few(live, nodes, how.filter, width, lets);
-            let rows = rows.unwrap_or_else(|| {
-                let rows = self.walked(space, nodes, walker, &query.vector, width, lets);
-                if rows.len() < query.k {
-                    // Some cannot be reached: better slow than short of what there is.
-                    return (0..nodes.rows() as u32).filter(|&row| lets(row)).collect();
-                }
-                rows
+            let all = || (0..nodes.rows() as u32).filter(|&row| lets(row));
+            let mut searches: Vec<_> = zip(admitted, walkers)
+                .map(|(query, walker)| {
+                    let query = query?;
+                    let few = self.few(live, nodes, how.filter, width(&query), lets);
+                    if few.is_none() {
+                        self.begin(space, nodes, walker, &query, width(&query), lets);
+                    }
+                    Ok((query, walker, few))
+                })
+                .collect();
+            let walking = searches.iter_mut().flatten();
+            let walking = walking.filter(|(_, _, few)| few.is_none());
+            walk_in_turns(
+                space,
+                nodes,
+                walking.map(|(_, walker, _)| &mut **walker),
+                lets,
+            );
+            let answers = searches.into_iter().map(|search| {
+                let (query, walker, few) = search?;
+                let rows = few.unwrap_or_else(|| self.candidates(space, walker, query.k, lets));
+                // Some cannot be reached: better slow than short of what there is.
+                let rows = if rows.len() < query.k {
+                    all().collect()
+                } else {
+                    rows
+                };
+                let (vectors, reader) = (space.vectors, space.reader);
+                Ok(self.exact.rank(vectors, reader, &query, rows.into_iter()))
             });
-            let (vectors, reader) = (space.vectors, space.reader);
-            self.exact.rank(vectors, reader, &query, rows.into_iter())
-        }))
+            answers.collect()
+        })
     }
 
-    /// What a walk finds, and what waits.
-    fn walked(
+    /// Down to the base level.
+    fn begin(
         &self,
         space: Space<'_>,
         nodes: &Nodes,
         walker: &mut Walker,
-        query: &[f32],
+        query: &Admitted<'_>,
         width: usize,
-        lets: impl Fn(u32) -> bool + Copy,
-    ) -> Vec<u32> {
-        space.prepare(query, &mut walker.query);
+        lets: impl Fn(u32) -> bool,
+    ) {
+        space.prepare(&query.vector, &mut walker.query);
+        if space.blocks.is_some() {
+            space.prepare_tables(&query.vector, &mut walker.query);
+        }
         let entry = *lock(&self.entry);
-        if let Some(entry) = entry {
-            let near = walker.descend(space, nodes, entry, 0);
-            walker.begin(nodes, width, &[near], lets);
-            walker.walk(space, nodes, 0, lets);
-        } else {
-            walker.begin(nodes, width, &[], lets);
+        let near = entry.map(|entry| walker.descend(space, nodes, entry, 0));
+        walker.begin(nodes, width, near.as_slice(), lets);
+    }
+
+    /// What a walk has found, and what waits: candidates for scores.
+    fn candidates(
+        &self,
+        space: Space<'_>,
+        walker: &mut Walker,
+        k: usize,
+        lets: impl Fn(u32) -> bool,
+    ) -> Vec<u32> {
+        if space.blocks.is_some() {
+            walker.keep_scored();
         }
         let mut tail: Vec<u32> = {
             let waiting = lock(&self.waiting);
@@ -118,11 +164,26 @@ impl HnswIndex {
         };
         tail.retain(|&row| lets(row));
         walker.offer_all(space, &tail);
-        let mut rows: Vec<u32> = walker.beam.found().map(|near| near.row).collect();
+        let mut rows = self.worth_scoring(walker, k);
         // A row that is being linked can be found both ways.
         rows.sort_unstable();
         rows.dedup();
         rows
+    }
+
+    /// The best by codes, so many more than are asked for that those by score are among them, and
+    /// all that are as near as the last of these.
+    fn worth_scoring(&self, walker: &Walker, k: usize) -> Vec<u32> {
+        let found = walker.beam.found();
+        let enough = match self.options.codes {
+            Codes::Signs => usize::MAX,
+            Codes::F32 | Codes::I8 | Codes::Blocks => k.saturating_mul(2).max(k + 16),
+        };
+        let Some(last) = found.clone().nth(enough - 1) else {
+            return found.map(|near| near.row).collect();
+        };
+        let near = found.take_while(|near| near.key >= last.key);
+        near.map(|near| near.row).collect()
     }
 
     /// The rows that are let through, where those are so few that comparing them all is no more
@@ -157,5 +218,22 @@ impl HnswIndex {
                 few(matches).then(|| (0..rows).filter(|&row| lets(row)).collect())
             }
         }
+    }
+}
+
+/// Walks over the base level, each a step at a time where there are blocks.
+fn walk_in_turns<'a>(
+    space: Space<'_>,
+    nodes: &Nodes,
+    walkers: impl Iterator<Item = &'a mut Walker>,
+    lets: impl Fn(u32) -> bool + Copy,
+) {
+    let Some(blocks) = space.blocks.map(Blocks::read) else {
+        walkers.for_each(|walker| walker.walk(space, nodes, 0, lets));
+        return;
+    };
+    let mut walking: Vec<_> = walkers.collect();
+    while !walking.is_empty() {
+        walking.retain_mut(|walker| walker.block_step(space, nodes, &blocks, lets));
     }
 }

@@ -17,7 +17,9 @@ pub(crate) struct Entry {
 pub(crate) struct Walker {
     pub(crate) query: Prepared,
     pub(crate) beam: Beam,
-    visited: Visited,
+    pub(crate) visited: Visited,
+    /// What a walk over blocks has gone on from.
+    pub(crate) scored: Vec<Near>,
     rows: Vec<u32>,
     keys: Vec<f32>,
 }
@@ -49,11 +51,7 @@ impl Walker {
         let mut key = [0.0];
         space.keys(&self.query, &[row], &mut key);
         // What is no number is farthest: a walk has to begin somewhere.
-        if key[0].is_nan() {
-            f32::NEG_INFINITY
-        } else {
-            key[0]
-        }
+        if key[0].is_nan() { f32::MIN } else { key[0] }
     }
 
     /// A new beam of `width` that holds `starts`.
@@ -66,6 +64,7 @@ impl Walker {
     ) {
         self.visited.restart(nodes.rows());
         self.beam.restart(width);
+        self.scored.clear();
         for &near in starts {
             if self.visited.first(near.row) {
                 self.beam.offer(near, eligible(near.row));
@@ -81,30 +80,44 @@ impl Walker {
         level: usize,
         eligible: impl Fn(u32) -> bool,
     ) {
+        while let Some((row, _)) = self.beam.next() {
+            self.expand(space, nodes, row, level, &eligible);
+        }
+    }
+
+    /// Offers all that a node links to.
+    #[inline]
+    pub(crate) fn expand(
+        &mut self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        row: u32,
+        level: usize,
+        eligible: impl Fn(u32) -> bool,
+    ) {
         let Self {
             query,
             beam,
             visited,
             rows,
             keys,
+            ..
         } = self;
-        while let Some(row) = beam.next() {
-            rows.clear();
-            for link in nodes.links(row, level) {
-                if visited.first(link) {
-                    space.fetch(query, link);
-                    rows.push(link);
-                }
+        rows.clear();
+        for link in nodes.links(row, level) {
+            if visited.first(link) {
+                space.fetch(query, link);
+                rows.push(link);
             }
-            if let Some(next) = beam.peek() {
-                nodes.fetch(next, level);
-            }
-            keys.resize(rows.len(), 0.0);
-            space.keys(query, rows, keys);
-            for (&row, &key) in rows.iter().zip(&*keys) {
-                if beam.takes(key) {
-                    beam.offer(Near { key, row }, eligible(row));
-                }
+        }
+        if let Some(next) = beam.peek() {
+            nodes.fetch(next, level);
+        }
+        keys.resize(rows.len(), 0.0);
+        space.keys(query, rows, keys);
+        for (&row, &key) in rows.iter().zip(&*keys) {
+            if beam.takes(key) {
+                beam.offer(Near { key, row }, eligible(row));
             }
         }
     }

@@ -1,0 +1,324 @@
+//! Blocks: what a walk reads of all neighbours of a node at once.
+//!
+//! A block holds, for each link of a node on the base level, the signs of the difference between
+//! the two vectors, two factors and the neighbour's row. With the dot product of query and node,
+//! which a walk has once it has come there, they estimate that of query and neighbour:
+//!
+//! ```text
+//! q.n = q.v + q.(n - v), and with r = n - v, b = signs of r (each +1 or -1), F = |r|^2 / sum|r|:
+//! q.(n - v) = r.v + (q - v).r ~ r.v + F (b.q - b.v)
+//! ```
+//!
+//! So none of the neighbours' vectors is touched (Gou, Gao and Long, "SymphonyQG: towards symphonious
+//! integration of quantization and graph for approximate nearest neighbor search", SIGMOD 2025;
+//! there graphs are built once, here blocks follow their links). A block belongs to one list of
+//! links: where links change it goes, walks take the way over single codes meanwhile, and it is
+//! made anew with others.
+
+use crate::hnsw::codes::Space;
+use crate::hnsw::link::Stripes;
+use crate::hnsw::lock;
+use crate::hnsw::nodes::Nodes;
+use crate::metric::Metric;
+use cortica_arena::{Reader, Row as ArenaRow, VectorArena};
+use cortica_simd::{
+    Isa, SIGN_BLOCK_ROWS, SignTables, encode_signs, prefetch_row, set_sign_row, sign_block_bytes,
+    sign_words,
+};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// States of a node's place in the list of blocks; what is more is a row of the arena and `FIRST`.
+const ABSENT: u32 = 0;
+const STALE: u32 = 1;
+const FIRST: u32 = 2;
+
+/// Bytes of a factor or a row.
+const WORD: usize = size_of::<u32>();
+
+/// The blocks of all nodes.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    layout: Layout,
+    arena: VectorArena<u8>,
+    /// By row. Written by whoever holds the node's stripe, or has the graph alone.
+    places: Vec<AtomicU32>,
+    /// Nodes that want a block.
+    stale: Mutex<Vec<u32>>,
+}
+
+/// Where what lies in a block: for each 32 links their signs, sums, factors and rows.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    isa: Isa,
+    /// Of all signs of 32 links.
+    signs: usize,
+    /// Of all that belongs to 32 links.
+    part: usize,
+    links: usize,
+}
+
+/// The blocks that were found while it lives stay as they are.
+#[derive(Debug)]
+pub(crate) struct BlockReader<'a> {
+    blocks: &'a Blocks,
+    reader: Reader<'a, u8>,
+}
+
+/// Memory that one block after the other is made in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Packer {
+    links: Vec<u32>,
+    difference: Vec<f32>,
+    signs: Vec<u64>,
+}
+
+/// What belongs to the difference of a neighbour, beside its signs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Factors {
+    sum: f32,
+    factor: f32,
+}
+
+impl Blocks {
+    /// Blocks for nodes with up to `links` links on the base level. Fails where a block would be
+    /// larger than a row of an arena may be.
+    pub(crate) fn new(isa: Isa, dimension: usize, links: usize) -> Option<Blocks> {
+        let signs = sign_block_bytes(dimension);
+        let part = signs + 3 * WORD * SIGN_BLOCK_ROWS;
+        let layout = Layout {
+            isa,
+            signs,
+            part,
+            links,
+        };
+        Some(Blocks {
+            layout,
+            arena: VectorArena::new(part * links.div_ceil(SIGN_BLOCK_ROWS)).ok()?,
+            places: Vec::new(),
+            stale: Mutex::default(),
+        })
+    }
+
+    /// A node without links.
+    pub(crate) fn add(&mut self, row: u32) {
+        let row = row as usize;
+        while self.places.len() <= row {
+            self.places.push(AtomicU32::new(ABSENT));
+        }
+    }
+
+    /// Takes a node's block away with it.
+    pub(crate) fn free(&mut self, row: u32) {
+        self.replace(row, ABSENT);
+    }
+
+    /// The links of a node have changed; by the one who changed them, before others can.
+    pub(crate) fn outdate(&self, row: u32) {
+        if self.replace(row, STALE) != STALE {
+            lock(&self.stale).push(row);
+        }
+    }
+
+    fn replace(&self, row: u32, with: u32) -> u32 {
+        let Some(place) = self.places.get(row as usize) else {
+            return STALE;
+        };
+        // The block was written before its row was put here, and is read after that was seen.
+        let before = place.swap(with, Ordering::AcqRel);
+        if let Some(block) = before.checked_sub(FIRST) {
+            // It was live: rows come here when they are published, and leave once.
+            let _ = self.arena.free(ArenaRow::new(block));
+        }
+        before
+    }
+
+    /// How many nodes want a block.
+    pub(crate) fn stale(&self) -> usize {
+        lock(&self.stale).len()
+    }
+
+    /// Makes the blocks that are wanted, until there are none or no memory for more.
+    pub(crate) fn pack(
+        &self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        stripes: &Stripes,
+        packer: &mut Packer,
+    ) {
+        loop {
+            let Some(row) = lock(&self.stale).pop() else {
+                return;
+            };
+            let _alone = stripes.lock(row);
+            let wanted = self.places.get(row as usize);
+            if wanted.is_none_or(|place| place.load(Ordering::Relaxed) != STALE) {
+                continue;
+            }
+            let Ok(mut reserved) = self.arena.reserve() else {
+                // The node does without; it is asked again when its links change.
+                self.replace(row, ABSENT);
+                continue;
+            };
+            self.layout
+                .write(space, nodes, row, packer, reserved.values_mut());
+            self.replace(row, reserved.publish().get() + FIRST);
+        }
+    }
+
+    pub(crate) fn read(&self) -> BlockReader<'_> {
+        BlockReader {
+            blocks: self,
+            reader: self.arena.read(),
+        }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.arena.stats().bytes + self.places.capacity() * WORD
+    }
+}
+
+impl Layout {
+    fn write(
+        &self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        row: u32,
+        packer: &mut Packer,
+        block: &mut [u8],
+    ) {
+        let Packer {
+            links,
+            difference,
+            signs,
+        } = packer;
+        links.clear();
+        links.extend(nodes.links(row, 0).take(self.links));
+        block.fill(0);
+        let (from, of_from) = space.vector_and_scale(row);
+        signs.resize(sign_words(from.len()), 0);
+        let parts = block.chunks_exact_mut(self.part);
+        for (part, links) in parts.zip(links.chunks(SIGN_BLOCK_ROWS)) {
+            let (block, rest) = part.split_at_mut(self.signs);
+            for (at, &link) in links.iter().enumerate() {
+                let (to, of_to) = space.vector_and_scale(link);
+                let factors = factors(space.metric(), (from, of_from), (to, of_to), difference);
+                encode_signs(difference, signs);
+                set_sign_row(block, at, signs);
+                put(rest, at, factors.sum.to_bits());
+                put(rest, SIGN_BLOCK_ROWS + at, factors.factor.to_bits());
+                put(rest, 2 * SIGN_BLOCK_ROWS + at, link + 1);
+            }
+        }
+    }
+}
+
+fn put(words: &mut [u8], at: usize, word: u32) {
+    if let Some(place) = words.get_mut(at * WORD..(at + 1) * WORD) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+}
+
+/// `difference` becomes `to - from`, both scaled.
+fn factors(
+    metric: Metric,
+    (from, of_from): (&[f32], f32),
+    (to, of_to): (&[f32], f32),
+    difference: &mut Vec<f32>,
+) -> Factors {
+    /// Sums side by side, which the compiler makes vectors of.
+    const LANES: usize = 8;
+    difference.clear();
+    let differences = from
+        .iter()
+        .zip(to)
+        .map(|(from, to)| to * of_to - from * of_from);
+    difference.extend(differences);
+    let mut sums = [[0.0_f32; LANES]; 4];
+    for (r, v) in difference.chunks(LANES).zip(from.chunks(LANES)) {
+        for (lane, (&r, &v)) in r.iter().zip(v).enumerate() {
+            let v = v * of_from;
+            sums[0][lane] += r * r;
+            sums[1][lane] += r.abs();
+            sums[2][lane] += r * v;
+            // As encode_signs has it: what is not positive counts as negative.
+            sums[3][lane] += if r > 0.0 { v } else { -v };
+        }
+    }
+    let [squares, absolute, with_from, signs_with_from] =
+        sums.map(|lanes| lanes.iter().sum::<f32>());
+    let factor = squares / absolute;
+    if !factor.is_finite() {
+        // A copy: as near as the node itself.
+        return Factors::default();
+    }
+    match metric {
+        // 2 q.n - |q|^2 - |n|^2, from the same of v.
+        Metric::L2 => Factors {
+            sum: -squares - 2.0 * factor * signs_with_from,
+            factor: 2.0 * factor,
+        },
+        Metric::Dot | Metric::Cosine => Factors {
+            sum: with_from - factor * signs_with_from,
+            factor,
+        },
+    }
+}
+
+impl BlockReader<'_> {
+    /// The block of a node.
+    #[inline]
+    fn block(&self, row: u32) -> Option<&[u8]> {
+        let place = self.blocks.places.get(row as usize)?;
+        // A row that is freed in the meantime is not found, or stays as it is: see the arena.
+        let block = place.load(Ordering::Acquire).checked_sub(FIRST)?;
+        self.reader.get(ArenaRow::new(block))
+    }
+
+    /// Asks for a node's block before it is needed.
+    #[inline]
+    pub(crate) fn fetch(&self, row: u32) {
+        if let Some(block) = self.block(row) {
+            prefetch_row(block);
+        }
+    }
+
+    /// Gives `visit` each neighbour of a node and the key that it is estimated to have, the node's
+    /// own being `key`. False where the node has no block.
+    #[inline]
+    pub(crate) fn neighbors(
+        &self,
+        row: u32,
+        key: f32,
+        query: &SignTables,
+        mut visit: impl FnMut(u32, f32),
+    ) -> bool {
+        let Some(block) = self.block(row) else {
+            return false;
+        };
+        let Layout {
+            isa, signs, part, ..
+        } = self.blocks.layout;
+        for part in block.chunks_exact(part) {
+            let (block, rest) = part.split_at(signs);
+            let dots = query.dots(isa, block);
+            let Ok(words) = bytemuck::try_cast_slice::<u8, f32>(rest) else {
+                return false;
+            };
+            let (sums, words) = words.split_at(SIGN_BLOCK_ROWS);
+            let (factors, links) = words.split_at(SIGN_BLOCK_ROWS);
+            let mut keys = [0.0; SIGN_BLOCK_ROWS];
+            for (((place, dot), sum), factor) in keys.iter_mut().zip(&dots).zip(sums).zip(factors) {
+                *place = key + sum + factor * dot;
+            }
+            for (link, key) in bytemuck::cast_slice::<f32, u32>(links).iter().zip(keys) {
+                let Some(link) = link.checked_sub(1) else {
+                    break;
+                };
+                visit(link, key);
+            }
+        }
+        true
+    }
+}
