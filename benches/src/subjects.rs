@@ -86,7 +86,10 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("simd.topk10", Ratio(top_k::subject)),
     ("simd.two_stage", Ratio(two_stage::against_exact_scan)),
     ("simd.two_stage_avx2", Ratio(two_stage::against_exact_scan)),
-    ("simd.two_stage_avx2_quick", Ratio(two_stage::against_exact_scan)),
+    (
+        "simd.two_stage_avx2_quick",
+        Ratio(two_stage::against_exact_scan),
+    ),
     (
         "neural.mlp_plain",
         Ratio(|_| networks::against_plain(Encoder)),
