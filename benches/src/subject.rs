@@ -29,7 +29,7 @@ pub type Run = Box<dyn FnMut(&mut Stopwatch) -> Result<()>>;
 /// The error of a subject whose peer is here, but not in the form that the bar is about: its gate
 /// is skipped.
 #[derive(Debug)]
-pub struct NoPeer(pub String);
+pub(crate) struct NoPeer(pub(crate) String);
 
 impl fmt::Display for NoPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

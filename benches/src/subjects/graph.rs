@@ -43,6 +43,7 @@ impl Work {
     }
 
     /// As [`new`](Work::new), where a bar is about at least 30,000 rows.
+    #[cfg(feature = "peers")]
     pub(super) fn large(setup: &Setup) -> Result<Work> {
         const ROWS_MIN: usize = 30_000;
         let work = Work::new(setup)?;
@@ -145,15 +146,15 @@ impl Work {
             })
         }))
     }
+}
 
-    /// Both sides are brought to the same recall when they are made, so there is no other answer
-    /// to check.
-    pub(super) fn pair(&self, subject: Run, baseline: Run) -> Pair {
-        Pair {
-            check: Box::new(|| Ok(())),
-            subject,
-            baseline,
-        }
+/// Both sides are brought to the same recall when they are made, so there is no other answer to
+/// check.
+pub(super) fn pair(subject: Run, baseline: Run) -> Pair {
+    Pair {
+        check: Box::new(|| Ok(())),
+        subject,
+        baseline,
     }
 }
 
@@ -197,7 +198,7 @@ pub(super) fn against_exact(setup: &Setup) -> Result<Pair> {
     let exact = work.exact()?;
     let subject = work.side("blocks", work.search(Codes::Blocks)?)?;
     let baseline = work.side("exact", exact)?;
-    Ok(work.pair(subject, baseline))
+    Ok(pair(subject, baseline))
 }
 
 /// Walks over blocks against walks over f32 vectors.
@@ -205,7 +206,7 @@ pub(super) fn against_f32(setup: &Setup) -> Result<Pair> {
     let work = Work::new(setup)?;
     let subject = work.side("blocks", work.search(Codes::Blocks)?)?;
     let baseline = work.side("f32", work.search(Codes::F32)?)?;
-    Ok(work.pair(subject, baseline))
+    Ok(pair(subject, baseline))
 }
 
 /// All queries in one call against one after the other.

@@ -8,7 +8,7 @@ use cortica_index::{Codes, HnswIndex, VectorIndex};
 use hnsw_rs::prelude::{DistCosine, Hnsw};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind, new_index};
 
-use super::graph::{BUILD_WIDTH, DEGREE, K, Search, Work, empty};
+use super::graph::{BUILD_WIDTH, DEGREE, K, Search, Work, empty, pair};
 use crate::subject::{NoPeer, Pair, Setup};
 
 /// An index of `usearch`, empty, that uses the processor's vector instructions.
@@ -61,7 +61,7 @@ pub(super) fn against_usearch(setup: &Setup, codes: Codes) -> Result<Pair> {
     let work = Work::large(setup)?;
     let subject = work.side(&format!("{codes:?}"), work.search(codes)?)?;
     let baseline = work.side("usearch f32", usearch_search(&work)?)?;
-    Ok(work.pair(subject, baseline))
+    Ok(pair(subject, baseline))
 }
 
 /// Walks over f32 against those of `hnsw_rs`.
@@ -80,7 +80,7 @@ pub(super) fn against_hnsw_rs(setup: &Setup) -> Result<Pair> {
     });
     let subject = work.side("F32", work.search(Codes::F32)?)?;
     let baseline = work.side("hnsw_rs f32", search)?;
-    Ok(work.pair(subject, baseline))
+    Ok(pair(subject, baseline))
 }
 
 /// Rows that are there when the clock starts, and rows that a run adds.

@@ -4,9 +4,11 @@ use crate::association::{Associated, Association};
 use crate::codec::Link;
 use crate::draft::{Draft, Offer};
 use crate::episode::{Episode, Memory};
-use crate::error::{AssociateError, ForgetError, OpenError, StoreError};
+use crate::error::{AssociateError, ForgetError, IndexingError, OpenError, StoreError};
+use crate::graph_cache::{self, Loaded};
+use crate::indexer::{Indexer, Kept};
 use crate::job::{Answers, Given, Work};
-use crate::options::StoreOptions;
+use crate::options::{IndexLag, StoreOptions};
 use crate::outcome::{Forgotten, Import, Stored};
 use crate::queue::Queue;
 use crate::replay::{Replay, Replayed};
@@ -37,11 +39,13 @@ pub struct MemoryStore {
     pub(crate) lost_forgets: u64,
     pub(crate) space: Option<Space>,
     pub(crate) space_guessed: bool,
+    /// Keeps the index of `space` up.
+    pub(crate) indexer: Option<Indexer>,
     /// Work that nobody has taken yet.
     pub(crate) queue: Queue,
     /// `None` for a store in memory. Taken before `table` wherever both are.
-    pub(crate) log: Mutex<Option<Log>>,
-    pub(crate) table: RwLock<Table>,
+    pub(crate) log: Arc<Mutex<Option<Log>>>,
+    pub(crate) table: Arc<RwLock<Table>>,
     /// Held by whoever compacts; taken before `log`.
     pub(crate) compacting: Mutex<()>,
     /// Log position from which on compaction is tried again, after it failed.
@@ -54,7 +58,7 @@ impl MemoryStore {
         let span = tracing::info_span!("open_store", dir = %dir.display());
         let _entered = span.enter();
         check_spec(&options)?; // Before a folder is made for it.
-        let mut replay = Replay::into_memory(options.isa);
+        let mut replay = Replay::into_memory(options.isa, options.graph);
         let log_options = LogOptions {
             mode: options.mode,
             segment_bytes: options.segment_bytes,
@@ -92,7 +96,7 @@ impl MemoryStore {
                 if recovery.damage.is_empty() {
                     write_space(&mut log, &info)?;
                 }
-                Some(Space::new(info, options.isa)?)
+                Some(Space::new(info, options.isa, options.graph)?)
             }
         };
         if space_guessed && let Some(Space { info, .. }) = &space {
@@ -110,6 +114,14 @@ impl MemoryStore {
                  for, or guesses"
             );
         }
+        let graph = space.as_ref().map(|space| &*space.index);
+        let loaded = graph.map(|index| graph_cache::load(&log, &table, index));
+        let kept = Kept {
+            savable: log.is_writable(),
+            loaded: loaded.unwrap_or_default(),
+            log: Arc::new(Mutex::new(Some(log))),
+            table: Arc::new(RwLock::new(table)),
+        };
         Ok(Self {
             durability: options.durability,
             isa: options.isa,
@@ -118,11 +130,12 @@ impl MemoryStore {
             recovery,
             lost_associations,
             lost_forgets,
-            space,
             space_guessed,
             queue: Queue::default(),
-            log: Mutex::new(Some(log)),
-            table: RwLock::new(table),
+            log: kept.log.clone(),
+            table: kept.table.clone(),
+            indexer: index_of(space.as_ref(), options.index_lag, kept),
+            space,
             compacting: Mutex::default(),
             compact_from: AtomicU64::default(),
         })
@@ -133,7 +146,13 @@ impl MemoryStore {
     pub fn in_memory(options: StoreOptions) -> Result<Self, OpenError> {
         let space = match agree(None, &options)? {
             Agreed::Space(space) => space,
-            Agreed::New(info) => Some(Space::new(info, options.isa)?),
+            Agreed::New(info) => Some(Space::new(info, options.isa, options.graph)?),
+        };
+        let kept = Kept {
+            savable: false,
+            loaded: Loaded::default(),
+            log: Arc::default(),
+            table: Arc::default(),
         };
         Ok(Self {
             durability: Durability::None,
@@ -143,11 +162,12 @@ impl MemoryStore {
             recovery: Recovery::default(),
             lost_associations: 0,
             lost_forgets: 0,
-            space,
             space_guessed: false,
             queue: Queue::default(),
-            log: Mutex::new(None),
-            table: RwLock::new(Table::default()),
+            log: kept.log.clone(),
+            table: kept.table.clone(),
+            indexer: index_of(space.as_ref(), options.index_lag, kept),
+            space,
             compacting: Mutex::default(),
             compact_from: AtomicU64::default(),
         })
@@ -292,14 +312,30 @@ impl MemoryStore {
         self.index()?.vector(table.get(id)?.row?)
     }
 
+    /// Waits until all that is stored at this moment is part of the graph index, and helps with it.
+    /// Recalls find it before that too; approximate ones are slower while much waits.
+    pub fn wait_indexed(&self) -> Result<(), IndexingError> {
+        let finished = self.indexer.as_ref().map_or(Ok(()), Indexer::finish);
+        finished.map_err(|why| IndexingError::Stopped { why })
+    }
+
     /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
-    /// disk space, and releases the folder. Dropping the store writes what waits, and no more than
-    /// that.
+    /// disk space, and releases the folder. Saves the graph index, if much was added to it, for the
+    /// next opening. Dropping the store writes what waits, and no more than that.
     pub fn close(self) -> Result<(), CommitError> {
-        self.log.into_inner().map_or(Ok(()), Log::close)
+        if let Some(indexer) = self.indexer {
+            indexer.close();
+        }
+        let log = self.log.lock().take();
+        log.map_or(Ok(()), Log::close)
     }
 
     pub(crate) fn index(&self) -> Option<&dyn VectorIndex> {
-        self.space.as_ref().map(|space| &*space.index)
+        let space = self.space.as_ref()?;
+        Some(&*space.index)
     }
+}
+
+fn index_of(space: Option<&Space>, lag: IndexLag, kept: Kept) -> Option<Indexer> {
+    space.map(|space| Indexer::new(space.index.clone(), lag, kept))
 }

@@ -4,7 +4,7 @@ use crate::error::{OpenError, UpkeepError};
 use crate::live::Live;
 use crate::replay::Replay;
 use crate::store::MemoryStore;
-use crate::{StoreOptions, check};
+use crate::{IndexLag, StoreOptions, check};
 use cortica_env::Disk;
 use cortica_simd::Isa;
 use cortica_storage::{CompactError, Copied, Effort, Freed, Log, OpenMode, Plan, RepairReport};
@@ -28,6 +28,10 @@ impl MemoryStore {
             all.files += freed.files;
             all.bytes += freed.bytes;
             all.pinned_bytes += freed.pinned_bytes;
+        }
+        if let Some(indexer) = &self.indexer {
+            // It may have held what was forgotten, and went too.
+            indexer.forget_saved();
         }
         Ok(all)
     }
@@ -140,6 +144,7 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepEr
     let report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
     let options = StoreOptions {
         mode: OpenMode::MustExist,
+        index_lag: IndexLag::OnDemand,
         disk: disk.clone(),
         ..StoreOptions::default()
     };

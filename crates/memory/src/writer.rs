@@ -2,6 +2,7 @@
 
 use crate::Episode;
 use crate::episode::Memory;
+use crate::indexer::Indexer;
 use crate::job::{Answers, Work};
 use crate::queue::Job;
 use crate::round::{Decided, Effect, PutEffect, Round};
@@ -20,6 +21,7 @@ impl MemoryStore {
     pub(crate) fn submit(&self, work: Work) -> Answers {
         let undone = work.undone();
         let mut led = false;
+        let stores = matches!(work, Work::Store(..));
         let answers = self.queue.submit(work, |jobs| {
             led = true;
             let mut log = self.log.lock();
@@ -29,6 +31,9 @@ impl MemoryStore {
             // Others write on meanwhile.
             self.compact_a_little();
         }
+        if stores && let Some(indexer) = &self.indexer {
+            indexer.keep_up();
+        }
         answers.unwrap_or_else(undone)
     }
 
@@ -36,6 +41,7 @@ impl MemoryStore {
     fn run(&self, jobs: Vec<Job>, log: &mut Option<Log>) {
         let (works, places): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.work, job.place)).unzip();
+        let first = self.indexer.as_ref().map(Indexer::writing);
         let table = self.table.read();
         let Decided {
             verdicts,
@@ -43,6 +49,7 @@ impl MemoryStore {
             written,
         } = Round::new(self, &table, log.as_mut()).decide(&works.iter().collect::<Vec<_>>());
         drop(table);
+        drop(first); // While the disk is waited for, the index may be kept up.
         let committed = match log {
             // On a full disk, forgetting must still be possible.
             Some(log) if works.iter().all(|work| matches!(work, Work::Forget(_))) => {
@@ -79,6 +86,7 @@ impl MemoryStore {
             .filter(|effect| matches!(effect, Effect::Put(_)))
             .count();
         let mut offered: Vec<_> = works.into_iter().map(Offered::of).collect();
+        let _first = self.indexer.as_ref().map(Indexer::writing);
         let mut table = self.table.write();
         table.reserve(puts);
         for effect in effects {

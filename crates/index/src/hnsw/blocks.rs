@@ -33,6 +33,9 @@ const ABSENT: u32 = 0;
 const STALE: u32 = 1;
 const FIRST: u32 = 2;
 
+/// Blocks that are made while inserting and removing wait.
+const SLICE: usize = 16;
+
 /// Bytes of a factor or a row.
 const WORD: usize = size_of::<u32>();
 
@@ -138,17 +141,17 @@ impl Blocks {
         lock(&self.stale).len()
     }
 
-    /// Makes the blocks that are wanted, until there are none or no memory for more.
+    /// Makes some of the blocks that are wanted; whether there may be more.
     pub(crate) fn pack(
         &self,
         space: Space<'_>,
         nodes: &Nodes,
         stripes: &Stripes,
         packer: &mut Packer,
-    ) {
-        loop {
+    ) -> bool {
+        for _ in 0..SLICE {
             let Some(row) = lock(&self.stale).pop() else {
-                return;
+                return false;
             };
             let _alone = stripes.lock(row);
             let wanted = self.places.get(row as usize);
@@ -164,6 +167,7 @@ impl Blocks {
                 .write(space, nodes, row, packer, reserved.values_mut());
             self.replace(row, reserved.publish().get() + FIRST);
         }
+        true
     }
 
     pub(crate) fn read(&self) -> BlockReader<'_> {

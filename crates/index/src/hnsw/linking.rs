@@ -1,6 +1,6 @@
 //! Making vectors that wait part of the graph.
 
-use crate::hnsw::blocks::Packer;
+use crate::hnsw::blocks::{Blocks, Packer};
 use crate::hnsw::codes::Space;
 use crate::hnsw::link::Chooser;
 use crate::hnsw::nodes::{Nodes, State};
@@ -26,21 +26,31 @@ impl HnswIndex {
             .take_while(|_| self.link_next(&mut walker, &mut chooser))
             .count();
         self.give_back(walker);
-        self.pack(linked);
+        if linked >= PACKED_AT || self.unpacked() >= PACKED_AT {
+            let _unchanged = self.topology.read().unwrap_or_else(PoisonError::into_inner);
+            self.pack(&|| false);
+        }
         linked
     }
 
-    /// Makes blocks for the nodes whose links have changed, once there are many: each new node
-    /// changes the links of some twenty others, and most change again with the next.
-    fn pack(&self, linked: usize) {
-        let _unchanged = self.topology.read().unwrap_or_else(PoisonError::into_inner);
-        self.with_space(|space, nodes| {
-            if let Some(blocks) = space.blocks
-                && (linked >= PACKED_AT || blocks.stale() >= PACKED_AT)
-            {
-                blocks.pack(space, nodes, &self.stripes, &mut Packer::default());
-            }
-        });
+    /// Nodes whose blocks are to be made.
+    fn unpacked(&self) -> usize {
+        let graph = self.read_graph();
+        graph.blocks.as_ref().map_or(0, Blocks::stale)
+    }
+
+    /// Makes the blocks of nodes whose links have changed, a few at a time: inserting and removing
+    /// go on in between. Each new node changes the links of some twenty others, and most of them
+    /// change again with the next, so it is done when there are many.
+    pub(super) fn pack(&self, stop: &impl Fn() -> bool) {
+        let mut packer = Packer::default();
+        let mut more = true;
+        while more && !stop() {
+            more = self.with_space(|space, nodes| {
+                let pack = |blocks: &Blocks| blocks.pack(space, nodes, &self.stripes, &mut packer);
+                space.blocks.is_some_and(pack)
+            });
+        }
     }
 
     /// [`link`](HnswIndex::link)s all that wait with so many threads, or as many as there is work
