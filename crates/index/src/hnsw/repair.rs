@@ -14,6 +14,9 @@ use std::sync::PoisonError;
 /// Nodes that are looked at to replace the links of one that has lost some.
 const REPLACEMENTS: usize = 256;
 
+/// Nodes that are repaired while inserting and removing wait.
+const SLICE: u32 = 16;
+
 impl HnswIndex {
     /// Leads every link to a removed vector around it, to what it linked to in turn; gives the rows
     /// of removed vectors back; and links to whatever no walk could reach. How many were removed.
@@ -21,24 +24,57 @@ impl HnswIndex {
     /// Searches go on meanwhile, linking waits. O(n) and as much for each node that lost a link as
     /// choosing its links costs: worth it when a tenth of the vectors or more were removed.
     pub fn repair(&self) -> usize {
+        self.repair_unless(|| false).unwrap_or(0)
+    }
+
+    /// [`repair`](HnswIndex::repair), given up as soon as `stop` says so, which is asked after every
+    /// few nodes: `None` then, and all that was to be repaired still is. Inserting and removing go on
+    /// between those nodes.
+    pub fn repair_unless(&self, stop: impl Fn() -> bool) -> Option<usize> {
         let _alone = self
             .topology
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let dropped = self.take_dropped();
+        self.take_away(&dropped);
         let mut removed = take(&mut lock(&self.waiting).removed);
         removed.sort_unstable();
+        let around = removed.is_empty() || self.lead_around(&removed, &stop);
+        if !around || !self.reach_all(&stop) {
+            lock(&self.waiting).removed.append(&mut removed);
+            return None;
+        }
+        self.pack_all();
+        self.take_away(&removed);
+        Some(removed.len() + dropped.len())
+    }
+
+    /// Makes all blocks anew whose nodes' links have changed. Nobody links.
+    pub(super) fn pack_all(&self) {
         self.with_space(|space, nodes| {
-            if !removed.is_empty() {
-                self.lead_around(space, nodes, &removed);
-                self.find_entry(nodes);
-            }
-            self.reach_all(space, nodes);
             if let Some(blocks) = space.blocks {
                 blocks.pack(space, nodes, &self.stripes, &mut Packer::default());
             }
         });
-        self.take_away(&removed);
-        removed.len()
+    }
+
+    /// Vectors that were removed and whose rows repair would give back.
+    pub fn unreleased(&self) -> usize {
+        self.exact.read().hidden.len()
+    }
+
+    /// Those that were removed before they were linked; they do not wait any more. Nobody links.
+    fn take_dropped(&self) -> Vec<u32> {
+        let graph = self.read_graph();
+        let mut dropped = Vec::new();
+        lock(&self.waiting).queue.retain(|&row| {
+            let is_dropped = graph.nodes.state(row) == State::Dropped;
+            if is_dropped {
+                dropped.push(row);
+            }
+            !is_dropped
+        });
+        dropped
     }
 
     /// Removed vectors that repair would get rid of.
@@ -47,25 +83,51 @@ impl HnswIndex {
     }
 
     /// Leaves no link to `removed`, which rises, in any node that stays: what is removed meanwhile
-    /// stays until the next repair, and is passed through.
-    fn lead_around(&self, space: Space<'_>, nodes: &Nodes, removed: &[u32]) {
+    /// stays until the next repair, and is passed through. False if it was stopped.
+    fn lead_around(&self, removed: &[u32], stop: &impl Fn() -> bool) -> bool {
         let mut chooser = Chooser::default();
         let is_gone = |row: u32| removed.binary_search(&row).is_ok();
-        let stays = |row: &u32| {
-            matches!(nodes.state(*row), State::Linked | State::Removed) && !is_gone(*row)
-        };
-        for row in (0..nodes.rows() as u32).filter(stays) {
-            for level in 0..=nodes.level(row) {
-                if !nodes.links(row, level).any(is_gone) {
-                    continue;
-                }
-                let _alone = self.stripes.lock(row);
-                replacements(nodes, row, level, &mut chooser.candidates);
-                chooser.measure(space, row);
-                chooser.choose(space, self.options.degree_max(level));
-                nodes.set_links(row, level, &chooser.chosen);
-                space.links_changed(row, level);
+        let (mut from, mut rows) = (0, 1);
+        while from < rows {
+            if stop() {
+                return false;
             }
+            let to = from + SLICE;
+            // What is added meanwhile has no links yet.
+            rows = self.with_space(|space, nodes| {
+                let rows = nodes.rows() as u32;
+                for row in from..to.min(rows) {
+                    let stays = matches!(nodes.state(row), State::Linked | State::Removed);
+                    if stays && !is_gone(row) {
+                        self.lead_node_around(space, nodes, row, is_gone, &mut chooser);
+                    }
+                }
+                rows
+            });
+            from = to;
+        }
+        self.with_space(|_, nodes| self.find_entry(nodes));
+        true
+    }
+
+    fn lead_node_around(
+        &self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        row: u32,
+        is_gone: impl Fn(u32) -> bool,
+        chooser: &mut Chooser,
+    ) {
+        for level in 0..=nodes.level(row) {
+            if !nodes.links(row, level).any(&is_gone) {
+                continue;
+            }
+            let _alone = self.stripes.lock(row);
+            replacements(nodes, row, level, &mut chooser.candidates);
+            chooser.measure(space, row);
+            chooser.choose(space, self.options.degree_max(level));
+            nodes.set_links(row, level, &chooser.chosen);
+            space.links_changed(row, level);
         }
     }
 
@@ -85,35 +147,49 @@ impl HnswIndex {
         *entry = entries.rev().max_by_key(|entry| entry.level);
     }
 
-    /// Links to nodes that no walk over the base level reaches, from near ones that have room.
-    fn reach_all(&self, space: Space<'_>, nodes: &Nodes) {
+    /// Links to nodes that no walk over the base level reaches, from near ones that have room. False
+    /// if it was stopped.
+    fn reach_all(&self, stop: &impl Fn() -> bool) -> bool {
         let Some(entry) = *lock(&self.entry) else {
-            return;
+            return true;
         };
         let mut walker = self.walker();
-        let mut reached = reachable(nodes, entry.row);
-        for row in 0..nodes.rows() as u32 {
-            if reached[row as usize] || nodes.state(row) != State::Linked {
+        let (mut reached, lost) = self.with_space(|_, nodes| {
+            let reached = reachable(nodes, entry.row);
+            let lost = (0..nodes.rows() as u32).filter(|&row| !reached[row as usize]);
+            let lost: Vec<u32> = lost
+                .filter(|&row| nodes.state(row) == State::Linked)
+                .collect();
+            (reached, lost)
+        });
+        for row in lost {
+            if reached[row as usize] {
                 continue;
             }
-            let Some(vector) = space.reader.get(ArenaRow::new(row)) else {
-                continue;
-            };
-            space.prepare(vector, &mut walker.query);
-            let hosts = self.hosts(space, nodes, entry, &mut walker);
-            let linked = hosts.iter().any(|&host| {
-                let _alone = self.stripes.lock(host);
-                let linked = nodes.add_link(host, 0, row);
+            if stop() {
+                return false;
+            }
+            self.with_space(|space, nodes| {
+                let Some(vector) = space.reader.get(ArenaRow::new(row)) else {
+                    return;
+                };
+                space.prepare(vector, &mut walker.query);
+                let hosts = self.hosts(space, nodes, entry, &mut walker);
+                let linked = hosts.iter().any(|&host| {
+                    let _alone = self.stripes.lock(host);
+                    let linked = nodes.add_link(host, 0, row);
+                    if linked {
+                        space.links_changed(host, 0);
+                    }
+                    linked
+                });
                 if linked {
-                    space.links_changed(host, 0);
+                    spread(nodes, row, &mut reached);
                 }
-                linked
             });
-            if linked {
-                spread(nodes, row, &mut reached);
-            }
         }
         self.give_back(walker);
+        true
     }
 
     /// Nodes near the walker's query that can be reached, nearest first.
