@@ -2,8 +2,8 @@
 
 use crate::engine::Cortica;
 use cortica_env::{Clock, Disk};
-use cortica_index::Metric;
-use cortica_memory::{Dedup, MemoryStore, OpenError, SpaceSpec, StoreOptions};
+use cortica_index::{HnswOptions, Metric};
+use cortica_memory::{Dedup, IndexLag, MemoryStore, OpenError, SpaceSpec, StoreOptions};
 use cortica_simd::Isa;
 use cortica_storage::{Durability, OpenMode};
 use std::path::Path;
@@ -75,6 +75,18 @@ impl Builder {
     /// Most syncs then have no new file length to write.
     pub fn segment_bytes(mut self, segment_bytes: u64) -> Self {
         self.options.segment_bytes = segment_bytes;
+        self
+    }
+
+    /// How far the graph index, by which approximate recalls search, may lag behind what is stored.
+    pub fn index_lag(mut self, index_lag: IndexLag) -> Self {
+        self.options.index_lag = index_lag;
+        self
+    }
+
+    /// How the graph index is built.
+    pub fn graph(mut self, graph: HnswOptions) -> Self {
+        self.options.graph = graph;
         self
     }
 

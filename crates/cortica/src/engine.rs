@@ -3,8 +3,8 @@
 use crate::builder::Builder;
 use cortica_memory::{
     AssociateError, Associated, Association, Cue, Episode, Exported, ForgetError, Forgotten,
-    Import, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats, StoreError, Stored,
-    UpkeepError,
+    Import, IndexingError, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats,
+    StoreError, Stored, UpkeepError,
 };
 use cortica_storage::{CommitError, Copied, Freed};
 use std::path::Path;
@@ -130,6 +130,12 @@ impl Cortica {
     /// What the store holds.
     pub fn stats(&self) -> Stats {
         self.memory.stats()
+    }
+
+    /// Waits until all that is stored at this moment is part of the graph index, and helps with it.
+    /// Recalls find it before that too; approximate ones are slower while much waits.
+    pub fn wait_indexed(&self) -> Result<(), IndexingError> {
+        self.memory.wait_indexed()
     }
 
     /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved

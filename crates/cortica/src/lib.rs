@@ -28,12 +28,15 @@ pub use crate::engine::Cortica;
 pub use cortica_env::{
     Clock, Disk, DiskFile, DiskLock, LockError, ManualClock, Open, RealDisk, SystemClock, Timestamp,
 };
-pub use cortica_index::{DIMENSION_MAX, Metric, ParseMetricError, VectorError};
+pub use cortica_index::{
+    Codes, DIMENSION_MAX, HnswError, HnswOptions, Metric, ParseMetricError, VectorError,
+};
 pub use cortica_memory::{
-    Activation, AssociateError, AssociateOutcome, Associated, Association, CheckReport, Confidence,
-    Cue, Dedup, Episode, Exported, ForgetError, Forgotten, ID_BYTES_MAX, Import, MAX_RESULTS,
-    Memory, OpenError, RangeError, RecallError, Recalled, SpaceInfo, Stats, StoreError,
-    StoreOutcome, Stored, TEXT_BYTES_MAX, UpkeepError, Value,
+    Accuracy, Activation, AssociateError, AssociateOutcome, Associated, Association, CheckReport,
+    Confidence, Cue, Dedup, EF_DEFAULT, EF_MAX, Episode, Exported, ForgetError, Forgotten,
+    ID_BYTES_MAX, Import, IndexLag, Indexing, IndexingError, MAX_RESULTS, Memory, OpenError,
+    RangeError, RecallError, Recalled, SpaceInfo, Stats, StoreError, StoreOutcome, Stored,
+    TEXT_BYTES_MAX, UpkeepError, Value,
 };
 pub use cortica_simd::{Isa, ParseIsaError};
 pub use cortica_storage::{

@@ -1,5 +1,6 @@
 //! What to look for, and what was found.
 
+use crate::accuracy::{Accuracy, EF_MAX};
 use crate::episode::Memory;
 use crate::error::RecallError;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ pub struct Cue {
     embedding: Vec<f32>,
     max_results: usize,
     result_threshold: Option<f32>,
+    accuracy: Accuracy,
 }
 
 impl Cue {
@@ -23,6 +25,7 @@ impl Cue {
             embedding,
             max_results: 10,
             result_threshold: None,
+            accuracy: Accuracy::Exact,
         }
     }
 
@@ -38,6 +41,17 @@ impl Cue {
     pub fn result_threshold(mut self, threshold: f32) -> Self {
         self.result_threshold = Some(threshold);
         self
+    }
+
+    /// Finds the best matches, which is the default, or most of them in less time.
+    #[must_use]
+    pub fn accuracy(mut self, accuracy: Accuracy) -> Self {
+        self.accuracy = accuracy;
+        self
+    }
+
+    pub(crate) fn how_sure(&self) -> Accuracy {
+        self.accuracy
     }
 
     pub(crate) fn vector(&self) -> &[f32] {
@@ -58,6 +72,11 @@ impl Cue {
             return Err(RecallError::MaxResults {
                 got: self.max_results,
             });
+        }
+        if let Accuracy::Approximate { ef } = self.accuracy
+            && !(1..=EF_MAX).contains(&ef)
+        {
+            return Err(RecallError::Ef { got: ef });
         }
         match self.result_threshold {
             Some(got) if !got.is_finite() => Err(RecallError::Threshold { got }),

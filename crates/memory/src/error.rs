@@ -1,7 +1,7 @@
 //! What can go wrong, one enum for each thing a caller does. Every refusal happens before any
 //! state changes.
 
-use cortica_index::VectorError;
+use cortica_index::{HnswError, VectorError};
 use cortica_storage::{AppendError, CommitError, CompactError};
 use std::sync::Arc;
 
@@ -25,6 +25,9 @@ pub enum OpenError {
     /// The vector space that was asked for cannot be.
     #[error("the vector space cannot be made")]
     Space(#[from] VectorError),
+    /// The graph index that was asked for cannot be.
+    #[error("the graph index cannot be made")]
+    Graph(#[source] HnswError),
     /// A metric or a model was named without a dimension; name one.
     #[error("dimension: a metric or a model needs one")]
     NoDimension,
@@ -39,6 +42,15 @@ pub enum OpenError {
     /// The new vector space could not be written to the log.
     #[error("cannot write the vector space to the log")]
     Commit(#[from] CommitError),
+}
+
+impl From<HnswError> for OpenError {
+    fn from(error: HnswError) -> Self {
+        match error {
+            HnswError::Vector(error) => Self::Space(error),
+            other => Self::Graph(other),
+        }
+    }
 }
 
 /// Why an episode was not stored.
@@ -108,6 +120,12 @@ pub enum RecallError {
     Threshold {
         /// The threshold offered.
         got: f32,
+    },
+    /// Keep 1 to [`EF_MAX`](crate::EF_MAX) candidates.
+    #[error("ef: got {got}, expected 1 to {}", crate::accuracy::EF_MAX)]
+    Ef {
+        /// How many were to be kept.
+        got: usize,
     },
     /// The cue's vector does not belong to the store's vector space.
     #[error("embedding: {0}")]
@@ -180,4 +198,16 @@ pub enum UpkeepError {
     /// The store could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+}
+
+/// Why not all is indexed. Recalls are right all the same, and what is not indexed is found too.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IndexingError {
+    /// Open the store again to begin anew.
+    #[error("the index is not kept up any more, open the store again: {why}")]
+    Stopped {
+        /// What has happened.
+        why: String,
+    },
 }

@@ -18,6 +18,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod accuracy;
 mod association;
 mod check;
 mod codec;
@@ -28,6 +29,7 @@ mod draft;
 mod episode;
 mod error;
 mod export;
+mod indexer;
 mod job;
 mod level;
 mod links;
@@ -46,18 +48,19 @@ mod upkeep;
 mod waiting;
 mod writer;
 
+pub use crate::accuracy::{Accuracy, EF_DEFAULT, EF_MAX};
 pub use crate::association::{AssociateOutcome, Associated, Association};
 pub use crate::check::{CheckReport, check};
 pub use crate::cue::{Cue, MAX_RESULTS, Recalled};
 pub use crate::episode::{Episode, ID_BYTES_MAX, Memory, TEXT_BYTES_MAX, Value};
 pub use crate::error::{
-    AssociateError, ForgetError, OpenError, RecallError, StoreError, UpkeepError,
+    AssociateError, ForgetError, IndexingError, OpenError, RecallError, StoreError, UpkeepError,
 };
 pub use crate::export::Exported;
 pub use crate::level::{Activation, Confidence, RangeError};
-pub use crate::options::{Dedup, SpaceInfo, SpaceSpec, StoreOptions};
+pub use crate::options::{Dedup, IndexLag, SpaceInfo, SpaceSpec, StoreOptions};
 pub use crate::outcome::{Forgotten, Import, StoreOutcome, Stored};
-pub use crate::stats::Stats;
+pub use crate::stats::{Indexing, Stats};
 pub use crate::store::MemoryStore;
 pub use crate::upkeep::{repair, repair_told, restore};
 

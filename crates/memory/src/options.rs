@@ -1,7 +1,7 @@
 //! How a store is opened.
 
 use cortica_env::{Clock, Disk, RealDisk, SystemClock};
-use cortica_index::Metric;
+use cortica_index::{HnswOptions, Metric};
 use cortica_simd::Isa;
 use cortica_storage::{Durability, LogOptions, OpenMode};
 use std::sync::Arc;
@@ -66,6 +66,23 @@ pub enum Dedup {
     Exact,
 }
 
+/// How far the graph index may lag behind what is stored. What is not indexed yet is found all the
+/// same: exact recalls compare every vector, approximate ones look at all that waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexLag {
+    /// As far as it comes: storing never waits for the index, which is made in the background and
+    /// lets bursts of writes go first.
+    #[default]
+    Defer,
+    /// By so many vectors at most: whoever stores more helps indexing before the answer comes.
+    Block(usize),
+    /// All the way, until [`wait_indexed`](crate::MemoryStore::wait_indexed) is called, which does
+    /// it on the thread of the caller. One thread that does all of it makes the same graph of the
+    /// same store every time.
+    OnDemand,
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
@@ -80,6 +97,10 @@ pub struct StoreOptions {
     /// The size of a log file in bytes, whose disk space is reserved when it is made; closing gives
     /// back what is not used. A store that holds little takes smaller ones.
     pub segment_bytes: u64,
+    /// How far the index may lag behind what is stored.
+    pub index_lag: IndexLag,
+    /// How the graph index is built.
+    pub graph: HnswOptions,
     /// The instruction set of the kernels.
     pub isa: Isa,
     /// Where "now" comes from.
@@ -98,6 +119,8 @@ impl Default for StoreOptions {
             dedup: Dedup::default(),
             mode: OpenMode::CreateIfMissing,
             segment_bytes: LogOptions::from(OpenMode::CreateIfMissing).segment_bytes,
+            index_lag: IndexLag::default(),
+            graph: HnswOptions::default(),
             isa: Isa::best(),
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),

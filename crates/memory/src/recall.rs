@@ -1,9 +1,11 @@
 //! From a cue to the memories it finds.
 
+use crate::accuracy::Accuracy;
 use crate::cue::{Cue, Recalled};
 use crate::error::RecallError;
 use crate::store::MemoryStore;
-use cortica_index::Query;
+use cortica_index::{HnswIndex, Nearest, Neighbor, Query, VectorError, VectorIndex};
+use std::collections::BTreeMap;
 use std::iter::zip;
 
 impl MemoryStore {
@@ -14,7 +16,7 @@ impl MemoryStore {
             .unwrap_or(Err(RecallError::NoSpace))
     }
 
-    /// Recalls for many cues in one pass over the vectors; answer i is for cue i and the same, bit
+    /// Recalls for many cues together, the exact ones in one pass over the vectors; answer i is for cue i and the same, bit
     /// for bit, as [`recall`](Self::recall) gives. One bad cue fails alone.
     pub fn recall_many(&self, cues: &[Cue]) -> Vec<Result<Vec<Recalled>, RecallError>> {
         let Some(space) = &self.space else {
@@ -24,21 +26,25 @@ impl MemoryStore {
                 .collect();
         };
         let checked: Vec<_> = cues.iter().map(Cue::check).collect();
-        let good = zip(cues, &checked).filter(|(_, checked)| checked.is_ok());
-        let queries: Vec<_> = good
-            .map(|(cue, _)| Query {
-                vector: cue.vector(),
-                k: cue.k(),
-            })
-            .collect();
+        let mut by_accuracy: BTreeMap<Accuracy, Vec<usize>> = BTreeMap::new();
+        for (place, cue) in cues.iter().enumerate() {
+            if checked[place].is_ok() {
+                by_accuracy.entry(cue.how_sure()).or_default().push(place);
+            }
+        }
         // Held over search and look-up: a row that is found has its memory in place.
         let table = self.table.read();
-        let mut found = space.index.search_many(&queries).into_iter();
-        zip(cues, checked)
-            .map(|(cue, checked)| {
+        let mut found: Vec<_> = cues.iter().map(|_| Ok(Vec::new())).collect();
+        for (accuracy, places) in by_accuracy {
+            let cues: Vec<&Cue> = places.iter().map(|&place| &cues[place]).collect();
+            for (place, neighbors) in zip(places, search(&space.index, accuracy, &cues)) {
+                found[place] = neighbors;
+            }
+        }
+        zip(zip(cues, checked), found)
+            .map(|((cue, checked), neighbors)| {
                 checked?;
-                let neighbors = found.next().unwrap_or_else(|| Ok(Vec::new()))?;
-                let near = neighbors
+                let near = neighbors?
                     .into_iter()
                     .filter(|found| found.score >= cue.threshold());
                 let mut recalled: Vec<_> = near
@@ -59,5 +65,27 @@ impl MemoryStore {
                 Ok(recalled)
             })
             .collect()
+    }
+}
+
+fn search(
+    index: &HnswIndex,
+    accuracy: Accuracy,
+    cues: &[&Cue],
+) -> Vec<Result<Vec<Neighbor>, VectorError>> {
+    let queries = cues.iter().map(|cue| Query {
+        vector: cue.vector(),
+        k: cue.k(),
+    });
+    let queries: Vec<_> = queries.collect();
+    match accuracy {
+        Accuracy::Exact => index.search_many(&queries),
+        Accuracy::Approximate { ef } => {
+            let how = Nearest {
+                width: ef,
+                ..Nearest::default()
+            };
+            index.nearest_many(&queries, how)
+        }
     }
 }

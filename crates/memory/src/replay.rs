@@ -8,7 +8,7 @@ use crate::options::SpaceSpec;
 use crate::space::Space;
 use crate::table::{EPISODES_MAX, Put, SEQ_MAX, Table};
 use crate::waiting::Waiting;
-use cortica_index::{Checked, Row, VectorError, VectorIndex};
+use cortica_index::{Checked, HnswOptions, Row, VectorError, VectorIndex};
 use cortica_simd::Isa;
 use cortica_storage::{Location, Record};
 use std::collections::HashSet;
@@ -20,6 +20,7 @@ pub(crate) const SPACE: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Replay {
     isa: Isa,
+    graph: HnswOptions,
     /// Whether the embeddings go into the index, or are only looked at.
     keep_embeddings: bool,
     space: Option<Space>,
@@ -47,9 +48,10 @@ pub(crate) struct Replayed {
 
 impl Replay {
     /// Rebuilds a store.
-    pub(crate) fn into_memory(isa: Isa) -> Self {
+    pub(crate) fn into_memory(isa: Isa, graph: HnswOptions) -> Self {
         Self {
             isa,
+            graph,
             keep_embeddings: true,
             space: None,
             waiting: None,
@@ -64,7 +66,7 @@ impl Replay {
     pub(crate) fn only_looking(isa: Isa) -> Self {
         Self {
             keep_embeddings: false,
-            ..Self::into_memory(isa)
+            ..Self::into_memory(isa, HnswOptions::default())
         }
     }
 
@@ -76,7 +78,7 @@ impl Replay {
             && let Some(info) = waiting.guess(asked)
         {
             space_guessed = true;
-            let space = Space::new(info, self.isa)?;
+            let space = Space::new(info, self.isa, self.graph)?;
             self.place(waiting, &space)?;
             self.space = Some(space);
         }
@@ -146,7 +148,7 @@ impl Replay {
             Some(_) => return Err("a second vector space".to_owned()),
             None => {}
         }
-        let space = Space::new(info, self.isa).map_err(|error| error.to_string())?;
+        let space = Space::new(info, self.isa, self.graph).map_err(|error| error.to_string())?;
         if let Some(waiting) = self.waiting.take() {
             if !waiting.fits(space.info.dimension, space.info.metric) {
                 self.waiting = Some(waiting);
@@ -261,7 +263,8 @@ impl Replay {
     }
 
     fn index(&self) -> Option<&dyn VectorIndex> {
-        self.space.as_ref().map(|space| &*space.index)
+        let space = self.space.as_ref()?;
+        Some(&*space.index)
     }
 
     fn free(&self, row: Option<Row>) {

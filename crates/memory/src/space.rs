@@ -5,20 +5,24 @@ use crate::episode::TEXT_BYTES_MAX;
 use crate::error::OpenError;
 use crate::options::{SpaceInfo, SpaceSpec, StoreOptions};
 use crate::replay::SPACE;
-use cortica_index::{ExactIndex, VectorIndex};
+use cortica_index::{HnswIndex, HnswOptions};
 use cortica_simd::Isa;
 use cortica_storage::{AppendError, CommitError, Durability, Entry, Log};
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Space {
     pub(crate) info: SpaceInfo,
-    pub(crate) index: Box<dyn VectorIndex>,
+    pub(crate) index: Arc<HnswIndex>,
 }
 
 impl Space {
-    pub(crate) fn new(info: SpaceInfo, isa: Isa) -> Result<Self, OpenError> {
-        let index = Box::new(ExactIndex::new(info.dimension, info.metric, isa)?);
-        Ok(Self { info, index })
+    pub(crate) fn new(info: SpaceInfo, isa: Isa, graph: HnswOptions) -> Result<Self, OpenError> {
+        let index = HnswIndex::new(info.dimension, info.metric, isa, graph)?;
+        Ok(Self {
+            info,
+            index: Arc::new(index),
+        })
     }
 }
 
@@ -92,7 +96,12 @@ pub(crate) fn check_spec(options: &StoreOptions) -> Result<(), OpenError> {
     else {
         return Ok(());
     };
-    ExactIndex::new(*dimension, metric.unwrap_or_default(), options.isa)?;
+    HnswIndex::new(
+        *dimension,
+        metric.unwrap_or_default(),
+        options.isa,
+        options.graph,
+    )?;
     check_model(model.as_deref().unwrap_or_default())
 }
 

@@ -1,9 +1,28 @@
 //! What a store holds, in numbers.
 
+use crate::indexer::Indexer;
 use crate::options::SpaceInfo;
+use crate::space::Space;
 use crate::store::MemoryStore;
+use cortica_index::VectorIndex;
 use cortica_simd::Isa;
 use cortica_storage::{Durability, Log, Recovery};
+
+/// How far the graph index is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Indexing {
+    /// Embeddings that are part of the graph.
+    pub indexed: u64,
+    /// Embeddings that wait for that: the lag. They are found too.
+    pub waiting: u64,
+    /// Embeddings that were forgotten or replaced and whose memory is not free yet.
+    pub unreleased: u64,
+    /// Bytes of memory taken by links and codes, beside the embeddings.
+    pub bytes: u64,
+    /// Why the index is not kept up any more, if it is not.
+    pub trouble: Option<String>,
+}
 
 /// What a store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +49,8 @@ pub struct Stats {
     pub writable: bool,
     /// Bytes of memory taken by embeddings.
     pub vector_bytes: u64,
+    /// How far the graph index is, and what it takes.
+    pub index: Indexing,
     /// The seq the next episode gets.
     pub next_seq: u64,
     /// The vector space, if the store has one.
@@ -58,7 +79,7 @@ impl MemoryStore {
         let writable = log.as_ref().is_none_or(Log::is_writable);
         let log = log.as_ref().map(Log::stats).unwrap_or_default();
         let table = self.table.read();
-        let index = self.space.as_ref().map(|space| space.index.stats());
+        let exact = self.space.as_ref().map(|space| space.index.exact().stats());
         Stats {
             episodes: table.len() as u64,
             embedded: table.embedded() as u64,
@@ -69,7 +90,8 @@ impl MemoryStore {
             segments: log.segments,
             compactions: log.compactions,
             writable,
-            vector_bytes: index.map_or(0, |index| index.bytes),
+            vector_bytes: exact.map_or(0, |exact| exact.bytes),
+            index: self.indexing(),
             next_seq: table.next_seq(),
             space: self.space.as_ref().map(|space| space.info.clone()),
             isa: self.isa,
@@ -78,6 +100,20 @@ impl MemoryStore {
             lost_associations: self.lost_associations,
             lost_forgets: self.lost_forgets,
             space_guessed: self.space_guessed,
+        }
+    }
+
+    fn indexing(&self) -> Indexing {
+        let Some(Space { index, .. }) = &self.space else {
+            return Indexing::default();
+        };
+        let (all, waiting) = (index.stats(), index.waiting() as u64);
+        Indexing {
+            indexed: all.vectors.saturating_sub(waiting),
+            waiting,
+            unreleased: index.unreleased() as u64,
+            bytes: all.bytes.saturating_sub(index.exact().stats().bytes),
+            trouble: self.indexer.as_ref().and_then(Indexer::trouble),
         }
     }
 }

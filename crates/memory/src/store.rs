@@ -4,9 +4,10 @@ use crate::association::{Associated, Association};
 use crate::codec::Link;
 use crate::draft::{Draft, Offer};
 use crate::episode::{Episode, Memory};
-use crate::error::{AssociateError, ForgetError, OpenError, StoreError};
+use crate::error::{AssociateError, ForgetError, IndexingError, OpenError, StoreError};
+use crate::indexer::Indexer;
 use crate::job::{Answers, Given, Work};
-use crate::options::StoreOptions;
+use crate::options::{IndexLag, StoreOptions};
 use crate::outcome::{Forgotten, Import, Stored};
 use crate::queue::Queue;
 use crate::replay::{Replay, Replayed};
@@ -37,6 +38,8 @@ pub struct MemoryStore {
     pub(crate) lost_forgets: u64,
     pub(crate) space: Option<Space>,
     pub(crate) space_guessed: bool,
+    /// Keeps the index of `space` up.
+    pub(crate) indexer: Option<Indexer>,
     /// Work that nobody has taken yet.
     pub(crate) queue: Queue,
     /// `None` for a store in memory. Taken before `table` wherever both are.
@@ -54,7 +57,7 @@ impl MemoryStore {
         let span = tracing::info_span!("open_store", dir = %dir.display());
         let _entered = span.enter();
         check_spec(&options)?; // Before a folder is made for it.
-        let mut replay = Replay::into_memory(options.isa);
+        let mut replay = Replay::into_memory(options.isa, options.graph);
         let log_options = LogOptions {
             mode: options.mode,
             segment_bytes: options.segment_bytes,
@@ -92,7 +95,7 @@ impl MemoryStore {
                 if recovery.damage.is_empty() {
                     write_space(&mut log, &info)?;
                 }
-                Some(Space::new(info, options.isa)?)
+                Some(Space::new(info, options.isa, options.graph)?)
             }
         };
         if space_guessed && let Some(Space { info, .. }) = &space {
@@ -118,6 +121,7 @@ impl MemoryStore {
             recovery,
             lost_associations,
             lost_forgets,
+            indexer: index_of(space.as_ref(), options.index_lag),
             space,
             space_guessed,
             queue: Queue::default(),
@@ -133,7 +137,7 @@ impl MemoryStore {
     pub fn in_memory(options: StoreOptions) -> Result<Self, OpenError> {
         let space = match agree(None, &options)? {
             Agreed::Space(space) => space,
-            Agreed::New(info) => Some(Space::new(info, options.isa)?),
+            Agreed::New(info) => Some(Space::new(info, options.isa, options.graph)?),
         };
         Ok(Self {
             durability: Durability::None,
@@ -143,6 +147,7 @@ impl MemoryStore {
             recovery: Recovery::default(),
             lost_associations: 0,
             lost_forgets: 0,
+            indexer: index_of(space.as_ref(), options.index_lag),
             space,
             space_guessed: false,
             queue: Queue::default(),
@@ -292,14 +297,27 @@ impl MemoryStore {
         self.index()?.vector(table.get(id)?.row?)
     }
 
+    /// Waits until all that is stored at this moment is part of the graph index, and helps with it.
+    /// Recalls find it before that too; approximate ones are slower while much waits.
+    pub fn wait_indexed(&self) -> Result<(), IndexingError> {
+        let finished = self.indexer.as_ref().map_or(Ok(()), Indexer::finish);
+        finished.map_err(|why| IndexingError::Stopped { why })
+    }
+
     /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
     /// disk space, and releases the folder. Dropping the store writes what waits, and no more than
     /// that.
     pub fn close(self) -> Result<(), CommitError> {
+        drop(self.indexer);
         self.log.into_inner().map_or(Ok(()), Log::close)
     }
 
     pub(crate) fn index(&self) -> Option<&dyn VectorIndex> {
-        self.space.as_ref().map(|space| &*space.index)
+        let space = self.space.as_ref()?;
+        Some(&*space.index)
     }
+}
+
+fn index_of(space: Option<&Space>, lag: IndexLag) -> Option<Indexer> {
+    space.map(|space| Indexer::new(space.index.clone(), lag))
 }

@@ -4,7 +4,7 @@ use crate::error::{OpenError, UpkeepError};
 use crate::live::Live;
 use crate::replay::Replay;
 use crate::store::MemoryStore;
-use crate::{StoreOptions, check};
+use crate::{IndexLag, StoreOptions, check};
 use cortica_env::Disk;
 use cortica_simd::Isa;
 use cortica_storage::{CompactError, Copied, Effort, Freed, Log, OpenMode, Plan, RepairReport};
@@ -140,6 +140,7 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepEr
     let report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
     let options = StoreOptions {
         mode: OpenMode::MustExist,
+        index_lag: IndexLag::OnDemand,
         disk: disk.clone(),
         ..StoreOptions::default()
     };

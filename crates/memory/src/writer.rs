@@ -2,6 +2,7 @@
 
 use crate::Episode;
 use crate::episode::Memory;
+use crate::indexer::Indexer;
 use crate::job::{Answers, Work};
 use crate::queue::Job;
 use crate::round::{Decided, Effect, PutEffect, Round};
@@ -20,6 +21,7 @@ impl MemoryStore {
     pub(crate) fn submit(&self, work: Work) -> Answers {
         let undone = work.undone();
         let mut led = false;
+        let stores = matches!(work, Work::Store(..));
         let answers = self.queue.submit(work, |jobs| {
             led = true;
             let mut log = self.log.lock();
@@ -28,6 +30,9 @@ impl MemoryStore {
         if led {
             // Others write on meanwhile.
             self.compact_a_little();
+        }
+        if stores && let Some(indexer) = &self.indexer {
+            indexer.keep_up();
         }
         answers.unwrap_or_else(undone)
     }
@@ -79,6 +84,7 @@ impl MemoryStore {
             .filter(|effect| matches!(effect, Effect::Put(_)))
             .count();
         let mut offered: Vec<_> = works.into_iter().map(Offered::of).collect();
+        let _first = self.indexer.as_ref().map(Indexer::writing);
         let mut table = self.table.write();
         table.reserve(puts);
         for effect in effects {

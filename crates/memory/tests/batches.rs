@@ -8,8 +8,8 @@
 use cortica_env::{ManualClock, SimDisk, Timestamp};
 use cortica_index::Metric;
 use cortica_memory::{
-    AssociateOutcome, Associated, Association, Cue, Episode, MemoryStore, Recalled, SpaceSpec,
-    StoreError, StoreOptions, StoreOutcome, Value,
+    AssociateOutcome, Associated, Association, Cue, Episode, IndexLag, MemoryStore, Recalled,
+    SpaceSpec, StoreError, StoreOptions, StoreOutcome, Value,
 };
 use cortica_simd::Isa;
 use cortica_storage::Durability;
@@ -48,6 +48,8 @@ fn open(disk: &SimDisk, metric: Metric) -> MemoryStore {
         durability: Durability::Buffered,
         disk: Arc::new(disk.clone()),
         clock: Arc::new(ManualClock::new(Timestamp::from_micros(42))),
+        // How far the index is belongs to the figures that are compared.
+        index_lag: IndexLag::OnDemand,
         ..StoreOptions::default()
     };
     MemoryStore::open(Path::new(DIR), options).unwrap()
