@@ -172,6 +172,10 @@ pub(crate) struct IngestArgs {
     /// How a new store compares vectors; an existing store keeps its own [default: cosine].
     #[arg(long, value_enum)]
     pub(crate) metric: Option<Metric>,
+    /// Index all before the command ends, for approximate recalls. Otherwise it is done as far as it
+    /// comes, and what is left is looked at by each of them.
+    #[arg(long)]
+    pub(crate) index: bool,
     /// Replace episodes whose id is there with other content; otherwise that is a failure. Their
     /// relations, and the time they were stored first, stay.
     #[arg(long)]
@@ -193,6 +197,14 @@ pub(crate) struct RecallArgs {
     #[arg(short, value_name = "K", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) k: u32,
+    /// How sure to find the nearest: all of them, by comparing with every vector, or most of them,
+    /// by a walk along the graph index.
+    #[arg(long, value_enum, default_value_t = Accuracy::Exact)]
+    pub(crate) accuracy: Accuracy,
+    /// With --accuracy approximate: how many candidates the walk keeps; more finds more and takes
+    /// longer [default: 64].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=EF_MAX))]
+    pub(crate) ef: Option<u32>,
     /// Leave out results that score below this.
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = finite)]
     pub(crate) threshold: Option<f32>,
@@ -316,6 +328,17 @@ impl From<Durability> for cortica::Durability {
         }
     }
 }
+
+/// How sure to find the nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accuracy {
+    /// All of them.
+    Exact,
+    /// Most of them, in less time.
+    Approximate,
+}
+
+const EF_MAX: i64 = cortica::EF_MAX as i64;
 
 /// How vectors are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

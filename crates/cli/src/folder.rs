@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use cortica::{Cortica, OpenError, Recovery};
+use cortica::{Cortica, IndexLag, OpenError, Recovery};
 
 use crate::figures;
 use crate::output::Out;
@@ -131,7 +131,9 @@ pub(crate) fn tell_damage(memory: &Cortica, out: &Out) {
 }
 
 /// Opens a store that is only read, beside others who read it. What a crash left is not mended: who
-/// only looks must not be the one by whom anything goes.
+/// only looks must not be the one by whom anything goes. Nor is anything indexed: it would be gone when
+/// the command ends.
 pub(crate) fn open_to_read(store: &Path) -> Result<Cortica, OpenError> {
-    Cortica::builder().read_only().open(store)
+    let builder = Cortica::builder().read_only();
+    builder.index_lag(IndexLag::OnDemand).open(store)
 }

@@ -99,6 +99,9 @@ pub(crate) fn run(args: &IngestArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let stats = target.memory.stats();
     summary.durability = stats.durability.to_string();
     summary.episodes = stats.episodes;
+    if args.index {
+        target.memory.wait_indexed()?;
+    }
     target.memory.close()?;
     summary.bytes = folder::bytes(&args.store)?;
 

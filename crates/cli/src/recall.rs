@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use cortica::{Cortica, Cue, RecallError, Recalled, VectorError};
+use cortica::{Accuracy, Cortica, Cue, EF_DEFAULT, RecallError, Recalled, VectorError};
 use serde::Serialize;
 
-use crate::args::RecallArgs;
+use crate::advice::Usage;
+use crate::args::{self, RecallArgs};
 use crate::figures::plain;
 use crate::folder;
 use crate::output::{Out, Outcome};
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &RecallArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let mut answers = Answers {
         memory: &memory,
         args,
+        accuracy: accuracy(args)?,
         query: 0,
         outcome: Outcome::Done,
     };
@@ -62,6 +64,19 @@ pub(crate) fn run(args: &RecallArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     Ok(answers.outcome)
 }
 
+fn accuracy(args: &RecallArgs) -> anyhow::Result<Accuracy> {
+    match (args.accuracy, args.ef) {
+        (args::Accuracy::Exact, None) => Ok(Accuracy::Exact),
+        (args::Accuracy::Exact, Some(_)) => {
+            let why = "--ef: an exact recall keeps no candidates; give --accuracy approximate too";
+            Err(Usage(why.to_owned()).into())
+        }
+        (args::Accuracy::Approximate, ef) => Ok(Accuracy::Approximate {
+            ef: ef.map_or(EF_DEFAULT, |ef| ef as usize),
+        }),
+    }
+}
+
 fn from_file(path: &Path, answers: &mut Answers<'_>, out: &mut Out) -> anyhow::Result<()> {
     let mut file = Vectors::open(path)?;
     if let Some(space) = answers.memory.stats().space
@@ -81,6 +96,7 @@ fn from_file(path: &Path, answers: &mut Answers<'_>, out: &mut Out) -> anyhow::R
 struct Answers<'a> {
     memory: &'a Cortica,
     args: &'a RecallArgs,
+    accuracy: Accuracy,
     query: u64,
     outcome: Outcome,
 }
@@ -100,6 +116,7 @@ impl Answers<'_> {
 
     fn cue(&self, query: Vec<f32>) -> Cue {
         let cue = Cue::embedding(query).max_results(self.args.k as usize);
+        let cue = cue.accuracy(self.accuracy);
         match self.args.threshold {
             Some(threshold) => cue.result_threshold(threshold),
             None => cue,

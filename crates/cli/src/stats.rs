@@ -37,6 +37,15 @@ fn object(stats: &Stats) -> Value {
         "lost_forgets": stats.lost_forgets,
         "space_guessed": stats.space_guessed,
         "vector_bytes": stats.vector_bytes,
+        "index": {
+            "indexed": stats.index.indexed,
+            "waiting": stats.index.waiting,
+            "unreleased": stats.index.unreleased,
+            "bytes": stats.index.bytes,
+            "loaded": stats.index.loaded,
+            "refused": stats.index.refused,
+            "trouble": stats.index.trouble,
+        },
         "next_seq": stats.next_seq,
         "space": stats.space.as_ref().map(|space| json!({
             "dimension": space.dimension,
@@ -96,6 +105,15 @@ fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
             ),
         ),
         ("vectors in memory", bytes(stats.vector_bytes)),
+        (
+            "index",
+            format!(
+                "{} embeddings in the graph, {} waiting, {} in memory",
+                count(stats.index.indexed),
+                count(stats.index.waiting),
+                bytes(stats.index.bytes)
+            ),
+        ),
         ("next seq", stats.next_seq.to_string()),
         ("read at opening", recovery),
         ("kernels", stats.isa.to_string()),

@@ -9,11 +9,15 @@ mod linking;
 mod nodes;
 mod options;
 mod repair;
+mod saved;
+mod saved_graph;
 mod search;
 mod visited;
 mod walk;
 
 pub use self::options::{Codes, HnswError, HnswOptions, WIDTH_MAX};
+pub use self::saved::{LoadedGraph, SavedKey};
+pub use self::saved_graph::{SavedGraphError, saved_position};
 pub use self::search::Nearest;
 
 use self::blocks::Blocks;

@@ -31,7 +31,10 @@ mod vectors;
 
 pub use crate::exact::ExactIndex;
 pub use crate::filter::{Filter, RowSet};
-pub use crate::hnsw::{Codes, GraphStats, HnswError, HnswIndex, HnswOptions, Nearest, WIDTH_MAX};
+pub use crate::hnsw::{
+    Codes, GraphStats, HnswError, HnswIndex, HnswOptions, LoadedGraph, Nearest, SavedGraphError,
+    SavedKey, WIDTH_MAX, saved_position,
+};
 pub use crate::metric::{Metric, ParseMetricError};
 pub use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,

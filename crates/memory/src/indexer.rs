@@ -1,7 +1,10 @@
 //! The index is kept up in the background.
 
+use crate::graph_cache::{self, Loaded};
 use crate::options::IndexLag;
+use crate::table::Table;
 use cortica_index::{HnswIndex, VectorIndex};
+use cortica_storage::Log;
 use parking_lot::{Mutex, RwLock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,6 +21,11 @@ const TURN: Duration = Duration::from_millis(5);
 
 /// Rows that are removed are led around when there are so many of them, and a tenth of the rest.
 const REPAIR_FROM: usize = 256;
+
+/// The graph is saved after so many links and repairs, and a quarter of all ...
+const SAVE_EVERY: usize = 8_192;
+/// ... and by closing, if there were at least so many: to make less than that again takes no longer.
+const SAVE_FROM: usize = 1_000;
 
 /// Makes vectors part of the graph, in a thread of its own that begins when there is something to do
 /// and ends when this is dropped.
@@ -41,6 +49,23 @@ struct Shared {
     linking: RwLock<()>,
     /// Why nothing is done any more.
     trouble: Mutex<Option<String>>,
+    /// Why the graph could not be saved, when that was tried last.
+    unsavable: Mutex<Option<String>>,
+    /// Links and repairs since the graph was saved.
+    unsaved: AtomicUsize,
+    /// Links since it was last seen to that walks reach all of them.
+    unreached: AtomicUsize,
+    kept: Kept,
+}
+
+/// What the graph is saved from and to.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) log: Arc<Mutex<Option<Log>>>,
+    pub(crate) table: Arc<RwLock<Table>>,
+    /// What came of loading it. Nothing is saved of a store without a log, or that is only read.
+    pub(crate) loaded: Loaded,
+    pub(crate) savable: bool,
 }
 
 /// A write is being made visible, and indexing waits.
@@ -48,7 +73,7 @@ struct Shared {
 pub(crate) struct Writing<'a>(&'a Indexer);
 
 impl Indexer {
-    pub(crate) fn new(index: Arc<HnswIndex>, lag: IndexLag) -> Self {
+    pub(crate) fn new(index: Arc<HnswIndex>, lag: IndexLag, kept: Kept) -> Self {
         let indexer = Self {
             shared: Arc::new(Shared {
                 index,
@@ -59,6 +84,10 @@ impl Indexer {
                 begun: Instant::now(),
                 linking: RwLock::new(()),
                 trouble: Mutex::new(None),
+                unsavable: Mutex::new(None),
+                unsaved: AtomicUsize::new(0),
+                unreached: AtomicUsize::new(0),
+                kept,
             }),
             thread: Mutex::new(None),
         };
@@ -89,12 +118,46 @@ impl Indexer {
         }
         // Others may be at the last ones.
         drop(shared.linking.write());
+        if shared.unreached.load(SeqCst) > 0 {
+            shared.repair();
+        }
         self.trouble().map_or(Ok(()), Err)
     }
 
     /// Why the index is not kept up any more.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.shared.trouble.lock().clone()
+    }
+
+    /// Why the graph is not saved.
+    pub(crate) fn unsavable(&self) -> Option<String> {
+        self.shared.unsavable.lock().clone()
+    }
+
+    pub(crate) fn loaded(&self) -> &Loaded {
+        &self.shared.kept.loaded
+    }
+
+    /// The saved graph was removed.
+    pub(crate) fn forget_saved(&self) {
+        self.shared.unsaved.store(self.shared.linked(), SeqCst);
+    }
+
+    /// Stops, and saves the graph if that is worthwhile.
+    pub(crate) fn close(self) {
+        self.stop();
+        if self.shared.unsaved.load(SeqCst) >= SAVE_FROM {
+            self.shared.save();
+        }
+    }
+
+    fn stop(&self) {
+        self.shared.stop.store(true, SeqCst);
+        if let Some(thread) = self.thread.lock().take() {
+            thread.thread().unpark();
+            // What it panicked of is in `trouble`.
+            let _ = thread.join();
+        }
     }
 
     fn wake(&self) {
@@ -119,12 +182,7 @@ impl Indexer {
 
 impl Drop for Indexer {
     fn drop(&mut self) {
-        self.shared.stop.store(true, SeqCst);
-        if let Some(thread) = self.thread.lock().take() {
-            thread.thread().unpark();
-            // What it panicked of is in `trouble`.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -156,7 +214,9 @@ impl Shared {
             }
             self.give_way(&mut turn);
             if self.repair_is_due() {
-                self.index.repair_unless(|| self.is_stopped());
+                self.repair();
+            } else if self.save_is_due() {
+                self.save();
             } else if self.link() == 0 {
                 // Others are at what is left.
                 thread::park_timeout(QUIET);
@@ -186,16 +246,54 @@ impl Shared {
 
     fn link(&self) -> usize {
         let _linking = self.linking.read();
-        self.index.link(1)
+        let linked = self.index.link(1);
+        self.unsaved.fetch_add(linked, SeqCst);
+        self.unreached.fetch_add(linked, SeqCst);
+        linked
+    }
+
+    /// Leads links around what was removed, and to what none leads to.
+    fn repair(&self) {
+        let unreached = self.unreached.load(SeqCst);
+        if let Some(repaired) = self.index.repair_unless(|| self.is_stopped()) {
+            self.unsaved.fetch_add(repaired, SeqCst);
+            let rest = |all: usize| Some(all.saturating_sub(unreached)); // Two may be at it.
+            let _ = self.unreached.fetch_update(SeqCst, SeqCst, rest);
+        }
+    }
+
+    fn linked(&self) -> usize {
+        self.index.len().saturating_sub(self.index.waiting())
+    }
+
+    fn save_is_due(&self) -> bool {
+        let worthwhile = SAVE_EVERY.max(self.linked() / 4);
+        self.kept.savable && self.unsaved.load(SeqCst) >= worthwhile
+    }
+
+    fn save(&self) {
+        if !self.kept.savable {
+            return;
+        }
+        // Also where it fails: it is tried again after as many more.
+        self.unsaved.store(0, SeqCst);
+        let saved = graph_cache::save(&self.kept.log, &self.kept.table, &self.index);
+        if let Err(error) = &saved {
+            tracing::warn!(%error, "the graph could not be saved");
+        }
+        *self.unsavable.lock() = saved.err().map(|error| error.to_string());
     }
 
     fn has_work(&self) -> bool {
         let links = self.lag != IndexLag::OnDemand && self.index.waiting() > 0;
-        (links || self.repair_is_due()) && self.trouble.lock().is_none()
+        (links || self.repair_is_due() || self.save_is_due()) && self.trouble.lock().is_none()
     }
 
     fn repair_is_due(&self) -> bool {
-        self.index.unreleased() >= REPAIR_FROM.max(self.index.len() / 10)
+        let tenth = self.index.len() / 10;
+        // Links that are made at the same time may leave a node that none leads to.
+        let unreached = self.unreached.load(SeqCst) >= 1.max(tenth) && self.index.waiting() == 0;
+        unreached || self.index.unreleased() >= REPAIR_FROM.max(tenth)
     }
 
     fn is_stopped(&self) -> bool {

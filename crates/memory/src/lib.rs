@@ -29,6 +29,7 @@ mod draft;
 mod episode;
 mod error;
 mod export;
+mod graph_cache;
 mod indexer;
 mod job;
 mod level;

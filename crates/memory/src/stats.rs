@@ -1,6 +1,5 @@
 //! What a store holds, in numbers.
 
-use crate::indexer::Indexer;
 use crate::options::SpaceInfo;
 use crate::space::Space;
 use crate::store::MemoryStore;
@@ -20,6 +19,12 @@ pub struct Indexing {
     pub unreleased: u64,
     /// Bytes of memory taken by links and codes, beside the embeddings.
     pub bytes: u64,
+    /// Embeddings that were part of the graph when the store was opened, because it was saved.
+    pub loaded: u64,
+    /// Why there was a saved graph that was not used; it is made anew.
+    pub refused: Option<String>,
+    /// Why the graph could not be saved, when that was tried last.
+    pub unsavable: Option<String>,
     /// Why the index is not kept up any more, if it is not.
     pub trouble: Option<String>,
 }
@@ -104,7 +109,7 @@ impl MemoryStore {
     }
 
     fn indexing(&self) -> Indexing {
-        let Some(Space { index, .. }) = &self.space else {
+        let (Some(Space { index, .. }), Some(indexer)) = (&self.space, &self.indexer) else {
             return Indexing::default();
         };
         let (all, waiting) = (index.stats(), index.waiting() as u64);
@@ -113,7 +118,10 @@ impl MemoryStore {
             waiting,
             unreleased: index.unreleased() as u64,
             bytes: all.bytes.saturating_sub(index.exact().stats().bytes),
-            trouble: self.indexer.as_ref().and_then(Indexer::trouble),
+            loaded: indexer.loaded().vectors,
+            refused: indexer.loaded().refused.clone(),
+            unsavable: indexer.unsavable(),
+            trouble: indexer.trouble(),
         }
     }
 }

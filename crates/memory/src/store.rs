@@ -5,7 +5,8 @@ use crate::codec::Link;
 use crate::draft::{Draft, Offer};
 use crate::episode::{Episode, Memory};
 use crate::error::{AssociateError, ForgetError, IndexingError, OpenError, StoreError};
-use crate::indexer::Indexer;
+use crate::graph_cache::{self, Loaded};
+use crate::indexer::{Indexer, Kept};
 use crate::job::{Answers, Given, Work};
 use crate::options::{IndexLag, StoreOptions};
 use crate::outcome::{Forgotten, Import, Stored};
@@ -43,8 +44,8 @@ pub struct MemoryStore {
     /// Work that nobody has taken yet.
     pub(crate) queue: Queue,
     /// `None` for a store in memory. Taken before `table` wherever both are.
-    pub(crate) log: Mutex<Option<Log>>,
-    pub(crate) table: RwLock<Table>,
+    pub(crate) log: Arc<Mutex<Option<Log>>>,
+    pub(crate) table: Arc<RwLock<Table>>,
     /// Held by whoever compacts; taken before `log`.
     pub(crate) compacting: Mutex<()>,
     /// Log position from which on compaction is tried again, after it failed.
@@ -113,6 +114,14 @@ impl MemoryStore {
                  for, or guesses"
             );
         }
+        let graph = space.as_ref().map(|space| &*space.index);
+        let loaded = graph.map(|index| graph_cache::load(&log, &table, index));
+        let kept = Kept {
+            savable: log.is_writable(),
+            loaded: loaded.unwrap_or_default(),
+            log: Arc::new(Mutex::new(Some(log))),
+            table: Arc::new(RwLock::new(table)),
+        };
         Ok(Self {
             durability: options.durability,
             isa: options.isa,
@@ -121,12 +130,12 @@ impl MemoryStore {
             recovery,
             lost_associations,
             lost_forgets,
-            indexer: index_of(space.as_ref(), options.index_lag),
-            space,
             space_guessed,
             queue: Queue::default(),
-            log: Mutex::new(Some(log)),
-            table: RwLock::new(table),
+            log: kept.log.clone(),
+            table: kept.table.clone(),
+            indexer: index_of(space.as_ref(), options.index_lag, kept),
+            space,
             compacting: Mutex::default(),
             compact_from: AtomicU64::default(),
         })
@@ -139,6 +148,12 @@ impl MemoryStore {
             Agreed::Space(space) => space,
             Agreed::New(info) => Some(Space::new(info, options.isa, options.graph)?),
         };
+        let kept = Kept {
+            savable: false,
+            loaded: Loaded::default(),
+            log: Arc::default(),
+            table: Arc::default(),
+        };
         Ok(Self {
             durability: Durability::None,
             isa: options.isa,
@@ -147,12 +162,12 @@ impl MemoryStore {
             recovery: Recovery::default(),
             lost_associations: 0,
             lost_forgets: 0,
-            indexer: index_of(space.as_ref(), options.index_lag),
-            space,
             space_guessed: false,
             queue: Queue::default(),
-            log: Mutex::new(None),
-            table: RwLock::new(Table::default()),
+            log: kept.log.clone(),
+            table: kept.table.clone(),
+            indexer: index_of(space.as_ref(), options.index_lag, kept),
+            space,
             compacting: Mutex::default(),
             compact_from: AtomicU64::default(),
         })
@@ -305,11 +320,14 @@ impl MemoryStore {
     }
 
     /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
-    /// disk space, and releases the folder. Dropping the store writes what waits, and no more than
-    /// that.
+    /// disk space, and releases the folder. Saves the graph index, if much was added to it, for the
+    /// next opening. Dropping the store writes what waits, and no more than that.
     pub fn close(self) -> Result<(), CommitError> {
-        drop(self.indexer);
-        self.log.into_inner().map_or(Ok(()), Log::close)
+        if let Some(indexer) = self.indexer {
+            indexer.close();
+        }
+        let log = self.log.lock().take();
+        log.map_or(Ok(()), Log::close)
     }
 
     pub(crate) fn index(&self) -> Option<&dyn VectorIndex> {
@@ -318,6 +336,6 @@ impl MemoryStore {
     }
 }
 
-fn index_of(space: Option<&Space>, lag: IndexLag) -> Option<Indexer> {
-    space.map(|space| Indexer::new(space.index.clone(), lag))
+fn index_of(space: Option<&Space>, lag: IndexLag, kept: Kept) -> Option<Indexer> {
+    space.map(|space| Indexer::new(space.index.clone(), lag, kept))
 }

@@ -97,8 +97,11 @@ impl Table {
     }
 
     pub(crate) fn by_row(&self, row: Row) -> Option<&Arc<Memory>> {
-        let slot = *self.slot_of_row.get(row.get() as usize)?;
-        held(&self.slots, slot).map(|held| &held.memory)
+        self.held_by_row(row).map(|held| &held.memory)
+    }
+
+    pub(crate) fn held_by_row(&self, row: Row) -> Option<&Held> {
+        held(&self.slots, *self.slot_of_row.get(row.get() as usize)?)
     }
 
     /// Those that may have the content with this fingerprint, in no order.

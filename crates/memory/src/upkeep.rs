@@ -29,6 +29,10 @@ impl MemoryStore {
             all.bytes += freed.bytes;
             all.pinned_bytes += freed.pinned_bytes;
         }
+        if let Some(indexer) = &self.indexer {
+            // It may have held what was forgotten, and went too.
+            indexer.forget_saved();
+        }
         Ok(all)
     }
 

@@ -41,6 +41,7 @@ impl MemoryStore {
     fn run(&self, jobs: Vec<Job>, log: &mut Option<Log>) {
         let (works, places): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.work, job.place)).unzip();
+        let first = self.indexer.as_ref().map(Indexer::writing);
         let table = self.table.read();
         let Decided {
             verdicts,
@@ -48,6 +49,7 @@ impl MemoryStore {
             written,
         } = Round::new(self, &table, log.as_mut()).decide(&works.iter().collect::<Vec<_>>());
         drop(table);
+        drop(first); // While the disk is waited for, the index may be kept up.
         let committed = match log {
             // On a full disk, forgetting must still be possible.
             Some(log) if works.iter().all(|work| matches!(work, Work::Forget(_))) => {

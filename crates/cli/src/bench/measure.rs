@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use cortica::{Cortica, Cue, Durability, Episode, Metric, Recalled, StoreError};
 
+use crate::bench::approximate;
 use crate::bench::data::{BLOCK_ROWS, Data};
 use crate::bench::judge::judge;
 use crate::bench::report::{Batch, Exact, Report, Skipped, Store};
@@ -39,12 +40,18 @@ pub(crate) fn run(
     let open = || space.clone().open(folder);
     let memory = open()?;
     let stored = store(&memory, &mut data, out, &mut skipped)?;
+    let indexed = index(&memory, &stored)?;
     memory.close()?;
     let bytes = folder::bytes(folder)?;
     let memory = open()?; // What is recalled has been read back from disk.
+    let opened = Instant::now();
+    memory.wait_indexed()?; // Else that would go on beside what is timed.
+    let reindexed = opened.elapsed();
 
     let timed = time(&memory, &data, out)?;
     let exact = judge(&memory, &mut data, &timed.answers, out, &mut skipped)?;
+    let approximate = approximate::curve(&memory, &data, &timed.answers, out)?;
+    let through_index = approximate::batches(&memory, &data)?;
     let machine = Machine::here(memory.stats().isa);
     memory.close()?;
     Ok(Report {
@@ -52,8 +59,13 @@ pub(crate) fn run(
         d: data.dimension(),
         machine,
         store: Store {
-            burst_rows_s: stored,
-            sustained_rows_s: None,
+            burst_rows_s: per_second(stored.rows, stored.taken),
+            sustained_rows_s: per_second(stored.rows, indexed.since_first_row),
+            lag_rows: indexed.lag,
+            lag_s: indexed.caught_up_in.as_secs_f64(),
+            index_rows_cpu_s: indexed.cpu.rate(),
+            index_bytes: indexed.bytes,
+            reindexed_s: reindexed.as_secs_f64(),
             bytes,
             durability: durability.to_string(),
             batch_rows: BLOCK_ROWS,
@@ -64,8 +76,9 @@ pub(crate) fn run(
             p99_us: timed.p99_us,
             ..exact
         },
-        approximate: [],
+        approximate,
         batch: timed.batches,
+        batch_approximate: through_index,
         spreading: None,
         allocation: None,
         skipped,
@@ -79,19 +92,47 @@ fn not_built_yet() -> Vec<Skipped> {
     };
     vec![
         skip(
-            "store.sustained_rows_s",
-            "no background index yet: a stored row is recallable at once, so burst is sustained",
-        ),
-        skip(
-            "approximate",
-            "no approximate index yet: every recall is exact",
-        ),
-        skip(
             "spreading",
             "no spreading over associations yet: edges.u32 is not read",
         ),
         skip("allocation", "no allocation of concepts to columns yet"),
     ]
+}
+
+/// What storing came to.
+struct Stored {
+    rows: u64,
+    /// By the calls that stored them.
+    taken: Duration,
+    /// When the first one was made.
+    begun: Instant,
+}
+
+/// What indexing came to.
+struct Indexed {
+    /// Rows that waited when the last one was stored.
+    lag: u64,
+    caught_up_in: Duration,
+    /// From the first row on.
+    since_first_row: Duration,
+    /// Indexing alone, after the last row.
+    cpu: Spent,
+    /// Of links and codes.
+    bytes: u64,
+}
+
+/// Waits until all is part of the graph, and helps with it.
+fn index(memory: &Cortica, stored: &Stored) -> anyhow::Result<Indexed> {
+    let (lag, started) = (memory.stats().index.waiting, Instant::now());
+    let mut cpu = Spent::default();
+    cpu.on(lag as usize, || memory.wait_indexed())?;
+    Ok(Indexed {
+        lag,
+        caught_up_in: started.elapsed(),
+        since_first_row: stored.begun.elapsed(),
+        cpu,
+        bytes: memory.stats().index.bytes,
+    })
 }
 
 /// Stores every row and gives the rate of the storing alone, reading the file not counted.
@@ -100,8 +141,9 @@ fn store(
     data: &mut Data,
     out: &Out,
     skipped: &mut Vec<Skipped>,
-) -> anyhow::Result<Option<f64>> {
+) -> anyhow::Result<Stored> {
     let n = data.count();
+    let begun = Instant::now();
     let progress = out.progress(Some(n as u64), "storing");
     let (mut stored, mut taken) = (0, Duration::ZERO);
     let mut refused = Vec::new();
@@ -138,7 +180,11 @@ fn store(
         );
         skipped.push(Skipped { part: "rows", why });
     }
-    Ok(per_second(stored, taken))
+    Ok(Stored {
+        rows: stored,
+        taken,
+        begun,
+    })
 }
 
 struct Timed {
@@ -152,13 +198,13 @@ struct Timed {
 
 /// Processor time spent on a number of queries.
 #[derive(Clone, Copy, Default)]
-struct Spent {
+pub(crate) struct Spent {
     queries: u64,
     cpu: Duration,
 }
 
 impl Spent {
-    fn on<T>(&mut self, queries: usize, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn on<T>(&mut self, queries: usize, work: impl FnOnce() -> T) -> T {
         let started = cpu_time();
         let result = work();
         self.cpu += cpu_time().saturating_sub(started);
@@ -166,7 +212,11 @@ impl Spent {
         result
     }
 
-    fn rate(self) -> Option<f64> {
+    pub(crate) fn is_none(&self) -> bool {
+        self.queries == 0
+    }
+
+    pub(crate) fn rate(self) -> Option<f64> {
         per_second(self.queries, self.cpu)
     }
 }
@@ -174,15 +224,7 @@ impl Spent {
 /// Single recalls and batches take turns, so that a machine that slows down slows both.
 fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
     let cues: Vec<Cue> = data.queries.iter().map(|query| cue(query, K)).collect();
-    // A batch larger than the number of queries is filled by going round.
-    let round = |size: usize| -> Vec<Cue> {
-        cues.iter()
-            .cycle()
-            .take(cues.len().next_multiple_of(size))
-            .cloned()
-            .collect()
-    };
-    let filled = BATCHES.map(|size| (size, round(size)));
+    let filled = BATCHES.map(|size| (size, filled(&cues, size)));
 
     let answers = ask_singly(memory, &cues, &mut Vec::new())?; // Also warms the caches.
     for (size, cues) in &filled {
@@ -208,19 +250,10 @@ fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
         progress.advance(1);
     }
     latencies.sort_by(f64::total_cmp);
-    let batches = BATCHES.into_iter().zip(batched).map(|(size, spent)| {
-        let ratio = spent
-            .rate()
-            .zip(single.rate())
-            .map(|(batch, single)| batch / single);
-        (
-            size,
-            Batch {
-                qps_cpu: spent.rate(),
-                ratio,
-            },
-        )
-    });
+    let batches = BATCHES
+        .into_iter()
+        .zip(batched)
+        .map(|(size, spent)| (size, Batch::of(spent, single)));
     Ok(Timed {
         answers,
         qps_cpu: single.rate(),
@@ -230,11 +263,17 @@ fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
     })
 }
 
+/// The cues in whole batches: what is short of one is filled by going round.
+pub(crate) fn filled(cues: &[Cue], size: usize) -> Vec<Cue> {
+    let whole = cues.len().next_multiple_of(size);
+    cues.iter().cycle().take(whole).cloned().collect()
+}
+
 pub(crate) fn cue(query: &[f32], k: usize) -> Cue {
     Cue::embedding(query.to_vec()).max_results(k)
 }
 
-fn ask_singly(
+pub(crate) fn ask_singly(
     memory: &Cortica,
     cues: &[Cue],
     latencies_us: &mut Vec<f64>,
@@ -250,7 +289,7 @@ fn ask_singly(
 }
 
 /// A batch must answer what single recalls answered, to the last bit of every score.
-fn check_batch(
+pub(crate) fn check_batch(
     memory: &Cortica,
     cues: &[Cue],
     singly: &[Vec<Recalled>],

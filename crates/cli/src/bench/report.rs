@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::bench::measure::Spent;
 use crate::figures::{aligned, bytes, count, micros, rounded};
 use crate::machine::Machine;
 
@@ -15,10 +16,13 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) store: Store,
     pub(crate) exact: Exact,
-    /// One entry per setting of an approximate index, once there is one.
-    pub(crate) approximate: [(); 0],
+    /// Single recalls through the graph index, for each number of candidates that walks keep.
+    pub(crate) approximate: Vec<Approximate>,
     #[serde(serialize_with = "by_size")]
     pub(crate) batch: Vec<(usize, Batch)>,
+    /// Through the graph index, at the default ef.
+    #[serde(serialize_with = "by_size")]
+    pub(crate) batch_approximate: Vec<(usize, Batch)>,
     pub(crate) spreading: Option<()>,
     pub(crate) allocation: Option<()>,
     pub(crate) skipped: Vec<Skipped>,
@@ -28,8 +32,19 @@ pub(crate) struct Report {
 pub(crate) struct Store {
     /// Rows stored per second of wall time, indexing left for later.
     pub(crate) burst_rows_s: Option<f64>,
-    /// The same with the index keeping up.
+    /// Rows per second of wall time from the first one stored until all are indexed, reading the
+    /// file included.
     pub(crate) sustained_rows_s: Option<f64>,
+    /// Rows that were not indexed yet when the last one was stored ...
+    pub(crate) lag_rows: u64,
+    /// ... and how long it took until they were, by the store's thread and the caller.
+    pub(crate) lag_s: f64,
+    /// Rows indexed per second of processor time meanwhile.
+    pub(crate) index_rows_cpu_s: Option<f64>,
+    /// Bytes of memory that links and codes take.
+    pub(crate) index_bytes: u64,
+    /// From opening the store again until all is indexed.
+    pub(crate) reindexed_s: f64,
     /// On disk, the store closed.
     pub(crate) bytes: u64,
     pub(crate) durability: String,
@@ -48,10 +63,36 @@ pub(crate) struct Exact {
 }
 
 #[derive(Debug, Serialize)]
+pub(crate) struct Approximate {
+    /// Candidates that a walk keeps.
+    pub(crate) ef: usize,
+    /// Of what exact recall finds.
+    pub(crate) recall_at_10: Option<f64>,
+    /// Likewise, of recalls of 100.
+    pub(crate) recall_at_100: Option<f64>,
+    /// Recalls of 10 per second of processor time; the latencies are theirs too.
+    pub(crate) qps_cpu: Option<f64>,
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+    /// Of recalls of 100.
+    pub(crate) p99_us_of_100: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
 pub(crate) struct Batch {
     pub(crate) qps_cpu: Option<f64>,
     /// How many times the rate of single recalls that is.
     pub(crate) ratio: Option<f64>,
+}
+
+impl Batch {
+    pub(crate) fn of(together: Spent, alone: Spent) -> Self {
+        let rates = together.rate().zip(alone.rate());
+        Self {
+            qps_cpu: together.rate(),
+            ratio: rates.map(|(together, alone)| together / alone),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -81,6 +122,27 @@ impl fmt::Display for Report {
         )?;
         let store = [
             ("burst", rate(self.store.burst_rows_s, "rows/s")),
+            (
+                "until all is indexed",
+                rate(self.store.sustained_rows_s, "rows/s"),
+            ),
+            (
+                "indexing alone",
+                rate(self.store.index_rows_cpu_s, "rows per CPU second"),
+            ),
+            (
+                "lag when stored",
+                format!(
+                    "{} rows, gone in {:.1} s",
+                    count(self.store.lag_rows),
+                    self.store.lag_s
+                ),
+            ),
+            (
+                "indexed after opening",
+                format!("in {:.2} s", self.store.reindexed_s),
+            ),
+            ("index in memory", bytes(self.store.index_bytes)),
             ("on disk", bytes(self.store.bytes)),
         ];
         writeln!(f, "{}\n", aligned(&store))?;
@@ -94,14 +156,38 @@ impl fmt::Display for Report {
             ("P99", or_none(exact.p99_us.map(micros))),
         ];
         writeln!(f, "{}\n", aligned(&recall))?;
-        writeln!(f, "recall in batches")?;
-        for (size, batch) in &self.batch {
-            let ratio = or_none(batch.ratio.map(|ratio| format!("{ratio:.2} times single")));
+        writeln!(f, "approximate recall, one query at a time")?;
+        writeln!(
+            f,
+            "    ef  recall@10  recall@100  queries/CPU s        P50        P99  P99 of 100"
+        )?;
+        for row in &self.approximate {
             writeln!(
                 f,
-                "  {size:4} at once  {}, {ratio}",
-                rate(batch.qps_cpu, "queries per CPU second")
+                "  {:4}  {:>9}  {:>10}  {:>13}  {:>9}  {:>9}  {:>10}",
+                row.ef,
+                share(row.recall_at_10),
+                share(row.recall_at_100),
+                or_none(row.qps_cpu.map(rounded)),
+                or_none(row.p50_us.map(micros)),
+                or_none(row.p99_us.map(micros)),
+                or_none(row.p99_us_of_100.map(micros)),
             )?;
+        }
+        writeln!(f)?;
+        for (how, batches) in [
+            ("exact", &self.batch),
+            ("approximate", &self.batch_approximate),
+        ] {
+            writeln!(f, "{how} recall in batches")?;
+            for (size, batch) in batches {
+                let ratio = or_none(batch.ratio.map(|ratio| format!("{ratio:.2} times single")));
+                writeln!(
+                    f,
+                    "  {size:4} at once  {}, {ratio}",
+                    rate(batch.qps_cpu, "queries per CPU second")
+                )?;
+            }
         }
         write!(f, "\nskipped")?;
         for Skipped { part, why } in &self.skipped {

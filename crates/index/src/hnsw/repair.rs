@@ -132,7 +132,7 @@ impl HnswIndex {
     }
 
     /// A node that is there, as high up as there is one.
-    fn find_entry(&self, nodes: &Nodes) {
+    pub(super) fn find_entry(&self, nodes: &Nodes) {
         let mut entry = lock(&self.entry);
         let is_there = |row: u32| nodes.state(row) == State::Linked;
         if entry.is_some_and(|entry| is_there(entry.row)) {
@@ -149,7 +149,7 @@ impl HnswIndex {
 
     /// Links to nodes that no walk over the base level reaches, from near ones that have room. False
     /// if it was stopped.
-    fn reach_all(&self, stop: &impl Fn() -> bool) -> bool {
+    pub(super) fn reach_all(&self, stop: &impl Fn() -> bool) -> bool {
         let Some(entry) = *lock(&self.entry) else {
             return true;
         };

@@ -1,0 +1,285 @@
+//! A graph as bytes, and back again.
+//!
+//! ```text
+//! offset  size  field, little-endian
+//!      0     8  magic "CORTHNSW"
+//!      8     4  version, now 1
+//!     12     4  values in a vector
+//!     16     4  metric: 0 cosine, 1 dot, 2 L2
+//!     20     4  degree
+//!     24     4  build width
+//!     28     4  codes: 0 f32, 1 i8, 2 signs
+//!     32     8  seed
+//!     40     8  position, whose meaning is the caller's
+//!     48     8  nodes that were ever added
+//!     56     8  length of all of it in bytes
+//!     64     4  nodes
+//!     68     4  where walks begin: a node's number, or 2^32 - 1 if there is none
+//!     72        the nodes, numbered from 0
+//!               CRC-32 of all before it, 4 bytes
+//!
+//! a node: 8 id, 4 check, 1 level, 1 whether it can be found (1) or is only passed through (0), and for
+//! each level from 0 to its own: 2 number of links, 4 for each link, the number of a node
+//! ```
+
+use crate::hnsw::nodes::{Nodes, State};
+use crate::hnsw::options::{Codes, HnswOptions};
+use crate::hnsw::saved_graph::{HEADER, Head, MAGIC, NOBODY, SavedGraph, VERSION};
+use crate::hnsw::walk::Entry;
+use crate::hnsw::{HnswIndex, SavedGraphError, lock};
+use crate::metric::Metric;
+use crate::vector_index::{Row, VectorIndex};
+use std::collections::HashSet;
+use std::sync::PoisonError;
+
+/// What the caller calls a vector: the same key is to mean the same vector when the graph is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SavedKey {
+    /// Which vector.
+    pub id: u64,
+    /// Something about its values, so that another vector of that id is found out.
+    pub check: u32,
+}
+
+/// What came of loading a graph.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadedGraph {
+    /// Vectors that are part of the graph now.
+    pub linked: usize,
+    /// Nodes of the saved graph whose vectors are not there any more; links lead around them.
+    pub gone: usize,
+}
+
+/// Links of a node that are looked at to replace those that lead to what is gone.
+const REPLACEMENTS: usize = 256;
+
+/// Nodes that are mended while inserting and removing wait.
+const SLICE: usize = 16;
+
+impl HnswIndex {
+    /// The graph as bytes, for [`load`](HnswIndex::load). `position` and what `key` calls each vector
+    /// are kept in it; a vector without a key will not be found in what is loaded. Linking waits.
+    pub fn save(&self, position: u64, key: impl Fn(Row) -> Option<SavedKey>) -> Vec<u8> {
+        let _unchanged = self
+            .topology
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let graph = self.read_graph();
+        let nodes = &graph.nodes;
+        let mut numbers = vec![NOBODY; nodes.rows()];
+        let mut rows = Vec::new();
+        for row in 0..nodes.rows() as u32 {
+            if matches!(nodes.state(row), State::Linked | State::Removed) {
+                numbers[row as usize] = rows.len() as u32;
+                rows.push(row);
+            }
+        }
+        let number = |row: u32| numbers.get(row as usize).copied().unwrap_or(NOBODY);
+        let entry = lock(&self.entry).map_or(NOBODY, |entry| number(entry.row));
+        let mut bytes = Vec::with_capacity(HEADER + rows.len() * (20 + 8 * self.options.degree));
+        bytes.extend(MAGIC);
+        for word in [VERSION, self.dimension() as u32] {
+            bytes.extend(word.to_le_bytes());
+        }
+        for word in words_of(&self.options, self.metric()) {
+            bytes.extend(word.to_le_bytes());
+        }
+        for word in [self.options.seed, position, graph.added, 0] {
+            bytes.extend(word.to_le_bytes());
+        }
+        for word in [rows.len() as u32, entry] {
+            bytes.extend(word.to_le_bytes());
+        }
+        for &row in &rows {
+            let found = nodes.state(row) == State::Linked;
+            let key = key(Row::new(row)).filter(|_| found);
+            let (found, key) = (key.is_some(), key.unwrap_or_default());
+            bytes.extend(key.id.to_le_bytes());
+            bytes.extend(key.check.to_le_bytes());
+            bytes.extend([nodes.level(row) as u8, found.into()]);
+            for level in 0..=nodes.level(row) {
+                append_links(nodes, row, level, number, &mut bytes);
+            }
+        }
+        let length = bytes.len() as u64 + 4;
+        bytes[56..64].copy_from_slice(&length.to_le_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        bytes
+    }
+
+    /// Makes the vectors that wait part of a graph that was [saved](HnswIndex::save), as they were
+    /// then: those to which `row_of` leads from the keys. All others go on waiting.
+    ///
+    /// What is not wholly as it was saved, or was made with other options, is refused before
+    /// anything is changed: link what waits instead. Links lead around vectors that are gone;
+    /// where more than half are, the whole is refused too.
+    pub fn load(
+        &self,
+        saved: &[u8],
+        row_of: impl Fn(SavedKey) -> Option<Row>,
+    ) -> Result<LoadedGraph, SavedGraphError> {
+        let saved = SavedGraph::read(saved)?;
+        self.check_options(&saved)?;
+        let _alone = self
+            .topology
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let rows = self.rows_of(&saved, row_of)?;
+        let hurt = self.place(&saved, &rows);
+        let linked = rows.iter().filter(|&&row| row != NOBODY).count();
+        if linked < rows.len() {
+            self.mend(&saved, &rows, &hurt);
+            self.reach_all(&|| false);
+        }
+        Ok(LoadedGraph {
+            linked,
+            gone: rows.len() - linked,
+        })
+    }
+
+    fn check_options(&self, saved: &SavedGraph) -> Result<(), SavedGraphError> {
+        let other = |what| Err(SavedGraphError::OtherOptions { what });
+        if saved.dimension as usize != self.dimension() {
+            return other("dimension");
+        }
+        let ours = words_of(&self.options, self.metric());
+        let names = ["metric", "degree", "build width", "codes"];
+        for (name, (ours, theirs)) in names.into_iter().zip(ours.into_iter().zip(saved.options)) {
+            if ours != theirs {
+                return other(name);
+            }
+        }
+        if saved.seed != self.options.seed {
+            return other("seed");
+        }
+        Ok(())
+    }
+
+    /// The row of each saved node, or nobody's.
+    fn rows_of(
+        &self,
+        saved: &SavedGraph,
+        row_of: impl Fn(SavedKey) -> Option<Row>,
+    ) -> Result<Vec<u32>, SavedGraphError> {
+        let graph = self.read_graph();
+        let nodes = &graph.nodes;
+        let is_linked = |row| matches!(nodes.state(row), State::Linked | State::Removed);
+        if (0..nodes.rows() as u32).any(is_linked) {
+            return Err(SavedGraphError::NotEmpty);
+        }
+        let mut taken = HashSet::new();
+        let row = |head: &Head| {
+            let row = head.key.and_then(&row_of)?.get();
+            (nodes.state(row) == State::Pending && taken.insert(row)).then_some(row)
+        };
+        let rows = saved.heads.iter().map(row);
+        let rows: Vec<u32> = rows.map(|row| row.unwrap_or(NOBODY)).collect();
+        let gone = rows.iter().filter(|&&row| row == NOBODY).count();
+        if 2 * gone > rows.len() {
+            return Err(SavedGraphError::Outdated {
+                gone,
+                nodes: rows.len(),
+            });
+        }
+        Ok(rows)
+    }
+
+    /// Gives rows the levels and links that were saved. The numbers of those that have lost some.
+    fn place(&self, saved: &SavedGraph, rows: &[u32]) -> Vec<usize> {
+        let mut graph = self.write_graph();
+        graph.added = graph.added.max(saved.added);
+        let nodes = &mut graph.nodes;
+        let present = || (0..rows.len()).filter(|&number| rows[number] != NOBODY);
+        for number in present() {
+            nodes.free(rows[number]);
+            nodes.add(rows[number], saved.heads[number].level);
+        }
+        let mut hurt = Vec::new();
+        let mut links = Vec::new();
+        for number in present() {
+            let mut lost = false;
+            for level in 0..=saved.heads[number].level {
+                let all = saved.links(number, level);
+                links.clear();
+                links.extend(all.iter().map(|&link| rows[link as usize]));
+                links.retain(|&row| row != NOBODY);
+                lost |= links.len() < all.len();
+                nodes.set_links(rows[number], level, &links);
+            }
+            nodes.change(rows[number], State::Pending, State::Linked);
+            if lost {
+                hurt.push(number);
+            }
+        }
+        lock(&self.waiting)
+            .queue
+            .retain(|&row| nodes.state(row) != State::Linked);
+        let entry = saved.entry.map(|number| (rows[number], number));
+        *lock(&self.entry) = entry
+            .filter(|(row, _)| *row != NOBODY)
+            .map(|(row, number)| Entry {
+                row,
+                level: saved.heads[number].level,
+            });
+        self.find_entry(nodes);
+        hurt
+    }
+
+    /// In the place of what is gone, nodes link to what that linked to.
+    fn mend(&self, saved: &SavedGraph, rows: &[u32], hurt: &[usize]) {
+        let mut chooser = crate::hnsw::link::Chooser::default();
+        for slice in hurt.chunks(SLICE) {
+            self.with_space(|space, nodes| {
+                for &number in slice {
+                    for level in 0..=saved.heads[number].level {
+                        let near = saved.around(number, level, rows, REPLACEMENTS);
+                        chooser.candidates.clear();
+                        chooser.candidates.extend(near);
+                        let row = rows[number];
+                        let _alone = self.stripes.lock(row);
+                        chooser.measure(space, row);
+                        chooser.choose(space, self.options.degree_max(level));
+                        nodes.set_links(row, level, &chooser.chosen);
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Metric, degree, build width and codes as they are saved.
+fn words_of(options: &HnswOptions, metric: Metric) -> [u32; 4] {
+    let metric = match metric {
+        Metric::Cosine => 0,
+        Metric::Dot => 1,
+        Metric::L2 => 2,
+    };
+    let codes = match options.codes {
+        Codes::F32 => 0,
+        Codes::I8 => 1,
+        Codes::Signs => 2,
+    };
+    let (degree, width) = (options.degree as u32, options.build_width as u32);
+    [metric, degree, width, codes]
+}
+
+fn append_links(
+    nodes: &Nodes,
+    row: u32,
+    level: usize,
+    number: impl Fn(u32) -> u32,
+    bytes: &mut Vec<u8>,
+) {
+    let at = bytes.len();
+    bytes.extend([0; 2]);
+    let mut links: Vec<u32> = Vec::new();
+    for link in nodes.links(row, level) {
+        let leads = number(link) != NOBODY && nodes.level(link) >= level && link != row;
+        if leads && !links.contains(&link) {
+            links.push(link);
+            bytes.extend(number(link).to_le_bytes());
+        }
+    }
+    bytes[at..at + 2].copy_from_slice(&(links.len() as u16).to_le_bytes());
+}
