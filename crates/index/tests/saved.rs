@@ -81,9 +81,10 @@ fn a_graph_comes_back_as_it_was_and_finds_as_well() {
         }
         index
     };
-    for codes in [Codes::F32, Codes::I8, Codes::Signs] {
+    for codes in [Codes::F32, Codes::I8, Codes::Signs, Codes::Blocks] {
         let index = build(codes);
         index.link_all(2);
+        index.repair();
         let saved = index.save(POSITION, key);
         assert_eq!(saved_position(&saved), Ok(POSITION));
         let again = build(codes);

@@ -8,7 +8,7 @@
 //!     16     4  metric: 0 cosine, 1 dot, 2 L2
 //!     20     4  degree
 //!     24     4  build width
-//!     28     4  codes: 0 f32, 1 i8, 2 signs
+//!     28     4  codes: 0 f32, 1 i8, 2 signs, 3 blocks
 //!     32     8  seed
 //!     40     8  position, whose meaning is the caller's
 //!     48     8  nodes that were ever added
@@ -26,7 +26,7 @@ use crate::hnsw::nodes::{Nodes, State};
 use crate::hnsw::options::{Codes, HnswOptions};
 use crate::hnsw::saved_graph::{HEADER, Head, MAGIC, NOBODY, SavedGraph, VERSION};
 use crate::hnsw::walk::Entry;
-use crate::hnsw::{HnswIndex, SavedGraphError, lock};
+use crate::hnsw::{Graph, HnswIndex, SavedGraphError, lock};
 use crate::metric::Metric;
 use crate::vector_index::{Row, VectorIndex};
 use std::collections::HashSet;
@@ -132,6 +132,7 @@ impl HnswIndex {
             self.mend(&saved, &rows, &hurt);
             self.reach_all(&|| false);
         }
+        self.pack_all();
         Ok(LoadedGraph {
             linked,
             gone: rows.len() - linked,
@@ -189,7 +190,7 @@ impl HnswIndex {
     fn place(&self, saved: &SavedGraph, rows: &[u32]) -> Vec<usize> {
         let mut graph = self.write_graph();
         graph.added = graph.added.max(saved.added);
-        let nodes = &mut graph.nodes;
+        let Graph { nodes, blocks, .. } = &mut *graph;
         let present = || (0..rows.len()).filter(|&number| rows[number] != NOBODY);
         for number in present() {
             nodes.free(rows[number]);
@@ -206,6 +207,9 @@ impl HnswIndex {
                 links.retain(|&row| row != NOBODY);
                 lost |= links.len() < all.len();
                 nodes.set_links(rows[number], level, &links);
+            }
+            if let Some(blocks) = blocks {
+                blocks.outdate(rows[number]);
             }
             nodes.change(rows[number], State::Pending, State::Linked);
             if lost {
@@ -241,6 +245,7 @@ impl HnswIndex {
                         chooser.measure(space, row);
                         chooser.choose(space, self.options.degree_max(level));
                         nodes.set_links(row, level, &chooser.chosen);
+                        space.links_changed(row, level);
                     }
                 }
             });
@@ -259,6 +264,7 @@ fn words_of(options: &HnswOptions, metric: Metric) -> [u32; 4] {
         Codes::F32 => 0,
         Codes::I8 => 1,
         Codes::Signs => 2,
+        Codes::Blocks => 3,
     };
     let (degree, width) = (options.degree as u32, options.build_width as u32);
     [metric, degree, width, codes]
