@@ -34,6 +34,7 @@ const SMALL: Shape = Shape {
     rows: 3_000,
     dimension: 16,
     batch: 32,
+    pause_us: 2_500,
 };
 
 /// Batches of several MiB, which reach the file in pieces.
@@ -41,6 +42,7 @@ const LARGE: Shape = Shape {
     rows: 4_000,
     dimension: 768,
     batch: 1_000,
+    pause_us: 12_000,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +50,8 @@ struct Shape {
     rows: usize,
     dimension: usize,
     batch: usize,
+    /// A kill comes so long after a batch was acknowledged, at most: about what the next one takes.
+    pause_us: usize,
 }
 
 /// The file that is ingested, as it is known outside the engine.
@@ -255,7 +259,10 @@ fn kill_many(world: &World, durability: &str, enough: impl Fn(&Tally) -> bool) -
         let many = 70.min(world.shape.rows / world.shape.batch);
         let (lines, pause_us) = match rng.below(6) {
             0 => (0, rng.below(12_000)),
-            _ => (heard_before + 1 + rng.below(many), rng.below(2_500)),
+            _ => (
+                heard_before + 1 + rng.below(many),
+                rng.below(world.shape.pause_us),
+            ),
         };
         let child = world.start(&tally.store, durability);
         let pause = Duration::from_micros(pause_us as u64);

@@ -13,11 +13,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// A store that was written to so recently is in a burst, which goes first ...
-const QUIET: Duration = Duration::from_millis(1);
+const QUIET: Duration = Duration::from_millis(10);
 /// ... but not for longer than this ...
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// ... before links are made for so long.
-const TURN: Duration = Duration::from_millis(5);
+const TURN: Duration = Duration::from_millis(20);
+
+/// How often that is looked at.
+const POLL: Duration = Duration::from_millis(1);
 
 /// Rows that are removed are led around when there are so many of them, and a tenth of the rest.
 const REPAIR_FROM: usize = 256;
@@ -219,7 +222,7 @@ impl Shared {
                 self.save();
             } else if self.link() == 0 {
                 // Others are at what is left.
-                thread::park_timeout(QUIET);
+                thread::park_timeout(POLL);
             }
         }
     }
@@ -235,7 +238,7 @@ impl Shared {
                 *turn = Instant::now() + TURN;
                 return;
             }
-            thread::park_timeout(QUIET / 4);
+            thread::park_timeout(POLL);
         }
     }
 
