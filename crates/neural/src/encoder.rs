@@ -98,15 +98,14 @@ impl Encoder {
         codes: &mut [Code],
     ) -> Result<(), InputError> {
         let (isa, d, hidden) = (scratch.isa, self.dimension(), self.hidden());
-        let inputs = &mut scratch.inputs[..features.len()];
-        inputs.copy_from_slice(features);
-        for (at, row) in inputs.chunks_exact_mut(d).enumerate() {
-            if !make_unit(isa, row) {
-                return Err(InputError::not_finite("features", start + at * d, row));
-            }
-        }
         let first = &mut scratch.first[..codes.len() * (CODE + hidden)];
-        self.first.apply(isa, inputs, &mut scratch.rounded, first);
+        let (units, rounded) = (&mut scratch.inputs, &mut scratch.rounded);
+        self.first
+            .apply_units(isa, features, units, rounded, first)
+            .map_err(|row| {
+                let place = row * d;
+                InputError::not_finite("features", start + place, &features[place..][..d])
+            })?;
         let relu = &mut scratch.second[..codes.len() * hidden];
         let linear = &mut scratch.third[..codes.len() * CODE];
         for (at, row) in first.chunks_exact(CODE + hidden).enumerate() {

@@ -40,6 +40,11 @@ impl Rounded {
             steps: vec![0.0; rows],
         }
     }
+
+    /// Makes each row as many times as large.
+    pub(crate) fn scale(&mut self, row: usize, factor: f32) {
+        self.steps[row] *= factor;
+    }
 }
 
 /// i8 weights in panels, and a scale for each output.
@@ -96,18 +101,37 @@ impl Weights {
         out: &mut [f32],
     ) {
         let count = inputs.len() / self.inputs.max(1);
+        self.round(isa, 0, inputs, rounded);
+        self.multiply(isa, count, rounded, addends, out);
+    }
+
+    /// Rounds rows of inputs, the first of them to row `at`.
+    pub(crate) fn round(&self, isa: Isa, at: usize, inputs: &[f32], rounded: &mut Rounded) {
+        let count = inputs.len() / self.inputs.max(1);
         let width = self.inputs.next_multiple_of(2);
-        let values = &mut rounded.values[..count * width];
-        let steps = &mut rounded.steps[..count];
         run(
             isa,
             Round {
                 inputs,
                 width: self.inputs,
-                values,
-                steps,
+                values: &mut rounded.values[at * width..][..count * width],
+                steps: &mut rounded.steps[at..at + count],
             },
         );
+    }
+
+    /// Sums for `count` rows that were rounded; see [`Weights::apply`].
+    pub(crate) fn multiply(
+        &self,
+        isa: Isa,
+        count: usize,
+        rounded: &Rounded,
+        addends: &[f32],
+        out: &mut [f32],
+    ) {
+        let width = self.inputs.next_multiple_of(2);
+        let values = &rounded.values[..count * width];
+        let steps = &rounded.steps[..count];
         let outputs = self.scales.len();
         let stride = if addends.len() > outputs { outputs } else { 0 };
         run(
@@ -189,7 +213,8 @@ impl WithSimd for Products<'_> {
 }
 
 impl Products<'_> {
-    /// Panels are taken one by one for `N` rows together, or `T` together for a row alone.
+    /// `N` rows together take one panel at a time, which stays in the first cache until all have had
+    /// it; rows that are left take `T` panels each.
     #[inline(always)]
     fn rows<S: Simd, M: Machine<V>, const V: usize, const N: usize, const T: usize>(
         mut self,
@@ -197,14 +222,15 @@ impl Products<'_> {
         machine: M,
     ) {
         let panels = self.weights.scales.len() / PANEL;
-        let mut row = 0;
-        while row + N <= self.steps.len() {
+        let together = self.steps.len() / N * N;
+        if together > 0 {
             for panel in 0..panels {
-                self.block::<S, M, V, N, 1>(simd, machine, row, panel);
+                for row in (0..together).step_by(N) {
+                    self.block::<S, M, V, N, 1>(simd, machine, row, panel);
+                }
             }
-            row += N;
         }
-        while row < self.steps.len() {
+        for row in together..self.steps.len() {
             let mut panel = 0;
             while panel + T <= panels {
                 self.block::<S, M, V, 1, T>(simd, machine, row, panel);
@@ -214,7 +240,6 @@ impl Products<'_> {
                 self.block::<S, M, V, 1, 1>(simd, machine, row, panel);
                 panel += 1;
             }
-            row += 1;
         }
     }
 

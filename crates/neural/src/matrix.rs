@@ -5,13 +5,17 @@ use crate::error::WeightsError;
 use crate::integer::{Rounded, Weights};
 use crate::product::{PANEL, Weight, add_products};
 use crate::tensors::Tensors;
+use crate::unit::make_unit;
 use cortica_formats::TensorDtype;
-use cortica_simd::Isa;
+use cortica_simd::{Isa, dot};
 use pulp::{Simd, WithSimd};
 
 /// How large a layer's results may get, for the largest inputs: far from where f32 ends, so that no
 /// sum on the way there overflows either.
 pub(crate) const BOUND_MAX: f64 = 1e30;
+
+/// Squared lengths far from both ends of the range of f32: nothing of them overflowed or vanished.
+const ORDINARY: std::ops::RangeInclusive<f32> = 1e-24..=1e30;
 
 /// The weights of one layer: `outputs` sums over `inputs` values, a multiple of [`PANEL`], and what
 /// is added to each.
@@ -162,6 +166,49 @@ impl Matrix {
             };
             run(isa, finish);
         }
+    }
+
+    /// As [`Matrix::apply`], for rows brought to length 1 first, in `units`. A row that is not finite
+    /// is refused by its number.
+    pub(crate) fn apply_units(
+        &self,
+        isa: Isa,
+        inputs: &[f32],
+        units: &mut [f32],
+        rounded: &mut Rounded,
+        out: &mut [f32],
+    ) -> Result<(), usize> {
+        let rows = inputs.chunks_exact(self.inputs).enumerate();
+        let units = &mut units[..inputs.len()];
+        if let Packed::Rounding(weights) = &self.packed {
+            let mut count = 0;
+            for (at, row) in rows {
+                let squares = dot(isa, row, row);
+                if ORDINARY.contains(&squares) {
+                    // What is rounded has a step, and to change that is to change the length.
+                    weights.round(isa, at, row, rounded);
+                    rounded.scale(at, 1.0 / squares.sqrt());
+                } else {
+                    let unit = &mut units[..self.inputs];
+                    unit.copy_from_slice(row);
+                    if !make_unit(isa, unit) {
+                        return Err(at);
+                    }
+                    weights.round(isa, at, unit, rounded);
+                }
+                count += 1;
+            }
+            weights.multiply(isa, count, rounded, &self.bias, out);
+            return Ok(());
+        }
+        units.copy_from_slice(inputs);
+        for (at, row) in units.chunks_exact_mut(self.inputs).enumerate() {
+            if !make_unit(isa, row) {
+                return Err(at);
+            }
+        }
+        self.apply(isa, units, rounded, out);
+        Ok(())
     }
 
     /// The weight of `input` in the sum `output`, as it is used.
