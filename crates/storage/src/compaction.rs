@@ -1,5 +1,6 @@
 //! Rewriting files without what is dead, in three steps of which the long one needs no log.
 
+use crate::cache::sweep;
 use crate::error::{CommitError, CompactError};
 use crate::folder::Folder;
 use crate::header::SegmentHeader;
@@ -105,6 +106,7 @@ impl Log {
         };
         let Some(chosen) = chosen else {
             if effort == Effort::Everything {
+                self.forget_caches(self.everything_to.unwrap_or(0))?;
                 (self.everything_to, self.planned) = (None, false);
                 self.reserve.refill();
             }
@@ -247,6 +249,16 @@ impl Log {
             Err(Failure::Full) => Err(CommitError::Full),
             Err(failure) => Err(self.stop(failure)),
         }
+    }
+
+    /// Removes caches that may hold what was forgotten before a position.
+    fn forget_caches(&self, before: u64) -> Result<(), CompactError> {
+        let mut writing = self.folder.writing();
+        writing.from = writing.from.max(before);
+        drop(writing);
+        let old = |position: Option<u64>| position.is_none_or(|position| position < before);
+        sweep(&*self.disk, &self.folder, old)?;
+        Ok(())
     }
 
     /// Ends the active file, so that it can be rewritten too.

@@ -10,10 +10,12 @@
 //! STORE/log/*.new            being written; removed at the next opening
 //! STORE/log/*.moved          a log file that is being given its name again
 //! STORE/log/*.dropped        the end of a commit that never finished, where it held whole records
+//! STORE/cache/*.cache        something made from the log; `cache.rs` says what is in it
 //! STORE/repair               what a repair found, until somebody was told
 //! STORE/quarantine/          files that were damaged, moved away by a repair
 //! ```
 
+use crate::cache::Writing;
 use crate::error::OpenError;
 use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::listing::MOVED;
@@ -22,6 +24,7 @@ use crate::reserve::RESERVE;
 use cortica_env::{Disk, DiskFile, DiskLock, LockError, Open};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const MARKER: &str = "cortica.store";
 const MARKER_TEXT: &[u8] = b"A Cortica store. Its log is in the folder beside this file.\n";
@@ -29,6 +32,7 @@ const UNFINISHED: &str = "cortica.unfinished";
 const UNFINISHED_TEXT: &[u8] =
     b"A snapshot or a restore into this folder did not get to its end. Remove the folder.\n";
 const QUARANTINE: &str = "quarantine";
+const CACHE: &str = "cache";
 
 /// Whether a store may be made where there is none, and whether it may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,7 @@ pub(crate) struct Folder {
     dir: PathBuf,
     /// Whether the store was made before it was opened, so that it must have a log.
     pub(crate) made: bool,
+    writing: Mutex<Writing>,
     #[expect(dead_code, reason = "held, not read: the lock ends with it")]
     lock: Box<dyn DiskLock>,
 }
@@ -117,6 +122,7 @@ impl Folder {
         Ok(Self {
             dir: dir.to_owned(),
             made,
+            writing: Mutex::default(),
             lock,
         })
     }
@@ -131,6 +137,16 @@ impl Folder {
 
     pub(crate) fn quarantine_dir(&self) -> PathBuf {
         self.dir.join(QUARANTINE)
+    }
+
+    pub(crate) fn cache_dir(&self) -> PathBuf {
+        self.dir.join(CACHE)
+    }
+
+    /// The caches that are being written.
+    pub(crate) fn writing(&self) -> MutexGuard<'_, Writing> {
+        // Each change of it is one step, so it is whole whoever panicked.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many files a repair has moved away.

@@ -30,6 +30,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod cache;
+mod cache_reader;
+mod cache_writer;
 mod check;
 mod closing;
 mod compaction;
@@ -54,6 +57,9 @@ mod slicing;
 mod snapshot;
 mod writer;
 
+pub use crate::cache::{CacheError, CacheKind};
+pub use crate::cache_reader::CacheReader;
+pub use crate::cache_writer::{CachePoint, CacheWriter};
 pub use crate::check::{CheckReport, check};
 pub use crate::compaction::{Fate, Freed, Plan, Rewritten};
 pub use crate::durability::{Durability, ParseDurabilityError};

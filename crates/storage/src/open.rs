@@ -1,5 +1,6 @@
 //! Opening a log: read it all, mend its end, make it ready for writing.
 
+use crate::cache::sweep;
 use crate::closing::Closing;
 use crate::error::OpenError;
 use crate::folder::{Folder, LogOptions, OpenMode, first_file, io_error, is_full};
@@ -76,6 +77,15 @@ impl Log {
             halt = Some(Halt::ReadOnly);
         } else {
             halt = Some(Halt::Damaged);
+        }
+        if halt.is_none() {
+            // Kept, it could be taken for one of this log when the log has grown.
+            let ahead = |position: Option<u64>| position.is_none_or(|it| it > scan.end);
+            for name in sweep(&*disk, &folder, ahead)? {
+                let note =
+                    format!("the cache {name} was not of this log or damaged, and is removed");
+                scan.recovery.notes.push(note);
+            }
         }
         let reserve = if halt.is_none() {
             Reserve::new(disk.clone(), dir, reserve_bytes(segment_bytes))

@@ -1,5 +1,6 @@
 //! Makes a damaged log one that can be written, keeping all that is whole.
 
+use crate::cache::sweep;
 use crate::check::Survey;
 use crate::closing::{CLOSED, Closing};
 use crate::error::CompactError;
@@ -63,6 +64,8 @@ pub fn repair(
         report.damage.extend(new);
         loss::keep(&**disk, dir, &report.damage)?;
     }
+    // They may stand for what is lost.
+    sweep(&**disk, &folder, |_| true)?;
     clear(&**disk, &folder, &mut survey.listing)?;
     for part in survey.scan.parts.iter().filter(|part| part.damaged) {
         report.saved += rewrite(disk, &folder, &survey, part)?;
