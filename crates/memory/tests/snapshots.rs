@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
+use std::time::Duration;
 
 const SNAPSHOTS: usize = 12;
 const WRITERS: usize = 2;
@@ -58,10 +59,13 @@ fn options(disk: &SimDisk, mode: OpenMode) -> StoreOptions {
     }
 }
 
-fn write(store: &MemoryStore, writer: usize, progress: &Progress, enough: &AtomicBool) {
-    let _over = Enough(enough); // Where it fails, the others need not wait.
+fn write(store: &MemoryStore, writer: usize, progress: &Progress, pace: &Pace) {
+    let _over = Over(pace); // Where it fails, the others need not wait.
     for n in 0.. {
-        if enough.load(SeqCst) {
+        while !pace.go.load(SeqCst) && !pace.over.load(SeqCst) {
+            thread::sleep(Duration::from_micros(200));
+        }
+        if pace.over.load(SeqCst) {
             return;
         }
         progress.begun.store(n + 1, SeqCst);
@@ -77,12 +81,19 @@ fn write(store: &MemoryStore, writer: usize, progress: &Progress, enough: &Atomi
     }
 }
 
-/// Ends the writers when the test is over, however it ends.
-struct Enough<'a>(&'a AtomicBool);
+/// When the writers write: not while a snapshot is looked at, so that the test ends.
+#[derive(Default)]
+struct Pace {
+    go: AtomicBool,
+    over: AtomicBool,
+}
 
-impl Drop for Enough<'_> {
+/// Ends the writers when the test is over, however it ends.
+struct Over<'a>(&'a Pace);
+
+impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.store(true, SeqCst);
+        self.0.over.store(true, SeqCst);
     }
 }
 
@@ -92,7 +103,7 @@ fn contents(disk: &SimDisk, dir: &Path) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let exported = store.export(|exported| {
         if let Exported::Episode { memory, .. } = exported {
-            all.insert(memory.id.to_string(), memory.what.to_string());
+            all.insert(memory.id.to_string(), memory.what.clone());
         }
         Ok::<(), ()>(())
     });
@@ -122,25 +133,27 @@ fn a_snapshot_beside_writers_is_a_prefix_of_what_each_of_them_did() {
     let dir = Path::new("/data/store");
     let store = MemoryStore::open(dir, options(&disk, OpenMode::CreateIfMissing)).unwrap();
     let progress: [Progress; WRITERS] = Default::default();
-    let enough = AtomicBool::new(false);
+    let pace = Pace::default();
     let mut meanwhile = 0;
     thread::scope(|scope| {
         for (writer, progress) in progress.iter().enumerate() {
-            let (store, enough) = (&store, &enough);
-            scope.spawn(move || write(store, writer, progress, enough));
+            let (store, pace) = (&store, &pace);
+            scope.spawn(move || write(store, writer, progress, pace));
         }
-        let _over = Enough(&enough);
+        let _over = Over(&pace);
         for number in 0..SNAPSHOTS {
+            pace.go.store(true, SeqCst);
             // Each writer has gone on since the last one.
             let before: Vec<usize> = progress.iter().map(|it| it.done.load(SeqCst)).collect();
             let went_on = |at: usize| progress[at].done.load(SeqCst) >= before[at] + 100;
-            while !(0..WRITERS).all(went_on) && !enough.load(SeqCst) {
+            while !(0..WRITERS).all(went_on) && !pace.over.load(SeqCst) {
                 thread::yield_now();
             }
             let done = progress.each_ref().map(|it| it.done.load(SeqCst));
             let copy = format!("/data/copy{number}");
             let copied = store.snapshot(Path::new(&copy)).unwrap();
             let begun = progress.each_ref().map(|it| it.begun.load(SeqCst));
+            pace.go.store(false, SeqCst);
             // It is durable when it is acknowledged, and comes back as a store.
             let left = disk.power_cut(Keep::Nothing);
             let arc: Arc<dyn Disk> = Arc::new(left.clone());

@@ -200,13 +200,14 @@ impl Fixture {
         let bytes = self.bytes(path);
         let disk = self.disk.power_cut(Keep::Everything);
         let file: Box<dyn DiskFile> = disk.open(path, Open::Write).unwrap();
+        let name = path.display();
         let bits = size("SWEEP_BITS", 1);
         let mut noticed = 0;
         for (at, &byte) in bytes.iter().enumerate() {
             for bit in (0..bits).map(|bit| (bit + at as u64) % 8) {
                 file.write_at(&[byte ^ 1 << bit], at as u64).unwrap();
                 let (found, lost) = self.judge(&disk, path, &(path, at, bit));
-                assert!(lost <= 1, "{path:?}, byte {at}: {lost} episodes lost");
+                assert!(lost <= 1, "{name}, byte {at}: {lost} episodes lost");
                 noticed += u64::from(found);
             }
             file.write_at(&[byte], at as u64).unwrap();
@@ -217,7 +218,7 @@ impl Fixture {
             ("noticed", noticed),
         ];
         report("sweep", 0, &counts);
-        assert!(noticed > 0 || path.ends_with("cortica.store"), "{path:?}");
+        assert!(noticed > 0 || path.ends_with("cortica.store"), "{name}");
     }
 }
 
