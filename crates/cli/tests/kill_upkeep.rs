@@ -42,10 +42,20 @@ struct World {
     /// Acknowledged changes of killed commands, and those that were there without.
     acked: usize,
     beyond: usize,
+    /// What the commands are told to promise, and how many acknowledged changes are gone; those of
+    /// `durable` may not be.
+    durability: &'static str,
+    lost: usize,
 }
 
 fn text(version: usize) -> String {
     format!("version {version} {}", "word ".repeat(version % 50))
+}
+
+/// The version whose text this is.
+fn version_of(text: &str) -> usize {
+    let version = text.split(' ').nth(1).expect("a version");
+    version.parse().expect("a number")
 }
 
 /// Runs a command, kills it after a while, and gives what it said; true if it was killed.
@@ -77,7 +87,7 @@ fn open(store: &str) -> Cortica {
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(durability: &'static str) -> Self {
         let folder = Folder::new();
         let store = folder.path("store");
         let mut world = Self {
@@ -89,6 +99,8 @@ impl World {
             kills: HashMap::new(),
             acked: 0,
             beyond: 0,
+            durability,
+            lost: 0,
         };
         let ids: Vec<_> = (0..IDS).map(|n| format!("id-{n}")).collect();
         let (file, changes) = world.changes(&ids);
@@ -141,10 +153,18 @@ impl World {
                 }
                 continue;
             }
-            let Some(may) = either.get(&id) else {
-                panic!("{id} is {there:?}, not version {must:?}");
+            let Some(may) = either.get(&id).filter(|may| there == may.map(text)) else {
+                assert_ne!(
+                    self.durability, "durable",
+                    "{id} is {there:?}, not {must:?}"
+                );
+                self.lost += 1;
+                match &there {
+                    Some(there) => self.held.insert(id, version_of(there)),
+                    None => self.held.remove(&id),
+                };
+                continue;
             };
-            assert_eq!(there, may.map(text), "{id} is neither {must:?} nor {may:?}");
             self.beyond += 1;
             match may {
                 Some(version) => self.held.insert(id, *version),
@@ -165,7 +185,16 @@ impl World {
         let batch = BATCH.to_string();
         let store = self.store.clone();
         let args = [
-            "ingest", &file, "--store", &store, "--update", "--batch", &batch, "--json",
+            "ingest",
+            &file,
+            "--store",
+            &store,
+            "--update",
+            "--batch",
+            &batch,
+            "--json",
+            "--durability",
+            self.durability,
         ];
         let (said, killed) = run_and_kill(&args, self.pause());
         let acked = lines(&said)
@@ -188,7 +217,16 @@ impl World {
         let ids: Vec<String> = self.some().into_iter().take(IDS / 4).collect();
         let file = self.folder.write("ids", ids.join("\n"));
         let store = self.store.clone();
-        let args = ["forget", "--file", &file, "--store", &store, "--json"];
+        let args = [
+            "forget",
+            "--file",
+            &file,
+            "--store",
+            &store,
+            "--json",
+            "--durability",
+            self.durability,
+        ];
         let (said, killed) = run_and_kill(&args, self.pause());
         let mut open: HashMap<_, _> = ids.into_iter().map(|id| (id, None)).collect();
         for line in lines(&said) {
@@ -269,7 +307,7 @@ impl World {
 
 #[test]
 fn updates_forgetting_and_upkeep_survive_every_kill() {
-    let mut world = World::new();
+    let mut world = World::new("durable");
     let started = Instant::now();
     let kills = |world: &World| world.kills.values().sum::<usize>();
     // All of them, whatever time it takes, where more are asked for.
@@ -299,6 +337,7 @@ fn updates_forgetting_and_upkeep_survive_every_kill() {
         ("kills", kills(&world)),
         ("changes_acknowledged", world.acked),
         ("changes_kept_unacknowledged", world.beyond),
+        ("lost", world.lost),
     ];
     report(
         "kill_upkeep",
@@ -309,5 +348,25 @@ fn updates_forgetting_and_upkeep_survive_every_kill() {
     assert!(
         world.acked > 100 && world.beyond > 0,
         "no kill came at work"
+    );
+}
+
+/// The control: `none` promises nothing, and these same kills must be seen to take it away.
+#[test]
+fn without_durability_the_same_kills_lose() {
+    let mut world = World::new("none");
+    let kills = |world: &World| world.kills.values().sum::<usize>();
+    while world.lost == 0 && kills(&world) < KILLS_MIN {
+        match world.rng.below(3) {
+            0 => world.forget(),
+            _ => world.update(),
+        }
+    }
+    let lost = ("lost_by_the_control_without_durability", world.lost as u64);
+    report("kill_upkeep", SEED, &[lost]);
+    assert!(
+        world.lost > 0,
+        "{} kills took nothing: would they see a loss?",
+        kills(&world)
     );
 }

@@ -26,7 +26,7 @@ pub(crate) struct Test {
     pub(crate) sizes: &'static [(&'static str, u64)],
 }
 
-pub(crate) const LINES: [Line; 13] = [
+pub(crate) const LINES: [Line; 16] = [
     Line {
         name: "kill_ingest",
         what: "`kill -9` while rows and relations are stored; a control that is not durable",
@@ -70,6 +70,36 @@ pub(crate) const LINES: [Line; 13] = [
         test: Ok(Test {
             package: "cortica-storage",
             target: "damage",
+            sizes: &[],
+        }),
+    },
+    Line {
+        name: "bits",
+        what: "every bit of full log files of 16 KB flipped, every length cut; twice the memory of an \
+               undamaged opening is never held",
+        test: Ok(Test {
+            package: "cortica-storage",
+            target: "bits",
+            sizes: &[],
+        }),
+    },
+    Line {
+        name: "sweep",
+        what: "a store of 8-dimensional episodes with full log files of 16 KB: every bit flipped, every \
+               length cut, and what is recalled compared",
+        test: Ok(Test {
+            package: "cortica-memory",
+            target: "sweep",
+            sizes: &[("SWEEP_BITS", 8), ("SWEEP_STEP", 1)],
+        }),
+    },
+    Line {
+        name: "caches",
+        what: "a cache beside the log: every bit flipped, every length cut, the power cut and every \
+               operation failing while it is written",
+        test: Ok(Test {
+            package: "cortica-storage",
+            target: "caches",
             sizes: &[],
         }),
     },
