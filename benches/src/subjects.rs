@@ -199,8 +199,8 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("queue.mpmc.p99", Ratio(|_| Ok(p99::<u64>()))),
     ("queue.mpmc.p99_128b", Ratio(|_| Ok(p99::<Bytes128>()))),
     ("reclaim.bound", Count(reclaim::bound)),
-    ("reclaim.read", Ratio(reclaim::read)),
-    ("reclaim.read_fenced", Ratio(reclaim::read_fenced)),
+    ("reclaim.read", Limited(reclaim::read)),
+    ("reclaim.read_fenced", Limited(reclaim::read_fenced)),
     (
         "reclaim.retire",
         Ratio(reclaim_retire::beside_a_reader_elsewhere),

@@ -1,14 +1,15 @@
 //! Protected reads, and the garbage behind a stalled reader.
 
 use std::hint::black_box;
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::{AtomicUsize, compiler_fence};
 use std::sync::mpsc::channel;
 
 use anyhow::{Context, Result, ensure};
 use cortica_reclaim::{Epoch, Form, PublishOnPing, Reclaim, Shared};
 use crossbeam_epoch::Atomic;
 
-use crate::subject::{Pair, Setup};
+use crate::subject::{Limited, Pair, Run, Setup};
 
 /// Reads in one timed section.
 const READS: usize = 100_000;
@@ -21,35 +22,66 @@ pub(super) type Object = [u64; 8];
 
 pub(super) const OBJECT: Object = [7; 8];
 
-/// Guard, load, look, let go; against crossbeam's pin, load, unpin, which does not even look.
-pub(super) fn read(_: &Setup) -> Result<Pair> {
-    let domain = PublishOnPing::new();
-    ensure_membarrier(&domain)?;
+/// Protect, look, let go, with a slot that the reader keeps; against crossbeam's pin, load, unpin,
+/// which does not even look.
+pub(super) fn read(_: &Setup) -> Result<Limited> {
     let source = Atomic::new(OBJECT);
-    Ok(Pair {
-        check: Box::new(check_reads),
-        subject: subject_of_reads(&domain),
-        baseline: Box::new(move |watch| {
-            watch.time(|| {
-                for _ in 0..READS {
-                    let guard = crossbeam_epoch::pin();
-                    black_box(source.load(Acquire, &guard).as_raw());
-                }
-            });
-            Ok(())
-        }),
-    })
+    against(Box::new(move |watch| {
+        watch.time(|| {
+            for _ in 0..READS {
+                let guard = crossbeam_epoch::pin();
+                black_box(source.load(Acquire, &guard).as_raw());
+            }
+        });
+        Ok(())
+    }))
 }
 
 /// The same code with and without the fence.
-pub(super) fn read_fenced(_: &Setup) -> Result<Pair> {
+pub(super) fn read_fenced(_: &Setup) -> Result<Limited> {
+    against(subject_of_reads(&PublishOnPing::fenced()))
+}
+
+fn against(baseline: Run) -> Result<Limited> {
     let domain = PublishOnPing::new();
     ensure_membarrier(&domain)?;
-    Ok(Pair {
-        check: Box::new(check_reads),
-        subject: subject_of_reads(&domain),
-        baseline: subject_of_reads(&PublishOnPing::fenced()),
+    Ok(Limited {
+        pair: Pair {
+            check: Box::new(check_reads),
+            subject: subject_of_reads(&domain),
+            baseline,
+        },
+        roof: least_of_reads(),
+        share: 0.7,
     })
+}
+
+/// What no reader of a hazard slot can do without: a load, a store that others can see, a second
+/// load, a look, and a store that lets go. No domain, no thread that could be late.
+fn least_of_reads() -> Run {
+    let object = black_box(OBJECT);
+    let (source, slot) = (AtomicUsize::new(1), AtomicUsize::new(0));
+    Box::new(move |watch| {
+        watch.time(|| {
+            for _ in 0..READS {
+                let found = source.load(Acquire);
+                slot.store(found, Release);
+                compiler_fence(SeqCst);
+                if source.load(Acquire) != found {
+                    has_changed();
+                }
+                black_box(object[found % object.len()]);
+                slot.store(0, Release);
+            }
+        });
+        Ok(())
+    })
+}
+
+/// Nobody replaces anything here; but a reader has to look.
+#[cold]
+fn has_changed() {
+    black_box(());
 }
 
 pub(super) fn ensure_membarrier(domain: &PublishOnPing) -> Result<()> {
@@ -58,12 +90,14 @@ pub(super) fn ensure_membarrier(domain: &PublishOnPing) -> Result<()> {
     Ok(())
 }
 
-fn subject_of_reads(domain: &PublishOnPing) -> crate::subject::Run {
+fn subject_of_reads(domain: &PublishOnPing) -> Run {
     let shared = Shared::new(domain, OBJECT);
     Box::new(move |watch| {
         watch.time(|| {
+            let mut reader = shared.reader();
             for _ in 0..READS {
-                black_box(shared.read()[0]);
+                black_box(reader.read()[0]);
+                reader.release();
             }
         });
         Ok(())
@@ -73,9 +107,12 @@ fn subject_of_reads(domain: &PublishOnPing) -> crate::subject::Run {
 fn check_reads() -> Result<()> {
     let shared = Shared::new(&PublishOnPing::new(), OBJECT);
     let before = shared.read();
+    let mut reader = shared.reader();
+    ensure!(reader.read()[7] == 7, "read another object");
+    reader.release();
     shared.replace([8; 8]);
     ensure!(
-        before[7] == 7 && shared.read()[7] == 8,
+        before[7] == 7 && reader.read()[7] == 8 && shared.read()[7] == 8,
         "read another object"
     );
     Ok(())

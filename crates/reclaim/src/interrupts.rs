@@ -20,10 +20,13 @@ static LOOKS: Tally = Tally::new(0);
 /// How often a handler ran, in all runs of all models: the witness that it did.
 static HANDLED: Tally = Tally::new(0);
 
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
 shared! {
     static SIGNALS: Signals = Signals {
         waiting: std::array::from_fn(|_| AtomicBool::new(false)),
         blocked: std::array::from_fn(|_| Switch::new(false)),
+        paused: Mutex::new(None),
         threads: Mutex::new(Vec::new()),
     };
 }
@@ -34,6 +37,8 @@ struct Signals {
     /// that comes later.
     waiting: [AtomicBool; THREADS_MAX + 1],
     blocked: [Switch; THREADS_MAX + 1],
+    /// The thread that pauses around its next signal, and what it does then.
+    paused: Mutex<Option<(i32, Meanwhile)>>,
     /// In the order of their numbers, which begin with 1.
     threads: Mutex<Vec<ThreadId>>,
 }
@@ -46,6 +51,18 @@ pub fn handled() -> usize {
 /// Blocks the signal for the calling thread, or lets it through.
 pub fn set_blocked(blocked: bool) {
     SIGNALS.blocked[tid() as usize].store(blocked, Relaxed);
+}
+
+/// Lets others run before the calling thread looks for a signal the next time, and again when it
+/// has handled that and done `meanwhile`: what loom would need preemptions for, of which a model
+/// tries only a few. Nothing is ordered by it.
+pub fn pause_around_next_signal(meanwhile: impl FnOnce() + Send + 'static) {
+    *paused() = Some((tid(), Box::new(meanwhile)));
+}
+
+fn paused() -> std::sync::MutexGuard<'static, Option<(i32, Meanwhile)>> {
+    let paused = SIGNALS.paused.lock();
+    paused.unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(crate) fn tid() -> i32 {
@@ -63,10 +80,18 @@ pub(crate) fn tid() -> i32 {
 /// Runs the handler if there is a signal for the calling thread, which has this number.
 pub(crate) fn interruption(tid: i32) {
     let number = tid as usize;
+    let meanwhile = paused().take_if(|(of, _)| *of == tid);
+    if meanwhile.is_some() {
+        yield_now();
+    }
     let is_blocked = SIGNALS.blocked[number].load(Relaxed);
     if !is_blocked && SIGNALS.waiting[number].swap(false, Relaxed) {
         HANDLED.fetch_add(1, Relaxed);
         signal::answer(tid);
+    }
+    if let Some((_, meanwhile)) = meanwhile {
+        meanwhile();
+        yield_now();
     }
 }
 

@@ -4,6 +4,8 @@
 //! barrier. Otherwise the reader runs a fence. Which it is can change while the slot is used:
 //! see `signal.rs`.
 
+use std::hint::cold_path;
+
 use crate::barrier::Form;
 use crate::signal::Member;
 use crate::sync::{Acquire, Flag, Relaxed, Release, SeqCst, compiler_fence, fence};
@@ -42,6 +44,7 @@ impl Order {
         // is let off again sees what was taken out while it ran fences.
         let late = self.late.load(Acquire);
         if late != 0 {
+            cold_path(); // Straight on is for those who pay nothing.
             fence(SeqCst);
             if self.seen.load(Relaxed) != late {
                 self.seen.store(late, Relaxed); // The fence releases the reservations.

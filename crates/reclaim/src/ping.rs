@@ -144,9 +144,11 @@ unsafe impl Reclaim for PublishOnPing {
     /// search otherwise.
     #[inline]
     fn guard(&self) -> PingGuard<'_> {
+        let slot = local::take(self.id, &self.slots);
         PingGuard {
-            slot: local::take(self.id, &self.slots),
             domain: self,
+            slot,
+            held: slot.reserved(),
             stays: PhantomData,
         }
     }
@@ -165,11 +167,40 @@ unsafe impl Reclaim for PublishOnPing {
 pub struct PingGuard<'d> {
     domain: &'d PublishOnPing,
     slot: &'d Slot,
+    /// What stands in the slot, where no store needs to be waited for to know it.
+    held: *mut (),
     /// The slot is the thread's, so the guard does not leave it.
     stays: PhantomData<*mut ()>,
 }
 
 impl PingGuard<'_> {
+    #[inline]
+    fn reserve(&mut self, pointer: *mut ()) {
+        self.slot.reserve(pointer);
+        self.held = pointer;
+    }
+
+    /// Reserves `pointer`, and says what is in `source` after that.
+    #[inline]
+    fn validate<T>(&mut self, source: &AtomicPtr<T>, pointer: *mut T) -> *mut T {
+        self.reserve(pointer.cast());
+        self.slot.keep_order();
+        // Acquire, as in the first load: what was written before the pointer was stored.
+        source.load(Acquire)
+    }
+
+    /// For a source that changed between the two looks, as seldom happens.
+    #[cold]
+    fn protect_another<T>(&mut self, source: &AtomicPtr<T>, mut pointer: *mut T) -> *mut T {
+        loop {
+            let again = self.validate(source, pointer);
+            if again == pointer {
+                return again;
+            }
+            pointer = again;
+        }
+    }
+
     /// Two ends of one road: with the reservation left standing, or not.
     #[inline]
     fn put_back(&mut self) {
@@ -186,27 +217,22 @@ impl PingGuard<'_> {
 unsafe impl Protect for PingGuard<'_> {
     #[inline]
     fn protect<T>(&mut self, source: &AtomicPtr<T>) -> *mut T {
-        let mut pointer = source.load(Acquire);
+        let pointer = source.load(Acquire);
         // What stands in the slot was found in its source after it was put there, and has been
         // standing since: the object was not freed, so there is nothing to validate anew.
-        if self.slot.reserved() == pointer.cast() {
+        if self.held == pointer.cast() {
             return pointer;
         }
-        loop {
-            self.slot.reserve(pointer.cast());
-            self.slot.keep_order();
-            // Acquire, as in the first load: what was written before the pointer was stored.
-            let again = source.load(Acquire);
-            if again == pointer {
-                return again;
-            }
-            pointer = again;
+        let again = self.validate(source, pointer);
+        if again == pointer {
+            return again;
         }
+        self.protect_another(source, again)
     }
 
     #[inline]
     fn release(&mut self) {
-        self.slot.reserve(std::ptr::null_mut());
+        self.reserve(std::ptr::null_mut());
     }
 
     #[inline]

@@ -120,6 +120,7 @@ impl<T: Send + Sync + 'static, R: Reclaim> Reader<'_, T, R> {
     }
 
     /// Lets the value go, and epochs advance, until the next `read`.
+    #[inline]
     pub fn release(&mut self) {
         self.guard.release();
     }

@@ -8,7 +8,9 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
-use cortica_reclaim::{Protect, PublishOnPing, Reclaim, Stats, handled, set_blocked};
+use cortica_reclaim::{
+    Protect, PublishOnPing, Reclaim, Stats, handled, pause_around_next_signal, set_blocked,
+};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicPtr;
@@ -264,5 +266,45 @@ fn two_ping_each_other() {
         let (one, two) = (with(&world, work(1)), with(&world, work(2)));
         let (one, two) = (one.join().unwrap(), two.join().unwrap());
         BOTH.saw(one.0 == 1 && two.0 == 1 && one.1.freed + two.1.freed > 0);
+    });
+}
+
+/// Two reclaimers and a late reader. One takes an object out while the reader runs fences, and
+/// relies on them; the other, later, finds that the reader has answered, and lets it off. The
+/// reader has looked at the source before either; it runs no fence now, and has to see with its
+/// second look what the first one took out.
+#[test]
+fn two_retire_against_a_late_reader() {
+    static RELIED: Witness = Witness::new();
+    static LET_OFF: Witness = Witness::new();
+    explore("signal/two_and_late", 1, &[&RELIED, &LET_OFF], || {
+        let world = World::new(0);
+        let reader = with(&world, {
+            let world = world.clone();
+            move |_| {
+                let mut guard = world.domain.guard();
+                set_blocked(true);
+                assert_eq!(world.value(&mut guard), 1);
+                let first = with(&world, |world| world.replace_by(1)).join().unwrap();
+                assert_eq!((first.late, first.freed), (1, 0), "it heard");
+                assert_eq!(world.value(&mut guard), 2); // With a fence: it is late, and was seen.
+                guard.release(); // Or it would only look whether the node is still there.
+                set_blocked(false);
+                let one = with(&world, |world| world.replace_by(2));
+                let two = std::sync::Arc::new(std::sync::Mutex::new(None));
+                pause_around_next_signal({
+                    let (world, two) = (world.clone(), two.clone());
+                    move || *two.lock().unwrap() = Some(with(&world, |world| world.replace_by(3)))
+                });
+                let value = world.value(&mut guard);
+                let two = two.lock().unwrap().take().unwrap();
+                (value, one.join().unwrap(), two.join().unwrap())
+            }
+        });
+        let (value, one, two) = reader.join().unwrap();
+        // It frees under a late reader whose answer it does not have.
+        let relied = one.late == 1 && one.freed > 0;
+        RELIED.saw(relied && value > 2);
+        LET_OFF.saw(relied && two.late == 2); // Or it could not be late a second time.
     });
 }
