@@ -1,7 +1,7 @@
 //! Input shared by the subjects: real rows, as many as a size needs.
 
 use anyhow::{Context, Result, ensure};
-use cortica::{Cortica, Cue, Episode, Recalled};
+use cortica::{Cortica, Cue, Episode, IndexLag, Recalled};
 use cortica_env::Seed;
 use cortica_testkit::{Dataset, bundle_dir, load};
 use tempfile::TempDir;
@@ -90,7 +90,10 @@ pub(crate) fn episodes(rows: &[f32], dimension: usize, first: usize) -> Vec<Epis
 /// A store in memory with these rows; an episode's id and its seq tell its row.
 pub(crate) fn store_of(rows: &[f32], dimension: usize) -> Result<Cortica> {
     const BATCH: usize = 1_000;
-    let store = Cortica::builder().dimension(dimension).in_memory()?;
+    let store = Cortica::builder()
+        .dimension(dimension)
+        .index_lag(IndexLag::OnDemand) // Nothing goes on beside what is timed.
+        .in_memory()?;
     for (number, batch) in rows.chunks(BATCH * dimension).enumerate() {
         for stored in store.store_many(episodes(batch, dimension, number * BATCH)) {
             stored?;

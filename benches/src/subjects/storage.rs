@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use cortica::{Cortica, Durability, Episode};
+use cortica::{Cortica, Durability, Episode, IndexLag};
 use cortica_env::{Disk, Open, RealDisk};
 use tempfile::TempDir;
 
@@ -112,6 +112,7 @@ fn run<T: 'static>(
 fn open_store(folder: &Path, dimension: usize, durability: Durability) -> Result<Cortica> {
     let builder = Cortica::builder()
         .dimension(dimension)
+        .index_lag(IndexLag::OnDemand) // Else it would be made while the other side is timed.
         .durability(durability);
     Ok(builder.open(folder)?)
 }
