@@ -1,5 +1,7 @@
 //! The area under the curve: how often what is right scores above what is wrong.
 
+use std::ops::Range;
+
 use cortica_env::Seed;
 
 use crate::bootstrap::interval;
@@ -20,13 +22,21 @@ pub(crate) fn auc(right: &[f32], wrong: &[f32]) -> f64 {
     pairs / (right.len() as f64 * wrong.len() as f64)
 }
 
-/// The interval by which our area is above theirs, places drawn for both alike. Each side gives its
-/// scores of what is right and of what is wrong, place by place.
-pub(crate) fn compare(ours: [&[f32]; 2], theirs: [&[f32]; 2], seed: Seed) -> [f64; 3] {
-    interval(ours[0].len(), seed, |drawn| {
+/// The interval by which our area is above theirs. Each side gives its scores of what is right and of
+/// what is wrong, place by place; stretches of places, which depend on each other, are drawn whole
+/// and for both sides alike.
+pub(crate) fn compare(
+    ours: [&[f32]; 2],
+    theirs: [&[f32]; 2],
+    stretches: &[Range<usize>],
+    seed: Seed,
+) -> [f64; 3] {
+    interval(stretches.len(), seed, |drawn| {
         let area = |[right, wrong]: [&[f32]; 2]| {
-            let pick =
-                |scores: &[f32]| -> Vec<f32> { drawn.iter().map(|&at| scores[at]).collect() };
+            let pick = |scores: &[f32]| -> Vec<f32> {
+                let stretches = drawn.iter().map(|&at| &scores[stretches[at].clone()]);
+                stretches.flatten().copied().collect()
+            };
             auc(&pick(right), &pick(wrong))
         };
         area(ours) - area(theirs)
@@ -54,7 +64,7 @@ mod tests {
     #[test]
     fn equal_scores_are_not_better() {
         let (right, wrong) = ([0.3, 0.6, 0.9, 0.2], [0.1, 0.5, 0.8, 0.4]);
-        let interval = compare([&right, &wrong], [&right, &wrong], Seed(3));
+        let interval = compare([&right, &wrong], [&right, &wrong], &[0..1, 1..4], Seed(3));
         assert_eq!(interval, [0.0; 3]);
     }
 }

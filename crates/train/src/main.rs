@@ -21,7 +21,7 @@ mod pca;
 mod predictor;
 mod streams;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -29,6 +29,8 @@ use clap::Parser;
 use cortica_env::Seed;
 use cortica_neural::Networks;
 use cortica_testkit::{Dataset, Split};
+
+use crate::streams::Order;
 
 /// Train encoder, predictor and detector on a folder of embeddings.
 #[derive(Debug, Parser)]
@@ -49,6 +51,12 @@ struct Arguments {
     /// Passes over the streams, for predictor and detector.
     #[arg(long, default_value_t = 6)]
     epochs: usize,
+    /// Orders from which predictor and detector learn. All are measured.
+    #[arg(long, value_delimiter = ',', default_value = "depth-first")]
+    orders: Vec<Order>,
+    /// Train nothing, and measure this weight file instead; only metrics are written.
+    #[arg(long)]
+    measure: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -66,21 +74,36 @@ fn main() -> Result<()> {
         sides.held_out.len()
     );
 
+    let graph = graph::Graph::new(&data, &sides.of);
+    let places = |side, order| streams::places(&graph, &data, &sides.of, side, order, seed);
+    let (mut train, mut held_out) = (Vec::new(), Vec::new());
+    for order in Order::ALL {
+        let (mut learnt, measured) = (places(Split::Train, order), places(Split::Test, order));
+        if !arguments.orders.contains(&order) {
+            learnt.clear();
+        }
+        println!(
+            "{}: {} places in streams for training, {} held out",
+            order.name(),
+            learnt.len(),
+            measured.len()
+        );
+        train.extend(learnt);
+        held_out.push((order, measured));
+    }
+    if let Some(path) = &arguments.measure {
+        let networks = Networks::open(path)?;
+        let metrics = measure::all(&networks, &data, &sides, &held_out, seed)?;
+        return write_metrics(&arguments.out, &metrics);
+    }
+    ensure!(
+        !train.is_empty(),
+        "the training side has no streams in the orders named: where there are no relations, try \
+         `--orders file`"
+    );
     let (encoder, encoder_curve) =
         encoder::train(&data, &sides.train, seed, arguments.encoder_steps)?;
     let codes = codes::encode(&encoder, &data)?;
-    let graph = graph::Graph::new(&data);
-    let train = streams::windows(&graph, &data, Split::Train);
-    let held_out = streams::windows(&graph, &data, Split::Test);
-    println!(
-        "{} places in streams for training, {} held out",
-        train.len(),
-        held_out.len()
-    );
-    ensure!(
-        !train.is_empty(),
-        "the training side has no streams: the relations lead nowhere, and there are too few rows"
-    );
     let (predictor, predictor_curve) = predictor::train(&codes, &train, seed, arguments.epochs)?;
     let (detector, detector_curve) = detector::train(&codes, &train, seed, arguments.epochs)?;
 
@@ -88,8 +111,7 @@ fn main() -> Result<()> {
     let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
     let metrics = measure::all(&networks, &data, &sides, &held_out, seed)?;
     let minutes = started.elapsed().as_secs_f64() / 60.0;
-    let text = serde_json::to_string_pretty(&metrics)?;
-    println!("{text}\n{minutes:.1} minutes");
+    println!("{minutes:.1} minutes");
     let about = [
         (
             "architecture",
@@ -100,7 +122,7 @@ fn main() -> Result<()> {
         ("training_rows", &sides.train.len().to_string()),
     ];
     export::write(&arguments.out, &tensors, &about)?;
-    std::fs::write(arguments.out.with_extension("json"), text + "\n")?;
+    write_metrics(&arguments.out, &metrics)?;
     let curves = [
         ("encoder", &encoder_curve[..]),
         ("predictor", &predictor_curve),
@@ -113,29 +135,46 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// Prints metrics, and writes them beside the weights.
+fn write_metrics(out: &Path, metrics: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(metrics)?;
+    println!("{text}");
+    let path = out.with_extension("json");
+    std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Rows without an item that are held out, or not, together.
+const STRETCH: usize = 100;
+
 /// Rows by the side they stand on.
 #[derive(Debug)]
 struct Sides {
+    of: Vec<Split>,
     train: Vec<usize>,
     held_out: Vec<usize>,
 }
 
 impl Sides {
-    /// Rows without an item are held out by their number.
+    /// Rows without an item are held out by stretches, so that they stand among rows of their side.
     fn of(data: &Dataset) -> Result<Sides> {
         let side = |row: usize| match data.items.get(row) {
             Some(item) => item.split,
-            None => cortica_testkit::split_of(&row.to_string()),
+            None => cortica_testkit::split_of(&format!("stretch {}", row / STRETCH)),
         };
+        let of: Vec<Split> = (0..data.len()).map(side).collect();
         let (train, held_out): (Vec<usize>, Vec<usize>) =
-            (0..data.len()).partition(|&row| side(row) == Split::Train);
+            (0..data.len()).partition(|&row| of[row] == Split::Train);
         ensure!(
             train.len() >= 500 && held_out.len() >= 100,
             "{} rows to train on and {} held out are too few",
             train.len(),
             held_out.len()
         );
-        Ok(Sides { train, held_out })
+        Ok(Sides {
+            of,
+            train,
+            held_out,
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the networks are worth on what was held out, against what needs no training of theirs.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use cortica_env::{Rng, Seed};
 use cortica_neural::{CODE, Code, Networks, score};
@@ -12,10 +14,13 @@ use crate::auc::{auc, compare};
 use crate::bootstrap::mean_difference;
 use crate::layer::Normal;
 use crate::pca::Components;
-use crate::streams::Place;
+use crate::streams::{Order, Place};
 
 /// Neighbours looked for.
 const K: usize = 10;
+
+/// Places that an order must have to be measured.
+const PLACES_MIN: usize = 50;
 
 /// Held-out rows that are queries at most.
 const ITEMS_MAX: usize = 2_000;
@@ -23,20 +28,22 @@ const ITEMS_MAX: usize = 2_000;
 /// How well a code fits a place, by the number of the place.
 type Scorer<'a> = dyn Fn(usize, &Code) -> f32 + 'a;
 
-/// All figures, by task.
+/// All figures, by task and order.
 pub(crate) fn all(
     networks: &Networks,
     data: &Dataset,
     sides: &Sides,
-    places: &[Place],
+    places: &[(Order, Vec<Place>)],
     seed: Seed,
 ) -> Result<Value> {
     let codes = encode(networks, &data.rows, data.len())?;
     let mut metrics = json!({ "recall": recall(networks, data, sides, &codes, seed)? });
-    if !places.is_empty() {
-        let (temporal, exception) = order(networks, data, sides, places, &codes, seed)?;
-        metrics["temporal"] = temporal;
-        metrics["exception"] = exception;
+    for (order, places) in places {
+        if places.len() >= PLACES_MIN {
+            let (temporal, exception) = tasks(networks, sides, places, &codes, seed)?;
+            metrics["temporal"][order.name()] = temporal;
+            metrics["exception"][order.name()] = exception;
+        }
     }
     Ok(metrics)
 }
@@ -164,9 +171,8 @@ fn nearest(query: &[f32], rows: &[f32], d: usize, skip: Option<usize>) -> Vec<u3
 
 /// How well a place's own code is told from another's: by the prediction (temporal) and by the
 /// detector (exception), against scores that need no network.
-fn order(
+fn tasks(
     networks: &Networks,
-    data: &Dataset,
     sides: &Sides,
     places: &[Place],
     codes: &[Code],
@@ -234,9 +240,11 @@ fn order(
         ("window_mean", &mean_of),
         ("window_max", &max_of),
     ];
+    let stretches = stretches(places);
     let task = |ours: &[Vec<f32>; 3]| {
         let mut figure = json!({
             "places": places.len(),
+            "stretches": stretches.len(),
             "auc": auc(&ours[0], &ours[1]),
             "auc_random_negatives": auc(&ours[0], &ours[2]),
         });
@@ -245,13 +253,23 @@ fn order(
             figure[name] = json!({
                 "auc": auc(&own, &hard),
                 "auc_random_negatives": auc(&own, &any),
-                "network_above_by": compare([&ours[0], &ours[1]], [&own, &hard], seed),
+                "network_above_by": compare([&ours[0], &ours[1]], [&own, &hard], &stretches, seed),
             });
         }
         figure
     };
-    debug_assert_eq!(data.len(), codes.len());
     Ok((task(&predicted), task(&detected)))
+}
+
+/// Places that are drawn together, by their numbers.
+fn stretches(places: &[Place]) -> Vec<Range<usize>> {
+    let mut from = 0;
+    let runs = places.chunk_by(|a, b| a.stretch == b.stretch);
+    let range = |run: &[Place]| {
+        from += run.len();
+        from - run.len()..from
+    };
+    runs.map(range).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

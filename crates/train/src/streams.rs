@@ -1,5 +1,7 @@
 //! Real order: streams of concepts, and what does not belong into them.
 
+use clap::ValueEnum;
+use cortica_env::Seed;
 use cortica_neural::{Code, WINDOW};
 use cortica_testkit::{Dataset, Split};
 
@@ -7,6 +9,54 @@ use crate::graph::Graph;
 
 /// Codes seen before a place counts.
 const SEEN_MIN: usize = 2;
+
+/// Consecutive places of a stream that are drawn together: they share most of their windows.
+const STRETCH: usize = 32;
+
+/// Rows drawn as other ones where no relations say which are near.
+const DRAWN: usize = 16;
+
+/// An order in which concepts really follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// Depth-first through the hierarchy.
+    DepthFirst,
+    /// Depth-first through what has parts, members and substances.
+    Parts,
+    /// From word to derived word, across parts of speech.
+    Derivation,
+    /// As the rows stand in the folder; for WordNet that is how the lexicographers' files have them.
+    File,
+}
+
+impl Order {
+    pub(crate) const ALL: [Order; 4] = [
+        Order::DepthFirst,
+        Order::Parts,
+        Order::Derivation,
+        Order::File,
+    ];
+
+    /// The name it has among metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Order::DepthFirst => "depth_first",
+            Order::Parts => "parts",
+            Order::Derivation => "derivation",
+            Order::File => "file",
+        }
+    }
+
+    /// Whether a relation of this type leads on in this order.
+    fn leads_on(self) -> fn(&str) -> bool {
+        match self {
+            Order::DepthFirst => |kind| matches!(kind, "hyponym" | "instance_hyponym" | "child"),
+            Order::Parts => |kind| kind.ends_with("_meronym"),
+            Order::Derivation => |kind| kind == "derivation",
+            Order::File => |_| false,
+        }
+    }
+}
 
 /// A place in a stream.
 #[derive(Debug)]
@@ -17,6 +67,8 @@ pub(crate) struct Place {
     pub(crate) next: u32,
     /// Rows of the same part of speech, three relations from it and not among those seen.
     pub(crate) others: Vec<u32>,
+    /// The stretch of its stream: places of one are not independent.
+    pub(crate) stretch: u32,
 }
 
 impl Place {
@@ -33,46 +85,137 @@ impl Place {
     }
 }
 
-/// All places of one side, of streams that go depth-first through each hierarchy.
-pub(crate) fn windows(graph: &Graph, data: &Dataset, side: Split) -> Vec<Place> {
-    let mut visited = vec![false; data.len()];
-    let mut places = Vec::new();
-    for root in graph.roots(side) {
-        let stream = depth_first(graph, root, &mut visited);
+/// All places of one side, of all streams of an order. Without any relations others are drawn from
+/// all rows of the side.
+pub(crate) fn places(
+    graph: &Graph,
+    data: &Dataset,
+    sides: &[Split],
+    side: Split,
+    order: Order,
+    seed: Seed,
+) -> Vec<Place> {
+    let rows: Vec<u32> = (0..data.len() as u32)
+        .filter(|&row| sides[row as usize] == side)
+        .collect();
+    let streams = match order {
+        Order::File => in_file(data, sides, side),
+        _ => depth_first(&graph.along(order.leads_on()), &rows),
+    };
+    let mut rng = seed.derive("others").rng();
+    let (mut places, mut stretch) = (Vec::new(), 0);
+    for stream in &streams {
         for at in SEEN_MIN..stream.len() {
             let seen = &stream[at.saturating_sub(WINDOW)..at];
             let next = stream[at];
-            let mut others = graph.three_away(next as usize);
-            others.retain(|&row| part(data, row) == part(data, next) && !seen.contains(&row));
+            let mut others = if graph.is_empty() {
+                let draw = |_| rows[rng.below(rows.len() as u64) as usize];
+                (0..DRAWN).map(draw).collect()
+            } else {
+                graph.three_away(next as usize)
+            };
+            others.retain(|&row| {
+                row != next && part(data, row) == part(data, next) && !seen.contains(&row)
+            });
             if !others.is_empty() {
                 places.push(Place {
                     seen: seen.to_vec(),
                     next,
                     others,
+                    stretch: stretch + (at / STRETCH) as u32,
                 });
             }
         }
+        stretch += stream.len().div_ceil(STRETCH) as u32;
     }
     places
 }
 
-fn depth_first(graph: &Graph, root: usize, visited: &mut [bool]) -> Vec<u32> {
-    let mut stream = Vec::new();
-    let mut waiting = vec![root as u32];
-    while let Some(row) = waiting.pop() {
-        if std::mem::replace(&mut visited[row as usize], true) {
-            continue;
-        }
-        stream.push(row);
-        waiting.extend(graph.below(row as usize).iter().rev());
+/// From each row that nothing leads to, and then from those that are still left, all that can be
+/// reached; each row once.
+fn depth_first(next: &[Vec<u32>], rows: &[u32]) -> Vec<Vec<u32>> {
+    let mut led_to = vec![false; next.len()];
+    for &row in next.iter().flatten() {
+        led_to[row as usize] = true;
     }
-    stream
+    let (roots, left): (Vec<u32>, Vec<u32>) = rows.iter().partition(|&&row| !led_to[row as usize]);
+    let mut visited = vec![false; next.len()];
+    let mut streams = Vec::new();
+    for root in roots.into_iter().chain(left) {
+        let mut stream = Vec::new();
+        let mut waiting = vec![root];
+        while let Some(row) = waiting.pop() {
+            if !std::mem::replace(&mut visited[row as usize], true) {
+                stream.push(row);
+                waiting.extend(next[row as usize].iter().rev());
+            }
+        }
+        streams.push(stream);
+    }
+    streams
 }
 
-/// The part of speech: the first letter of the id. Satellite adjectives are adjectives.
+/// Rows of one side as they stand, broken where the other side or another part of speech begins.
+fn in_file(data: &Dataset, sides: &[Split], side: Split) -> Vec<Vec<u32>> {
+    let all: Vec<u32> = (0..data.len() as u32).collect();
+    let kind = |row: u32| (sides[row as usize], part(data, row));
+    let runs = all.chunk_by(|&a, &b| kind(a) == kind(b));
+    runs.filter(|run| sides[run[0] as usize] == side)
+        .map(<[u32]>::to_vec)
+        .collect()
+}
+
+/// The part of speech: the first letter of an id like `n00001740`, satellite adjectives being
+/// adjectives. Ids of another form have none.
 fn part(data: &Dataset, row: u32) -> Option<u8> {
-    let id = &data.items.get(row as usize)?.id;
-    id.bytes()
-        .next()
-        .map(|part| if part == b's' { b'a' } else { part })
+    let id = data.items.get(row as usize)?.id.as_bytes();
+    let digits = id.len() == 9 && id[1..].iter().all(u8::is_ascii_digit);
+    match id.first() {
+        Some(b's') if digits => Some(b'a'),
+        Some(&part) if digits => Some(part),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::tests::chain;
+
+    fn places_of(data: &Dataset, sides: &[Split], order: Order) -> Vec<Place> {
+        let graph = Graph::new(data, sides);
+        places(&graph, data, sides, Split::Train, order, Seed(1))
+    }
+
+    #[test]
+    fn streams_stay_on_their_side() {
+        let (mut data, sides) = chain();
+        // 2 has nothing three away; of 3 and 4 what is three away was seen before.
+        assert!(places_of(&data, &sides, Order::DepthFirst).is_empty());
+        data.edges.clear(); // Others are drawn instead.
+        let places = places_of(&data, &sides, Order::File);
+        let seen: Vec<(&[u32], u32)> = places.iter().map(|p| (&p.seen[..], p.next)).collect();
+        assert!(seen.contains(&(&[0, 1], 2)), "{seen:?}");
+        for place in &places {
+            assert!(place.next < 5 && !place.others.contains(&5));
+            assert!(place.others.iter().all(|row| !place.seen.contains(row)));
+        }
+    }
+
+    #[test]
+    fn each_row_comes_once() {
+        let next = [vec![1, 2], vec![3], vec![3], vec![], vec![5], vec![4]];
+        let streams = depth_first(&next, &[0, 1, 2, 3, 4, 5]);
+        let streams: Vec<_> = streams.into_iter().filter(|s| s.len() > 1).collect();
+        assert_eq!(streams, [vec![0, 1, 3, 2], vec![4, 5]]);
+    }
+
+    #[test]
+    fn each_order_takes_its_relations() {
+        let takes = |order: Order, kind| order.leads_on()(kind);
+        assert!(takes(Order::DepthFirst, "instance_hyponym"));
+        assert!(!takes(Order::DepthFirst, "hypernym"));
+        assert!(takes(Order::Parts, "member_meronym") && !takes(Order::Parts, "part_holonym"));
+        assert!(takes(Order::Derivation, "derivation"));
+    }
 }

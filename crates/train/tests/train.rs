@@ -8,18 +8,20 @@
 use std::path::Path;
 use std::process::Command;
 
-use cortica_neural::Networks;
+use cortica_neural::{CODE, Networks, WINDOW};
+use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
 
-fn run(out: &Path, encoder_steps: &str) -> String {
+/// The program with these arguments and a seed; what it prints.
+fn program(data: &Path, out: &Path, others: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_cortica-train"))
         .arg("--data")
-        .arg(cortica_testkit::bundle_dir())
+        .arg(data)
         .arg("--out")
         .arg(out)
-        .args(["--encoder-steps", encoder_steps, "--epochs", "1"])
         .args(["--seed", "7"])
+        .args(others)
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -27,12 +29,22 @@ fn run(out: &Path, encoder_steps: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn run(out: &Path, encoder_steps: &str) -> String {
+    let steps = ["--encoder-steps", encoder_steps, "--epochs", "1"];
+    program(&cortica_testkit::bundle_dir(), out, &steps)
+}
+
+fn metrics(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path.with_extension("json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
 /// What the encoder finds among held-out rows.
 fn recall(path: &Path) -> f64 {
-    let metrics = std::fs::read_to_string(path.with_extension("json")).unwrap();
-    let metrics: serde_json::Value = serde_json::from_str(&metrics).unwrap();
-    let items = &metrics["recall"]["held_out_items"];
-    items["encoder"].as_f64().unwrap()
+    let metrics = metrics(path);
+    metrics["recall"]["held_out_items"]["encoder"]
+        .as_f64()
+        .unwrap()
 }
 
 #[test]
@@ -59,4 +71,93 @@ fn a_short_training_writes_what_can_be_run() {
     run(&longer, "100");
     let (before, after) = (recall(&path), recall(&longer));
     assert!(after > before + 0.05, "{before} {after}");
+}
+
+/// The first values of the bundled embeddings, in a folder of their own: real rows of another
+/// dimension, with their relations or as bare rows.
+fn narrower(folder: &Path, dimension: usize, related: bool) {
+    let data = cortica_testkit::bundle();
+    let first = |row: usize| &data.row(row)[..dimension];
+    let rows: Vec<f32> = (0..data.len()).flat_map(first).copied().collect();
+    cortica_formats::write_npy_f32(&folder.join("X.npy"), data.len(), dimension, &rows).unwrap();
+    if related {
+        for name in ["items.tsv", "edges.u32", "edge_types.tsv"] {
+            std::fs::copy(cortica_testkit::bundle_dir().join(name), folder.join(name)).unwrap();
+        }
+    }
+}
+
+/// Trains for a dimension, loads the file and runs a stream through it.
+#[track_caller]
+fn check_dimension(dimension: usize, related: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    narrower(folder.path(), dimension, related);
+    let path = folder.path().join("own.safetensors");
+    let order = if related { "depth-first" } else { "file" };
+    let steps = ["--encoder-steps", "60", "--epochs", "1", "--orders", order];
+    program(folder.path(), &path, &steps);
+    let recall = &metrics(&path)["recall"]["held_out_items"];
+    let above = |way: &str| recall[way]["encoder_above_by"][0].as_f64().unwrap();
+    assert!(above("random_projection") > 0.0, "{recall}");
+
+    let networks = Networks::open(&path).unwrap();
+    assert_eq!(networks.dimension(), dimension);
+    let mut scratch = networks.scratch();
+    let mut codes = [[0.0; CODE]; WINDOW];
+    for (row, code) in codes.iter_mut().enumerate() {
+        let features = &cortica_testkit::bundle().row(row)[..dimension];
+        *code = networks.encoder().encode(features, &mut scratch).unwrap();
+    }
+    let next = networks.predictor().predict(&codes, &mut scratch).unwrap();
+    assert_ne!(next, [0.0; CODE]);
+    let exception = networks.detector().detect(&codes, &mut scratch).unwrap();
+    assert!((0.0..=1.0).contains(&exception));
+}
+
+#[test]
+fn embeddings_of_384_values_with_relations() {
+    check_dimension(384, true);
+}
+
+#[test]
+fn bare_rows_of_100_values_in_the_order_of_the_file() {
+    check_dimension(100, false);
+}
+
+/// The shipped weights, on what they were never trained on: of the bundle always, of a larger folder
+/// where there is one.
+#[test]
+fn shipped_weights_are_better_than_what_needs_no_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("measured");
+    let weights = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../neural/weights/768.safetensors"
+    );
+    let check = |data: &Path, queries: bool, order: bool| {
+        program(data, &out, &["--measure", weights]);
+        let metrics = metrics(&out);
+        let clear = |figures: &Value, way: &str, name: &str| {
+            let low = figures[way][name][0].as_f64().unwrap();
+            assert!(low > 0.0, "{way}: {figures}");
+        };
+        for set in ["held_out_items", "queries"]
+            .iter()
+            .take(1 + usize::from(queries))
+        {
+            for way in ["pca", "pca_centred", "random_projection"] {
+                clear(&metrics["recall"][*set], way, "encoder_above_by");
+            }
+        }
+        for task in ["temporal", "exception"].iter().filter(|_| order) {
+            for way in ["cosine_to_previous", "window_mean", "window_max"] {
+                clear(&metrics[*task]["depth_first"], way, "network_above_by");
+            }
+        }
+    };
+    check(&cortica_testkit::bundle_dir(), false, false);
+    match cortica_testkit::data_dir() {
+        Some(data) => check(&data, true, true),
+        None => println!("skipped: queries and order need --data"),
+    }
 }
