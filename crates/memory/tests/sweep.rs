@@ -1,10 +1,10 @@
-//! A bit of each byte of every file of a closed store with full log files of 16 KB flipped (at the size of
-//! `cargo xtask torture` every bit), and every file cut at many offsets (there at every one): noticed or
-//! harmless, never a wrong answer, and never twice the memory. The log below is swept bit by bit and
-//! offset by offset in the tests of `cortica-storage` each time.
+//! A bit of each byte of every file of a closed store with full log files of 16 KB flipped, and every
+//! file cut at many offsets: noticed or harmless, never a wrong answer, and never twice the memory.
+//! With `CORTICA_SIZE_SWEEP_BITS=8` and `CORTICA_SIZE_SWEEP_STEP=1` every bit and every offset is tried.
+//! The log below is swept bit by bit and offset by offset in the tests of `cortica-storage` each time.
 //!
 //! Each damaged store is opened, compared and asked. What becomes of one after a repair is tried on
-//! smaller files in `flips`.
+//! smaller files in `flips`, every bit of them.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -26,7 +26,7 @@ pub(crate) struct Test {
     pub(crate) sizes: &'static [(&'static str, u64)],
 }
 
-pub(crate) const LINES: [Line; 16] = [
+pub(crate) const LINES: [Line; 15] = [
     Line {
         name: "kill_ingest",
         what: "`kill -9` while rows and relations are stored; a control that is not durable",
@@ -81,16 +81,6 @@ pub(crate) const LINES: [Line; 16] = [
             package: "cortica-storage",
             target: "bits",
             sizes: &[],
-        }),
-    },
-    Line {
-        name: "sweep",
-        what: "a store of 8-dimensional episodes with full log files of 16 KB: every bit flipped, every \
-               length cut, and what is recalled compared",
-        test: Ok(Test {
-            package: "cortica-memory",
-            target: "sweep",
-            sizes: &[("SWEEP_BITS", 8), ("SWEEP_STEP", 1)],
         }),
     },
     Line {
