@@ -84,6 +84,8 @@ struct Graph {
     nodes: Nodes,
     codes: CodeStore,
     blocks: Option<Blocks>,
+    /// Nodes without codes, the first first: they get them before they are linked.
+    uncoded: VecDeque<u32>,
     /// How many nodes were ever added.
     added: u64,
 }
@@ -145,6 +147,7 @@ impl HnswIndex {
                 nodes: Nodes::new(options.degree),
                 codes: CodeStore::new(options.codes, isa, metric, dimension),
                 blocks: blocks.flatten(),
+                uncoded: VecDeque::new(),
                 added: 0,
             }),
             stripes: Stripes::new(),
@@ -173,8 +176,6 @@ impl HnswIndex {
 
     fn add_node(&self, row: Row) {
         {
-            let vectors = self.exact.read();
-            let reader = vectors.rows.read();
             let mut graph = self.write_graph();
             let level = self.options.level(graph.added);
             graph.added += 1;
@@ -182,11 +183,25 @@ impl HnswIndex {
             if let Some(blocks) = &mut graph.blocks {
                 blocks.add(row.get());
             }
-            if let Some(vector) = reader.get(ArenaRow::new(row.get())) {
-                graph.codes.set(row.get(), vector);
-            }
+            graph.uncoded.push_back(row.get());
         }
         lock(&self.waiting).queue.push_back(row.get());
+    }
+
+    /// Makes the codes of all nodes that have none yet.
+    fn encode(&self) {
+        if self.read_graph().uncoded.is_empty() {
+            return;
+        }
+        let vectors = self.exact.read();
+        let reader = vectors.rows.read();
+        let mut graph = self.write_graph();
+        let Graph { codes, uncoded, .. } = &mut *graph;
+        for row in uncoded.drain(..) {
+            if let Some(vector) = reader.get(ArenaRow::new(row)) {
+                codes.set(row, vector);
+            }
+        }
     }
 
     /// Frees nodes that nothing links to.

@@ -78,6 +78,7 @@ impl HnswIndex {
             waiting.linking.push(row);
             row
         };
+        self.encode();
         let was_dropped = self.with_space(|space, nodes| {
             let dropped = nodes.state(row) == State::Dropped;
             if !dropped {

@@ -126,6 +126,7 @@ impl HnswIndex {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         let rows = self.rows_of(&saved, row_of)?;
+        self.encode();
         let hurt = self.place(&saved, &rows);
         let linked = rows.iter().filter(|&&row| row != NOBODY).count();
         if linked < rows.len() {

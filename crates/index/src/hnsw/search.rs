@@ -163,8 +163,8 @@ impl HnswIndex {
             rows.copied().collect()
         };
         tail.retain(|&row| lets(row));
-        walker.offer_all(space, &tail);
         let mut rows = self.worth_scoring(walker, k);
+        rows.append(&mut tail); // Without codes: all of them are scored.
         // A row that is being linked can be found both ways.
         rows.sort_unstable();
         rows.dedup();
