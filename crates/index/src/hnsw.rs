@@ -84,7 +84,7 @@ struct Graph {
     nodes: Nodes,
     codes: CodeStore,
     blocks: Option<Blocks>,
-    /// Nodes without codes, the first first: they get them before they are linked.
+    /// Nodes without codes, the first first.
     uncoded: VecDeque<u32>,
     /// How many nodes were ever added.
     added: u64,
@@ -188,19 +188,25 @@ impl HnswIndex {
         lock(&self.waiting).queue.push_back(row.get());
     }
 
-    /// Makes the codes of all nodes that have none yet.
+    /// Makes the codes of the nodes that have none yet: before walks, not when a row is inserted,
+    /// which so costs little more than a copy. What is inserted meanwhile is left to the next.
     fn encode(&self) {
-        if self.read_graph().uncoded.is_empty() {
-            return;
-        }
-        let vectors = self.exact.read();
-        let reader = vectors.rows.read();
-        let mut graph = self.write_graph();
-        let Graph { codes, uncoded, .. } = &mut *graph;
-        for row in uncoded.drain(..) {
-            if let Some(vector) = reader.get(ArenaRow::new(row)) {
-                codes.set(row, vector);
+        /// Rows that are encoded while searches and inserting wait.
+        const SLICE: usize = 256;
+        let mut left = self.read_graph().uncoded.len();
+        while left > 0 {
+            let vectors = self.exact.read();
+            let reader = vectors.rows.read();
+            let mut graph = self.write_graph();
+            let Graph { codes, uncoded, .. } = &mut *graph;
+            let count = uncoded.len().min(SLICE).min(left);
+            for row in uncoded.drain(..count) {
+                if let Some(vector) = reader.get(ArenaRow::new(row)) {
+                    codes.set(row, vector);
+                }
             }
+            // Others may have done a part of it.
+            left = (left - count).min(uncoded.len());
         }
     }
 
@@ -236,6 +242,7 @@ impl HnswIndex {
             vectors: &vectors,
             reader: &reader,
             blocks: graph.blocks.as_ref(),
+            uncoded: &graph.uncoded,
         };
         visit(space, &graph.nodes)
     }

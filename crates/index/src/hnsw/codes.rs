@@ -10,6 +10,7 @@ use cortica_simd::{
     encode_signs, inverse_norm, norm, prefetch_row, sign_words, squared_distance_scattered,
     weighted_hamming_scattered,
 };
+use std::collections::VecDeque;
 use std::iter::zip;
 
 /// Rows in a piece of memory, and rows whose keys are computed together.
@@ -117,6 +118,8 @@ pub(crate) struct Space<'a> {
     pub(crate) vectors: &'a Vectors,
     pub(crate) reader: &'a Reader<'a, f32>,
     pub(crate) blocks: Option<&'a Blocks>,
+    /// Rows whose codes mean nothing yet.
+    pub(crate) uncoded: &'a VecDeque<u32>,
 }
 
 impl CodeStore {

@@ -35,6 +35,7 @@ impl HnswIndex {
             .topology
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        self.encode(); // The list of what has no codes does not grow for ever.
         let dropped = self.take_dropped();
         self.take_away(&dropped);
         let mut removed = take(&mut lock(&self.waiting).removed);

@@ -88,6 +88,7 @@ impl HnswIndex {
         let width = |query: &Admitted<'_>| how.width.clamp(1, WIDTH_MAX).max(query.k);
         let admitted = queries.iter().map(|query| self.exact.admit_query(query));
         let admitted: Vec<_> = admitted.collect();
+        self.encode();
         self.with_space(|space, nodes| {
             let is_there = |row: u32| matches!(nodes.state(row), State::Linked | State::Pending);
             let lets = |row: u32| is_there(row) && how.filter.lets(row);
@@ -162,9 +163,12 @@ impl HnswIndex {
             let rows = waiting.queue.iter().chain(&waiting.linking);
             rows.copied().collect()
         };
-        tail.retain(|&row| lets(row));
+        // What was inserted since the search began has no codes: it is scored in any case.
+        let uncoded = space.uncoded.iter().copied().filter(|&row| lets(row));
+        tail.retain(|&row| lets(row) && !space.uncoded.contains(&row));
+        walker.offer_all(space, &tail);
         let mut rows = self.worth_scoring(walker, k);
-        rows.append(&mut tail); // Without codes: all of them are scored.
+        rows.extend(uncoded);
         // A row that is being linked can be found both ways.
         rows.sort_unstable();
         rows.dedup();

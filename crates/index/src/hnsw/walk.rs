@@ -121,4 +121,12 @@ impl Walker {
             }
         }
     }
+    /// Offers rows that no link leads to.
+    pub(crate) fn offer_all(&mut self, space: Space<'_>, rows: &[u32]) {
+        self.keys.resize(rows.len(), 0.0);
+        space.keys(&self.query, rows, &mut self.keys);
+        for (&row, &key) in rows.iter().zip(&self.keys) {
+            self.beam.offer(Near { key, row }, true);
+        }
+    }
 }
