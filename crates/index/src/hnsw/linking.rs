@@ -128,6 +128,7 @@ impl HnswIndex {
         space.prepare(vector, &mut walker.query);
         let near = walker.descend(space, nodes, entry, level);
         let mut starts = vec![near];
+        let mut links = Vec::new();
         let may_be_linked = |other: u32| {
             other != row && !matches!(nodes.state(other), State::Removed | State::Dropped)
         };
@@ -146,12 +147,16 @@ impl HnswIndex {
                 chooser.measure(space, row);
             }
             chooser.choose(space, self.options.degree);
-            let chosen = chooser.chosen.clone();
             {
                 let _alone = self.stripes.lock(row);
-                nodes.set_links(row, level, &chosen);
+                nodes.set_links(row, level, &chooser.chosen);
                 space.links_changed(row, level);
             }
+            links.push((level, chooser.chosen.clone()));
+        }
+        // Only now do others find it, and the base level first: whoever comes by a higher one has
+        // somewhere to go, and what is linked to it meanwhile is not written over.
+        for (level, chosen) in links.into_iter().rev() {
             let degree = self.options.degree_max(level);
             for neighbor in chosen {
                 let of = (neighbor, level);
