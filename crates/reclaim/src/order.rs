@@ -8,7 +8,9 @@ use std::hint::cold_path;
 
 use crate::barrier::Form;
 use crate::signal::Member;
-use crate::sync::{Acquire, Flag, Relaxed, Release, SeqCst, compiler_fence, fence};
+#[cfg(any(loom, all(feature = "signal", target_os = "linux")))]
+use crate::sync::Release;
+use crate::sync::{Acquire, Flag, Relaxed, SeqCst, compiler_fence, fence};
 
 /// `late` of a slot whose reader always runs a fence.
 const ALWAYS: u64 = u64::MAX;

@@ -37,6 +37,13 @@ pub(crate) struct Chooser {
 }
 
 impl Chooser {
+    /// These are the candidates now; their keys are still to be [measured](Chooser::measure).
+    pub(crate) fn consider(&mut self, rows: impl IntoIterator<Item = u32>) {
+        self.candidates.clear();
+        let near = |row| Near { key: 0.0, row };
+        self.candidates.extend(rows.into_iter().map(near));
+    }
+
     /// Computes the candidates' keys anew, as a row sees them, and puts the nearest first.
     pub(crate) fn measure(&mut self, space: Space<'_>, row: u32) {
         space.prepare_row(row, &mut self.of_row);
@@ -103,10 +110,7 @@ impl Chooser {
             space.links_changed(row, level);
             return;
         }
-        self.candidates.clear();
-        let links = nodes.links(row, level).chain([to]);
-        self.candidates
-            .extend(links.map(|row| Near { key: 0.0, row }));
+        self.consider(nodes.links(row, level).chain([to]));
         self.measure(space, row);
         self.choose(space, degree);
         nodes.set_links(row, level, &self.chosen);

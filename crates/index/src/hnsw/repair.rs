@@ -115,7 +115,9 @@ impl HnswIndex {
                 continue;
             }
             let _alone = self.stripes.lock(row);
-            replacements(nodes, row, level, &mut chooser.candidates);
+            let links = |from| nodes.links(from, level);
+            let near = around(row, links, |from| nodes.state(from) == State::Removed);
+            chooser.consider(near);
             chooser.measure(space, row);
             chooser.choose(space, self.options.degree_max(level));
             nodes.set_links(row, level, &chooser.chosen);
@@ -248,28 +250,30 @@ impl HnswIndex {
     }
 }
 
-/// What a node links to, and in the place of what is gone, what that linked to.
-fn replacements(nodes: &Nodes, row: u32, level: usize, candidates: &mut Vec<Near>) {
-    candidates.clear();
-    let mut seen = vec![row];
+/// What a node links to, and in the place of what is gone, what that linked to in turn: some
+/// [`REPLACEMENTS`] nodes.
+pub(super) fn around<L: IntoIterator<Item = u32>>(
+    node: u32,
+    links: impl Fn(u32) -> L,
+    is_gone: impl Fn(u32) -> bool,
+) -> Vec<u32> {
+    let mut seen = vec![node];
+    let mut around = Vec::new();
     let mut at = 0;
-    while at < seen.len() && candidates.len() < REPLACEMENTS {
+    while at < seen.len() && around.len() < REPLACEMENTS {
         let from = seen[at];
         at += 1;
-        let is_gone = nodes.state(from) == State::Removed;
-        if from != row && !is_gone {
-            candidates.push(Near {
-                key: 0.0,
-                row: from,
-            });
+        if from != node && !is_gone(from) {
+            around.push(from);
             continue;
         }
-        for link in nodes.links(from, level) {
+        for link in links(from) {
             if !seen.contains(&link) {
                 seen.push(link);
             }
         }
     }
+    around
 }
 
 /// Which rows a walk over the base level can reach from a row.

@@ -24,6 +24,7 @@
 
 use crate::hnsw::nodes::{Nodes, State};
 use crate::hnsw::options::{Codes, HnswOptions};
+use crate::hnsw::repair::around;
 use crate::hnsw::saved_graph::{HEADER, Head, MAGIC, NOBODY, SavedGraph, VERSION};
 use crate::hnsw::walk::Entry;
 use crate::hnsw::{Graph, HnswIndex, SavedGraphError, lock};
@@ -50,9 +51,6 @@ pub struct LoadedGraph {
     /// Nodes of the saved graph whose vectors are not there any more; links lead around them.
     pub gone: usize,
 }
-
-/// Links of a node that are looked at to replace those that lead to what is gone.
-const REPLACEMENTS: usize = 256;
 
 /// Nodes that are mended while inserting and removing wait.
 const SLICE: usize = 16;
@@ -238,9 +236,10 @@ impl HnswIndex {
             self.with_space(|space, nodes| {
                 for &number in slice {
                     for level in 0..=saved.heads[number].level {
-                        let near = saved.around(number, level, rows, REPLACEMENTS);
-                        chooser.candidates.clear();
-                        chooser.candidates.extend(near);
+                        let links = |from: u32| saved.links(from as usize, level).iter().copied();
+                        let is_gone = |from: u32| rows[from as usize] == NOBODY;
+                        let near = around(number as u32, links, is_gone);
+                        chooser.consider(near.into_iter().map(|number| rows[number as usize]));
                         let row = rows[number];
                         let _alone = self.stripes.lock(row);
                         chooser.measure(space, row);

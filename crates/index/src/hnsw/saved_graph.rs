@@ -1,6 +1,5 @@
 //! A saved graph, read and found to be one: nothing in it leads anywhere that is not there.
 
-use crate::hnsw::beam::Near;
 use crate::hnsw::options::LEVEL_MAX;
 use crate::hnsw::saved::SavedKey;
 use std::ops::Range;
@@ -207,33 +206,6 @@ impl SavedGraph {
     pub(crate) fn links(&self, number: usize, level: usize) -> &[u32] {
         let list = self.lists.get(self.heads[number].list + level).cloned();
         list.map_or(&[], |list| &self.links[list])
-    }
-
-    /// What a node links to that has a row, and in the place of what has none, what that links to.
-    pub(crate) fn around(
-        &self,
-        number: usize,
-        level: usize,
-        rows: &[u32],
-        most: usize,
-    ) -> impl Iterator<Item = Near> {
-        let mut seen = vec![number as u32];
-        let mut near = Vec::new();
-        let mut at = 0;
-        while at < seen.len() && near.len() < most {
-            let from = seen[at] as usize;
-            at += 1;
-            if from != number && rows[from] != NOBODY {
-                near.push(rows[from]);
-                continue;
-            }
-            for &link in self.links(from, level) {
-                if !seen.contains(&link) {
-                    seen.push(link);
-                }
-            }
-        }
-        near.into_iter().map(|row| Near { key: 0.0, row })
     }
 }
 
