@@ -1,5 +1,6 @@
 //! The graph index: near vectors link to each other, and a search walks along the links.
 
+mod batch;
 mod beam;
 mod block_walk;
 mod blocks;

@@ -129,9 +129,7 @@ impl HnswIndex {
         let near = walker.descend(space, nodes, entry, level);
         let mut starts = vec![near];
         let mut links = Vec::new();
-        let may_be_linked = |other: u32| {
-            other != row && !matches!(nodes.state(other), State::Removed | State::Dropped)
-        };
+        let may_be_linked = |other: u32| other != row && nodes.is_findable(other);
         for level in (0..=level.min(entry.level)).rev() {
             let width = self.options.build_width;
             walker.begin(nodes, width, &starts, may_be_linked);

@@ -1,6 +1,6 @@
 //! The nodes of a graph and their links.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Nodes in a piece of memory.
 const PIECE: usize = 1 << 12;
@@ -30,6 +30,10 @@ impl State {
             4 => State::Dropped,
             _ => State::Free,
         }
+    }
+
+    fn is_findable(self) -> bool {
+        matches!(self, State::Pending | State::Linked)
     }
 }
 
@@ -78,6 +82,9 @@ impl Lists {
 #[derive(Debug)]
 pub(crate) struct Nodes {
     heads: Vec<Head>,
+    /// A bit for each row whose node may be found, so that walks, which ask for every candidate,
+    /// have the answers in a near cache. Set when a node is added, taken away with its state.
+    findable: Vec<AtomicU64>,
     base: Lists,
     upper: Lists,
     /// Lists of `upper` that were given out, and those that came back, by how many lie together.
@@ -90,6 +97,7 @@ impl Nodes {
     pub(crate) fn new(degree: usize) -> Self {
         Self {
             heads: Vec::new(),
+            findable: Vec::new(),
             base: Lists::new(2 * degree),
             upper: Lists::new(degree),
             upper_used: 0,
@@ -112,6 +120,8 @@ impl Nodes {
                 upper: 0,
             });
         }
+        let words = self.heads.len().div_ceil(u64::BITS as usize);
+        self.findable.resize_with(words, AtomicU64::default);
         self.base.reach(row + 1);
         let upper = self.take_upper(level);
         self.heads[row] = Head {
@@ -119,6 +129,7 @@ impl Nodes {
             level: level as u8,
             upper,
         };
+        self.set_findable(row as u32, true);
         for level in 0..=level {
             self.set_links(row as u32, level, &[]);
         }
@@ -143,6 +154,8 @@ impl Nodes {
             return;
         };
         head.state = AtomicU8::new(State::Free as u8);
+        self.set_findable(row, false);
+        let head = &self.heads[row as usize];
         let (levels, place) = (head.level as usize, head.upper);
         if levels > 0 {
             if self.upper_free.len() <= levels {
@@ -160,15 +173,41 @@ impl Nodes {
         })
     }
 
-    /// From one state to another, unless it is in a third.
+    /// Whether the node is in a state in which it may be found.
+    #[inline]
+    pub(crate) fn is_findable(&self, row: u32) -> bool {
+        let word = self.findable.get((row / u64::BITS) as usize);
+        word.is_some_and(|word| word.load(Ordering::Acquire) >> (row % u64::BITS) & 1 != 0)
+    }
+
+    /// Whether the node is part of the graph, removed or not.
+    pub(crate) fn is_linked(&self, row: u32) -> bool {
+        matches!(self.state(row), State::Linked | State::Removed)
+    }
+
+    fn set_findable(&self, row: u32, findable: bool) {
+        let Some(word) = self.findable.get((row / u64::BITS) as usize) else {
+            return;
+        };
+        let bit = 1 << (row % u64::BITS);
+        if findable {
+            word.fetch_or(bit, Ordering::Release);
+        } else {
+            word.fetch_and(!bit, Ordering::Release);
+        }
+    }
+
+    /// From one state to another, unless it is in a third. No node becomes findable by that.
     pub(crate) fn change(&self, row: u32, from: State, to: State) -> bool {
         let Some(head) = self.heads.get(row as usize) else {
             return false;
         };
-        let (from, to) = (from as u8, to as u8);
-        let changed = head
-            .state
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
+        let changed =
+            head.state
+                .compare_exchange(from as u8, to as u8, Ordering::AcqRel, Ordering::Acquire);
+        if changed.is_ok() && !to.is_findable() {
+            self.set_findable(row, false);
+        }
         changed.is_ok()
     }
 
@@ -245,7 +284,9 @@ impl Nodes {
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
         let lists = |lists: &Lists| lists.pieces.len() * PIECE * lists.width * size_of::<u32>();
-        self.heads.capacity() * size_of::<Head>() + lists(&self.base) + lists(&self.upper)
+        let heads = self.heads.capacity() * size_of::<Head>();
+        let findable = self.findable.capacity() * size_of::<AtomicU64>();
+        heads + findable + lists(&self.base) + lists(&self.upper)
     }
 }
 
@@ -306,6 +347,31 @@ mod tests {
         assert!(nodes.change(3, State::Linked, State::Removed));
         nodes.free(3);
         assert_eq!((nodes.state(3), nodes.state(2)), (State::Free, State::Free));
+    }
+
+    #[test]
+    fn a_node_may_be_found_from_when_it_is_added_until_it_is_removed() {
+        let mut nodes = Nodes::new(2);
+        let findable = |nodes: &Nodes| -> Vec<u32> {
+            (0..200).filter(|&row| nodes.is_findable(row)).collect()
+        };
+        for row in [0, 64, 130] {
+            nodes.add(row, 0);
+        }
+        assert_eq!(findable(&nodes), [0, 64, 130]);
+        assert!(nodes.change(64, State::Pending, State::Linked));
+        assert_eq!(findable(&nodes), [0, 64, 130]);
+        assert!(nodes.change(64, State::Linked, State::Removed));
+        assert!(nodes.change(0, State::Pending, State::Dropped));
+        assert!(
+            !nodes.change(130, State::Linked, State::Removed),
+            "it is not"
+        );
+        assert_eq!(findable(&nodes), [130]);
+        nodes.free(64);
+        nodes.free(130);
+        nodes.add(64, 0);
+        assert_eq!(findable(&nodes), [64]);
     }
 
     #[test]

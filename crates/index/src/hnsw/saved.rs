@@ -164,7 +164,7 @@ impl HnswIndex {
     ) -> Result<Vec<u32>, SavedGraphError> {
         let graph = self.read_graph();
         let nodes = &graph.nodes;
-        let is_linked = |row| matches!(nodes.state(row), State::Linked | State::Removed);
+        let is_linked = |row| nodes.is_linked(row);
         if (0..nodes.rows() as u32).any(is_linked) {
             return Err(SavedGraphError::NotEmpty);
         }

@@ -1,15 +1,12 @@
 //! Searches by the graph.
 
-use crate::exact::Admitted;
 use crate::filter::Filter;
-use crate::hnsw::blocks::Blocks;
 use crate::hnsw::codes::Space;
-use crate::hnsw::nodes::{Nodes, State};
+use crate::hnsw::nodes::Nodes;
 use crate::hnsw::options::Codes;
 use crate::hnsw::walk::Walker;
 use crate::hnsw::{HnswIndex, WIDTH_MAX, lock};
 use crate::vector_index::{Neighbor, Query, Row, VectorError};
-use std::iter::zip;
 
 /// How to search.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +33,12 @@ impl Default for Nearest<'_> {
 /// Rows that are asked to estimate how many a predicate lets through.
 const SAMPLE: usize = 256;
 
-/// Queries of a batch whose walks go on in turns: enough for what a step asks of memory to come
-/// before the walk's next, few enough for their codes to stay in the nearest caches.
-const IN_TURNS: usize = 8;
+impl Nearest<'_> {
+    /// The candidates to keep in a search for `k`.
+    pub(crate) fn width_for(&self, k: usize) -> usize {
+        self.width.clamp(1, WIDTH_MAX).max(k)
+    }
+}
 
 impl HnswIndex {
     /// About the `k` nearest vectors that the filter lets through, and what among the candidates
@@ -57,98 +57,8 @@ impl HnswIndex {
         found.unwrap_or_else(|| Ok(Vec::new()))
     }
 
-    /// [`nearest`](HnswIndex::nearest) of each query, which brings its own `k`. Walks over
-    /// [`Blocks`](Codes::Blocks) go on in turns, so that memory is fetched for one while others
-    /// compute.
-    pub fn nearest_many(
-        &self,
-        queries: &[Query<'_>],
-        how: Nearest<'_>,
-    ) -> Vec<Result<Vec<Neighbor>, VectorError>> {
-        let mut walkers: Vec<_> = (0..queries.len().min(IN_TURNS))
-            .map(|_| self.walker())
-            .collect();
-        let groups = queries.chunks(IN_TURNS);
-        let found = groups
-            .flat_map(|queries| self.nearest_in_turns(&mut walkers, queries, how))
-            .collect();
-        for walker in walkers {
-            self.give_back(walker);
-        }
-        found
-    }
-
-    /// As many walkers as queries, or more.
-    fn nearest_in_turns(
-        &self,
-        walkers: &mut [Walker],
-        queries: &[Query<'_>],
-        how: Nearest<'_>,
-    ) -> Vec<Result<Vec<Neighbor>, VectorError>> {
-        let width = |query: &Admitted<'_>| how.width.clamp(1, WIDTH_MAX).max(query.k);
-        let admitted = queries.iter().map(|query| self.exact.admit_query(query));
-        let admitted: Vec<_> = admitted.collect();
-        self.encode();
-        self.with_space(|space, nodes| {
-            let is_there = |row: u32| matches!(nodes.state(row), State::Linked | State::Pending);
-            let lets = |row: u32| is_there(row) && how.filter.lets(row);
-            let live = space.vectors.len();
-            let all = || (0..nodes.rows() as u32).filter(|&row| lets(row));
-            let mut searches: Vec<_> = zip(admitted, walkers)
-                .map(|(query, walker)| {
-                    let query = query?;
-                    let few = self.few(live, nodes, how.filter, width(&query), lets);
-                    if few.is_none() {
-                        self.begin(space, nodes, walker, &query, width(&query), lets);
-                    }
-                    Ok((query, walker, few))
-                })
-                .collect();
-            let walking = searches.iter_mut().flatten();
-            let walking = walking.filter(|(_, _, few)| few.is_none());
-            walk_in_turns(
-                space,
-                nodes,
-                walking.map(|(_, walker, _)| &mut **walker),
-                lets,
-            );
-            let answers = searches.into_iter().map(|search| {
-                let (query, walker, few) = search?;
-                let rows = few.unwrap_or_else(|| self.candidates(space, walker, query.k, lets));
-                // Some cannot be reached: better slow than short of what there is.
-                let rows = if rows.len() < query.k {
-                    all().collect()
-                } else {
-                    rows
-                };
-                let (vectors, reader) = (space.vectors, space.reader);
-                Ok(self.exact.rank(vectors, reader, &query, rows.into_iter()))
-            });
-            answers.collect()
-        })
-    }
-
-    /// Down to the base level.
-    fn begin(
-        &self,
-        space: Space<'_>,
-        nodes: &Nodes,
-        walker: &mut Walker,
-        query: &Admitted<'_>,
-        width: usize,
-        lets: impl Fn(u32) -> bool,
-    ) {
-        space.prepare(&query.vector, &mut walker.query);
-        if space.blocks.is_some() {
-            space.prepare_tables(&query.vector, &mut walker.query);
-        }
-        let entry = *lock(&self.entry);
-        let near = entry.map(|entry| walker.descend(space, nodes, entry, 0));
-        walker.begin(nodes, width, near.as_slice(), lets);
-    }
-
     /// What a walk has found, and what waits: candidates for scores.
-    fn candidates(
+    pub(super) fn candidates(
         &self,
         space: Space<'_>,
         walker: &mut Walker,
@@ -192,7 +102,7 @@ impl HnswIndex {
 
     /// The rows that are let through, where those are so few that comparing them all is no more
     /// work than walking past the others.
-    fn few(
+    pub(super) fn few(
         &self,
         live: usize,
         nodes: &Nodes,
@@ -222,22 +132,5 @@ impl HnswIndex {
                 few(matches).then(|| (0..rows).filter(|&row| lets(row)).collect())
             }
         }
-    }
-}
-
-/// Walks over the base level, each a step at a time where there are blocks.
-fn walk_in_turns<'a>(
-    space: Space<'_>,
-    nodes: &Nodes,
-    walkers: impl Iterator<Item = &'a mut Walker>,
-    lets: impl Fn(u32) -> bool + Copy,
-) {
-    let Some(blocks) = space.blocks.map(Blocks::read) else {
-        walkers.for_each(|walker| walker.walk(space, nodes, 0, lets));
-        return;
-    };
-    let mut walking: Vec<_> = walkers.collect();
-    while !walking.is_empty() {
-        walking.retain_mut(|walker| walker.block_step(space, nodes, &blocks, lets));
     }
 }

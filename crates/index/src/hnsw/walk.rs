@@ -12,6 +12,10 @@ pub(crate) struct Entry {
     pub(crate) level: usize,
 }
 
+/// The nodes nearest on the lowest levels above the base, the highest first: walks with the same
+/// path are near each other.
+pub(crate) type Path = [u32; 4];
+
 /// What a walk needs; its memory serves the next one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Walker {
@@ -20,6 +24,8 @@ pub(crate) struct Walker {
     pub(crate) visited: Visited,
     /// What a walk over blocks has gone on from.
     pub(crate) scored: Vec<Near>,
+    /// Of the last descent.
+    pub(crate) path: Path,
     rows: Vec<u32>,
     keys: Vec<f32>,
 }
@@ -38,10 +44,14 @@ impl Walker {
             row: entry.row,
             key: self.key(space, entry.row),
         };
+        self.path = Path::default();
         for level in (level + 1..=entry.level).rev() {
             self.begin(nodes, 1, &[near], |_| true);
             self.walk(space, nodes, level, |_| true);
             near = self.beam.best().unwrap_or(near);
+            if let Some(place) = self.path.len().checked_sub(level) {
+                self.path[place] = near.row;
+            }
         }
         near
     }

@@ -1,0 +1,180 @@
+//! Many searches at once: near queries one after the other, a few of them in turns.
+
+use crate::exact::Admitted;
+use crate::hnsw::beam::Near;
+use crate::hnsw::blocks::Blocks;
+use crate::hnsw::codes::Space;
+use crate::hnsw::nodes::Nodes;
+use crate::hnsw::search::Nearest;
+use crate::hnsw::walk::{Path, Walker};
+use crate::hnsw::{HnswIndex, lock};
+use crate::vector_index::{Neighbor, Query, VectorError};
+use std::iter::zip;
+
+/// Queries of a batch whose walks go on in turns: enough for what a step asks of memory to come
+/// before the walk's next, few enough for their codes to stay in the nearest caches.
+const IN_TURNS: usize = 8;
+
+/// Queries that are put in order together: enough for near ones to be among them. Bounds what a
+/// batch keeps beside its answers.
+const IN_ORDER: usize = 1 << 12;
+
+/// Descents that are made while what inserts and removes waits.
+const SLICE: usize = 64;
+
+/// A query on its way.
+struct Asked<'a> {
+    /// Its place in the batch.
+    place: usize,
+    query: Admitted<'a>,
+    /// Where its walk over the base level begins, if that is known.
+    start: Option<Near>,
+    path: Path,
+}
+
+impl HnswIndex {
+    /// [`nearest`](HnswIndex::nearest) of each query, which brings its own `k`. Queries that come
+    /// down to the base level by the same way follow each other, as their walks read much of the
+    /// same memory, and walks over [`Blocks`](crate::Codes::Blocks) go on in turns, so that memory is fetched
+    /// for one while others compute. Neither changes an answer.
+    pub fn nearest_many(
+        &self,
+        queries: &[Query<'_>],
+        how: Nearest<'_>,
+    ) -> Vec<Result<Vec<Neighbor>, VectorError>> {
+        let mut walkers: Vec<_> = (0..queries.len().min(IN_TURNS))
+            .map(|_| self.walker())
+            .collect();
+        let mut answers: Vec<_> = queries.iter().map(|_| Ok(Vec::new())).collect();
+        for (queries, answers) in zip(queries.chunks(IN_ORDER), answers.chunks_mut(IN_ORDER)) {
+            let mut asked = Vec::with_capacity(queries.len());
+            for (place, query) in queries.iter().enumerate() {
+                match self.exact.admit_query(query) {
+                    Ok(query) => asked.push(Asked {
+                        place,
+                        query,
+                        start: None,
+                        path: Path::default(),
+                    }),
+                    Err(refused) => answers[place] = Err(refused),
+                }
+            }
+            self.encode();
+            if let (true, Some(walker)) = (asked.len() > IN_TURNS, walkers.first_mut()) {
+                self.put_in_order(&mut asked, walker);
+            }
+            for group in asked.chunks(IN_TURNS) {
+                let found = self.nearest_in_turns(&mut walkers, group, how);
+                for (asked, found) in zip(group, found) {
+                    answers[asked.place] = Ok(found);
+                }
+            }
+        }
+        for walker in walkers {
+            self.give_back(walker);
+        }
+        answers
+    }
+
+    /// Leads every query down to the base level, and puts those beside each other that came there
+    /// by the same nodes.
+    fn put_in_order(&self, asked: &mut [Asked<'_>], walker: &mut Walker) {
+        for asked in asked.chunks_mut(SLICE) {
+            self.with_space(|space, nodes| {
+                let Some(entry) = *lock(&self.entry) else {
+                    return;
+                };
+                for asked in asked {
+                    space.prepare(&asked.query.vector, &mut walker.query);
+                    asked.start = Some(walker.descend(space, nodes, entry, 0));
+                    asked.path = walker.path;
+                }
+            });
+        }
+        asked.sort_unstable_by_key(|asked| (asked.path, asked.place));
+    }
+
+    /// As many walkers as queries, or more.
+    fn nearest_in_turns(
+        &self,
+        walkers: &mut [Walker],
+        asked: &[Asked<'_>],
+        how: Nearest<'_>,
+    ) -> Vec<Vec<Neighbor>> {
+        self.with_space(|space, nodes| {
+            let lets = |row: u32| nodes.is_findable(row) && how.filter.lets(row);
+            let live = space.vectors.len();
+            let all = || (0..nodes.rows() as u32).filter(|&row| lets(row));
+            let mut searches: Vec<_> = zip(asked, walkers)
+                .map(|(asked, walker)| {
+                    let width = how.width_for(asked.query.k);
+                    let few = self.few(live, nodes, how.filter, width, lets);
+                    if few.is_none() {
+                        self.begin(space, nodes, walker, asked, width, lets);
+                    }
+                    (&asked.query, walker, few)
+                })
+                .collect();
+            let walking = searches.iter_mut().filter(|(_, _, few)| few.is_none());
+            walk_in_turns(
+                space,
+                nodes,
+                walking.map(|(_, walker, _)| &mut **walker),
+                lets,
+            );
+            let answers = searches.into_iter().map(|(query, walker, few)| {
+                let rows = few.unwrap_or_else(|| self.candidates(space, walker, query.k, lets));
+                // Some cannot be reached: better slow than short of what there is.
+                let rows = if rows.len() < query.k {
+                    all().collect()
+                } else {
+                    rows
+                };
+                let (vectors, reader) = (space.vectors, space.reader);
+                self.exact.rank(vectors, reader, query, rows.into_iter())
+            });
+            answers.collect()
+        })
+    }
+
+    /// Down to the base level, if the query is not there already.
+    fn begin(
+        &self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        walker: &mut Walker,
+        asked: &Asked<'_>,
+        width: usize,
+        lets: impl Fn(u32) -> bool,
+    ) {
+        let vector = &asked.query.vector;
+        space.prepare(vector, &mut walker.query);
+        if space.blocks.is_some() {
+            space.prepare_tables(vector, &mut walker.query);
+        }
+        // What it came to may have been taken away since.
+        let start = asked.start.filter(|near| nodes.is_linked(near.row));
+        let near = start.or_else(|| {
+            let entry = *lock(&self.entry);
+            entry.map(|entry| walker.descend(space, nodes, entry, 0))
+        });
+        walker.begin(nodes, width, near.as_slice(), lets);
+    }
+}
+
+/// Walks over the base level, each a step at a time where there are blocks.
+fn walk_in_turns<'a>(
+    space: Space<'_>,
+    nodes: &Nodes,
+    walkers: impl Iterator<Item = &'a mut Walker>,
+    lets: impl Fn(u32) -> bool + Copy,
+) {
+    let Some(blocks) = space.blocks.map(Blocks::read) else {
+        walkers.for_each(|walker| walker.walk(space, nodes, 0, lets));
+        return;
+    };
+    let mut walking: Vec<_> = walkers.collect();
+    while !walking.is_empty() {
+        walking.retain_mut(|walker| walker.block_step(space, nodes, &blocks, lets));
+    }
+}
