@@ -202,7 +202,7 @@ impl ExactIndex {
         let chosen = zip(collectors, &limits)
             .map(|(collector, limit)| collector.finish(|kth| limit.below(kth)));
         zip(queries, chosen)
-            .map(|(query, rows)| self.rank(vectors, &reader, query, rows))
+            .map(|(query, rows)| self.rank(vectors, &reader, query, rows, std::iter::empty()))
             .collect()
     }
 
@@ -256,15 +256,21 @@ impl ExactIndex {
     }
 
     /// Scores the chosen rows canonically and keeps the k best, with all that tie with the last.
+    /// Asks for a row of `ahead` at each.
     pub(crate) fn rank(
         &self,
         vectors: &Vectors,
         reader: &Reader<'_, f32>,
         query: &Admitted<'_>,
         rows: impl Iterator<Item = u32>,
+        mut ahead: impl Iterator<Item = u32>,
     ) -> Vec<Neighbor> {
         let mut found: Vec<_> = rows
             .filter_map(|row| {
+                let next = ahead.next();
+                if let Some(next) = next.and_then(|next| reader.get(ArenaRow::new(next))) {
+                    simd::prefetch_row(next);
+                }
                 let vector = reader.get(ArenaRow::new(row))?;
                 let score = match self.metric {
                     Metric::Dot => simd::dot(self.isa, &query.vector, vector),

@@ -5,7 +5,7 @@
 use crate::block::{NOTHING, block};
 use crate::isa::Isa;
 use crate::native;
-use crate::native::prefetch::{Into, prefetch};
+use crate::native::prefetch::{of_rows, prefetch};
 use crate::pair::{Pairing, Product, SquaredDifference};
 use crate::portable;
 use crate::sign_weights::SignWeights;
@@ -54,8 +54,9 @@ pub fn weighted_hamming_scattered(isa: Isa, query: &SignWeights, rows: &[&[u64]]
 #[inline]
 pub fn prefetch_row<T>(row: &[T]) {
     const LINE: usize = 64;
+    let into = of_rows();
     for at in (0..row.len()).step_by(LINE / size_of::<T>().clamp(1, LINE)) {
-        prefetch(row, at, Into::First);
+        prefetch(row, at, into);
     }
 }
 

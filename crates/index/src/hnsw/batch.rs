@@ -2,6 +2,7 @@
 
 use crate::exact::Admitted;
 use crate::hnsw::beam::Near;
+use crate::hnsw::block_walk::walk_in_turns;
 use crate::hnsw::blocks::Blocks;
 use crate::hnsw::codes::Space;
 use crate::hnsw::nodes::Nodes;
@@ -21,6 +22,9 @@ const IN_ORDER: usize = 1 << 12;
 
 /// Descents that are made while what inserts and removes waits.
 const SLICE: usize = 64;
+
+/// So many rows before it is scored, a candidate's vector is asked for.
+const RANKED_AHEAD: usize = 3;
 
 /// A query on its way.
 struct Asked<'a> {
@@ -116,22 +120,23 @@ impl HnswIndex {
                 })
                 .collect();
             let walking = searches.iter_mut().filter(|(_, _, few)| few.is_none());
-            walk_in_turns(
-                space,
-                nodes,
-                walking.map(|(_, walker, _)| &mut **walker),
-                lets,
-            );
-            let answers = searches.into_iter().map(|(query, walker, few)| {
+            let walkers = walking.map(|(_, walker, _)| &mut **walker);
+            walk(space, nodes, walkers, lets);
+            let chosen = searches.into_iter().map(|(query, walker, few)| {
                 let rows = few.unwrap_or_else(|| self.candidates(space, walker, query.k, lets));
                 // Some cannot be reached: better slow than short of what there is.
-                let rows = if rows.len() < query.k {
+                if rows.len() < query.k {
                     all().collect()
                 } else {
                     rows
-                };
-                let (vectors, reader) = (space.vectors, space.reader);
-                self.exact.rank(vectors, reader, query, rows.into_iter())
+                }
+            });
+            let chosen: Vec<Vec<u32>> = chosen.collect();
+            let mut ahead = chosen.iter().flatten().copied().skip(RANKED_AHEAD);
+            let answers = zip(asked, &chosen).map(|(asked, rows)| {
+                let (query, rows) = (&asked.query, rows.iter().copied());
+                self.exact
+                    .rank(space.vectors, space.reader, query, rows, &mut ahead)
             });
             answers.collect()
         })
@@ -162,19 +167,15 @@ impl HnswIndex {
     }
 }
 
-/// Walks over the base level, each a step at a time where there are blocks.
-fn walk_in_turns<'a>(
+/// Walks over the base level, in turns where there are blocks.
+fn walk<'a>(
     space: Space<'_>,
     nodes: &Nodes,
     walkers: impl Iterator<Item = &'a mut Walker>,
     lets: impl Fn(u32) -> bool + Copy,
 ) {
-    let Some(blocks) = space.blocks.map(Blocks::read) else {
-        walkers.for_each(|walker| walker.walk(space, nodes, 0, lets));
-        return;
-    };
-    let mut walking: Vec<_> = walkers.collect();
-    while !walking.is_empty() {
-        walking.retain_mut(|walker| walker.block_step(space, nodes, &blocks, lets));
+    match space.blocks.map(Blocks::read) {
+        Some(blocks) => walk_in_turns(space, nodes, &blocks, walkers.collect(), lets),
+        None => walkers.for_each(|walker| walker.walk(space, nodes, 0, lets)),
     }
 }

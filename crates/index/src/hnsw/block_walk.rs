@@ -6,51 +6,102 @@ use crate::hnsw::codes::Space;
 use crate::hnsw::nodes::Nodes;
 use crate::hnsw::walk::Walker;
 
-impl Walker {
-    /// Goes on from the best node of the beam that it has not gone on from; false where there is
-    /// none. Every node that it goes on from and that may be found is put into `scored`, with a
-    /// key from its own codes.
+/// Where a walk goes on from next.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step<'a> {
+    row: u32,
+    may_be_found: bool,
+    block: Option<&'a [u8]>,
+}
+
+impl<'a> Step<'a> {
+    /// From the best node of a walk's beam that it has not gone on from; none where there is none.
     #[inline]
-    pub(crate) fn block_step(
+    pub(crate) fn next(walker: &mut Walker, blocks: &'a BlockReader<'_>) -> Option<Step<'a>> {
+        let (row, may_be_found) = walker.beam.next()?;
+        let block = blocks.block(row);
+        Some(Step {
+            row,
+            may_be_found,
+            block,
+        })
+    }
+
+    /// Asks for all of it.
+    #[inline]
+    pub(crate) fn fetch(&self, space: Space<'_>, walker: &Walker) {
+        space.fetch(&walker.query, self.row);
+        cortica_simd::prefetch_row(self.block.unwrap_or_default());
+    }
+}
+
+impl Walker {
+    /// Goes on from a node. If it may be found it is put into `scored`, with a key from its own
+    /// codes. Asks for what the step `ahead`, of whatever walk, will read: little by little, as
+    /// all at once would make this one wait.
+    #[inline]
+    pub(crate) fn go_on(
         &mut self,
         space: Space<'_>,
         nodes: &Nodes,
         blocks: &BlockReader<'_>,
+        from: Step<'_>,
+        ahead: Option<Step<'_>>,
         eligible: impl Fn(u32) -> bool,
-    ) -> bool {
-        let Some((row, may_be_found)) = self.beam.next() else {
-            return false;
-        };
-        let next = self.beam.peek();
-        if let Some(next) = next {
-            blocks.fetch(next);
+    ) {
+        if let Some(ahead) = ahead {
+            space.fetch(&self.query, ahead.row);
         }
+        let row = from.row;
         let key = self.key(space, row);
-        if may_be_found {
+        if from.may_be_found {
             self.scored.push(Near { key, row });
         }
+        let ahead = ahead.and_then(|ahead| ahead.block).unwrap_or_default();
+        let Some(block) = from.block else {
+            cortica_simd::prefetch_row(ahead);
+            self.expand(space, nodes, row, 0, &eligible);
+            return;
+        };
         let Self {
             query,
             beam,
             visited,
             ..
         } = self;
-        let had_block = blocks.neighbors(row, key, &query.tables, |link, key| {
+        blocks.neighbors(block, key, &query.tables, ahead, |link, key| {
             if beam.takes(key) && visited.first(link) {
+                blocks.expect(link);
                 beam.offer(Near { row: link, key }, eligible(link));
             }
         });
-        if !had_block {
-            self.expand(space, nodes, row, 0, &eligible);
-        }
-        // Its codes are wanted first, and its block if another was asked for.
-        if let Some(nearest) = self.beam.peek() {
-            space.fetch(&self.query, nearest);
-            if next != Some(nearest) {
-                blocks.fetch(nearest);
+    }
+
+    /// The walk over the base level from a step on, alone: while it goes on from a node it asks for
+    /// the one that comes next as far as is known.
+    fn walk_blocks(
+        &mut self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        blocks: &BlockReader<'_>,
+        first: Step<'_>,
+        eligible: impl Fn(u32) -> bool + Copy,
+    ) {
+        let mut next = Some(first);
+        while let Some(step) = next {
+            let expected = self.beam.peek().map(|row| Step {
+                row,
+                may_be_found: false,
+                block: blocks.block(row),
+            });
+            self.go_on(space, nodes, blocks, step, expected, eligible);
+            next = Step::next(self, blocks);
+            if let Some(next) = next
+                && expected.is_none_or(|expected| expected.row != next.row)
+            {
+                next.fetch(space, self);
             }
         }
-        true
     }
 
     /// The beam holds what was scored from now on, best first.
@@ -58,5 +109,34 @@ impl Walker {
         self.scored
             .sort_unstable_by(|a, b| b.key.total_cmp(&a.key).then(a.row.cmp(&b.row)));
         self.beam.refill(&self.scored);
+    }
+}
+
+/// Walks over the base level in turns: while one goes on from a node, what the one before it will
+/// read in its next turn comes from memory.
+pub(crate) fn walk_in_turns(
+    space: Space<'_>,
+    nodes: &Nodes,
+    blocks: &BlockReader<'_>,
+    walkers: Vec<&mut Walker>,
+    eligible: impl Fn(u32) -> bool + Copy,
+) {
+    let mut turns: Vec<_> = walkers
+        .into_iter()
+        .filter_map(|walker| Some((Step::next(walker, blocks)?, walker)))
+        .collect();
+    let mut ahead = None;
+    while turns.len() > 1 {
+        turns.retain_mut(|(step, walker)| {
+            walker.go_on(space, nodes, blocks, *step, ahead, eligible);
+            ahead = Step::next(walker, blocks);
+            if let Some(next) = ahead {
+                *step = next;
+            }
+            ahead.is_some()
+        });
+    }
+    for (step, walker) in turns {
+        walker.walk_blocks(space, nodes, blocks, step, eligible);
     }
 }

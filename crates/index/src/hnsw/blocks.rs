@@ -36,6 +36,9 @@ const FIRST: u32 = 2;
 /// Blocks that are made while inserting and removing wait.
 const SLICE: usize = 16;
 
+/// A line of memory, in bytes.
+const LINE: usize = 64;
+
 /// Bytes of a factor or a row.
 const WORD: usize = size_of::<u32>();
 
@@ -123,6 +126,39 @@ impl Blocks {
         }
     }
 
+    /// A link was added behind those of a node; by the one who did it, before others can. A block
+    /// that is there gets it as well: that costs a copy and a thirtieth of making it anew.
+    pub(crate) fn append(&self, space: Space<'_>, row: u32, link: u32, packer: &mut Packer) {
+        let place = self.places.get(row as usize);
+        let place = place.map_or(STALE, |place| place.load(Ordering::Acquire));
+        if place == STALE {
+            return;
+        }
+        match self.appended(space, row, place, link, packer) {
+            Some(block) => {
+                self.replace(row, block.get() + FIRST);
+            }
+            None => self.outdate(row),
+        }
+    }
+
+    fn appended(
+        &self,
+        space: Space<'_>,
+        row: u32,
+        place: u32,
+        link: u32,
+        packer: &mut Packer,
+    ) -> Option<ArenaRow> {
+        let reader = self.arena.read();
+        let old = reader.get(ArenaRow::new(place.checked_sub(FIRST)?))?;
+        let mut reserved = self.arena.reserve().ok()?;
+        let new = reserved.values_mut();
+        new.copy_from_slice(old);
+        let has_room = self.layout.append(space, row, link, packer, new);
+        has_room.then(|| reserved.publish())
+    }
+
     fn replace(&self, row: u32, with: u32) -> u32 {
         let Some(place) = self.places.get(row as usize) else {
             return STALE;
@@ -192,28 +228,74 @@ impl Layout {
         packer: &mut Packer,
         block: &mut [u8],
     ) {
-        let Packer {
-            links,
-            difference,
-            signs,
-        } = packer;
+        let mut links = std::mem::take(&mut packer.links);
         links.clear();
         links.extend(nodes.links(row, 0).take(self.links));
         block.fill(0);
-        let (from, of_from) = space.vector_and_scale(row);
-        signs.resize(sign_words(from.len()), 0);
-        let parts = block.chunks_exact_mut(self.part);
-        for (part, links) in parts.zip(links.chunks(SIGN_BLOCK_ROWS)) {
-            let (block, rest) = part.split_at_mut(self.signs);
-            for (at, &link) in links.iter().enumerate() {
-                let (to, of_to) = space.vector_and_scale(link);
-                let factors = factors(space.metric(), (from, of_from), (to, of_to), difference);
-                encode_signs(difference, signs);
-                set_sign_row(block, at, signs);
-                put(rest, at, factors.sum.to_bits());
-                put(rest, SIGN_BLOCK_ROWS + at, factors.factor.to_bits());
-                put(rest, 2 * SIGN_BLOCK_ROWS + at, link + 1);
+        for (at, &link) in links.iter().enumerate() {
+            self.write_link(space, row, link, packer, block, at);
+        }
+        packer.links = links;
+    }
+
+    /// Writes the `at`-th link of a node's block.
+    fn write_link(
+        &self,
+        space: Space<'_>,
+        row: u32,
+        link: u32,
+        packer: &mut Packer,
+        block: &mut [u8],
+        at: usize,
+    ) {
+        let Packer {
+            difference, signs, ..
+        } = packer;
+        let mut parts = block.chunks_exact_mut(self.part);
+        let Some(part) = parts.nth(at / SIGN_BLOCK_ROWS) else {
+            return;
+        };
+        let (block, rest) = part.split_at_mut(self.signs);
+        let at = at % SIGN_BLOCK_ROWS;
+        let from = space.vector_and_scale(row);
+        let to = space.vector_and_scale(link);
+        let factors = factors(space.metric(), from, to, difference);
+        signs.resize(sign_words(difference.len()), 0);
+        encode_signs(difference, signs);
+        set_sign_row(block, at, signs);
+        put(rest, at, factors.sum.to_bits());
+        put(rest, SIGN_BLOCK_ROWS + at, factors.factor.to_bits());
+        put(rest, 2 * SIGN_BLOCK_ROWS + at, link + 1);
+    }
+
+    /// Writes a link behind those that are there, unless it is one of them. False where there is
+    /// no room.
+    fn append(
+        &self,
+        space: Space<'_>,
+        row: u32,
+        link: u32,
+        packer: &mut Packer,
+        block: &mut [u8],
+    ) -> bool {
+        let links = block.chunks_exact(self.part).flat_map(|part| {
+            let rows = &part[self.signs + 2 * SIGN_BLOCK_ROWS * WORD..];
+            let rows = rows.chunks_exact(WORD);
+            rows.map(|row| {
+                row.iter()
+                    .rev()
+                    .fold(0, |word, &byte| word << 8 | u32::from(byte))
+            })
+        });
+        match links
+            .take(self.links)
+            .position(|word| word == 0 || word == link + 1)
+        {
+            Some(at) => {
+                self.write_link(space, row, link, packer, block, at);
+                true
             }
+            None => false,
         }
     }
 }
@@ -271,44 +353,43 @@ fn factors(
 }
 
 impl BlockReader<'_> {
-    /// The block of a node.
+    /// The block of a node; none where it is to be made, or nothing can be said of it.
     #[inline]
-    fn block(&self, row: u32) -> Option<&[u8]> {
+    pub(crate) fn block(&self, row: u32) -> Option<&[u8]> {
         let place = self.blocks.places.get(row as usize)?;
         // A row that is freed in the meantime is not found, or stays as it is: see the arena.
         let block = place.load(Ordering::Acquire).checked_sub(FIRST)?;
         self.reader.get(ArenaRow::new(block))
     }
 
-    /// Asks for a node's block before it is needed.
+    /// Asks for where a node's block lies.
     #[inline]
-    pub(crate) fn fetch(&self, row: u32) {
-        if let Some(block) = self.block(row) {
-            prefetch_row(block);
-        }
+    pub(crate) fn expect(&self, row: u32) {
+        let places = self.blocks.places.get(row as usize..=row as usize);
+        prefetch_row(places.unwrap_or_default());
     }
 
-    /// Gives `visit` each neighbour of a node and the key that it is estimated to have, the node's
-    /// own being `key`. False where the node has no block.
+    /// Gives `visit` each neighbour that a node's block tells of and the key that it is estimated to
+    /// have, the node's own being `key`. Asks for `ahead` meanwhile.
     #[inline]
     pub(crate) fn neighbors(
         &self,
-        row: u32,
+        block: &[u8],
         key: f32,
         query: &SignTables,
+        ahead: &[u8],
         mut visit: impl FnMut(u32, f32),
-    ) -> bool {
-        let Some(block) = self.block(row) else {
-            return false;
-        };
+    ) {
         let Layout {
             isa, signs, part, ..
         } = self.blocks.layout;
+        // A half while signs are summed, the other by line and neighbour.
+        let (first, mut rest_ahead) = ahead.split_at(ahead.len().min(signs / 2));
         for part in block.chunks_exact(part) {
             let (block, rest) = part.split_at(signs);
-            let dots = query.dots(isa, block);
+            let dots = query.dots_fetching(isa, block, first);
             let Ok(words) = bytemuck::try_cast_slice::<u8, f32>(rest) else {
-                return false;
+                return;
             };
             let (sums, words) = words.split_at(SIGN_BLOCK_ROWS);
             let (factors, links) = words.split_at(SIGN_BLOCK_ROWS);
@@ -320,9 +401,57 @@ impl BlockReader<'_> {
                 let Some(link) = link.checked_sub(1) else {
                     break;
                 };
+                if let Some((line, rest)) = rest_ahead.split_at_checked(LINE) {
+                    prefetch_row(line);
+                    rest_ahead = rest;
+                }
                 visit(link, key);
             }
         }
-        true
+        prefetch_row(rest_ahead);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hnsw::{Codes, HnswIndex, HnswOptions};
+    use crate::vector_index::VectorIndex;
+    use cortica_testkit::bundle;
+
+    #[test]
+    fn blocks_that_links_were_added_to_are_as_if_made_anew() {
+        const PACKED: usize = 600;
+        let data = bundle();
+        let options = HnswOptions {
+            codes: Codes::Blocks,
+            ..HnswOptions::default()
+        };
+        let index = HnswIndex::new(data.dimension, Metric::Cosine, Isa::best(), options).unwrap();
+        let insert = |rows: std::ops::Range<usize>| {
+            for row in rows {
+                index.insert(data.row(row)).unwrap();
+                index.link(1);
+            }
+        };
+        insert(0..PACKED);
+        index.pack(&|| false);
+        insert(PACKED..PACKED + 100);
+        index.with_space(|space, nodes| {
+            let (blocks, mut packer) = (space.blocks.unwrap(), Packer::default());
+            let reader = blocks.read();
+            let mut grown = 0;
+            for row in 0..nodes.rows() as u32 {
+                let Some(block) = reader.block(row) else {
+                    continue;
+                };
+                let mut anew = vec![0; block.len()];
+                let layout = blocks.layout;
+                layout.write(space, nodes, row, &mut packer, &mut anew);
+                assert_eq!(block, anew, "{row}");
+                grown += usize::from(nodes.links(row, 0).any(|link| link as usize >= PACKED));
+            }
+            assert!(grown > 100, "{grown} blocks were added to");
+        });
     }
 }

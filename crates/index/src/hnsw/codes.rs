@@ -1,6 +1,6 @@
 //! What walks read of each vector, and the keys they get from it: more is nearer.
 
-use crate::hnsw::blocks::Blocks;
+use crate::hnsw::blocks::{Blocks, Packer};
 use crate::hnsw::options::Codes;
 use crate::metric::Metric;
 use crate::vectors::Vectors;
@@ -82,9 +82,8 @@ pub(crate) struct CodeStore {
     isa: Isa,
     metric: Metric,
     dimension: usize,
+    /// Behind i8 codes lie their three numbers, so that whoever reads the one has the others.
     words: Words,
-    /// Of i8 codes.
-    scales: Vec<I8Scale>,
     /// Of sign codes, unless the metric is cosine.
     norms: Vec<f32>,
 }
@@ -126,7 +125,7 @@ impl CodeStore {
     pub(crate) fn new(codes: Codes, isa: Isa, metric: Metric, dimension: usize) -> Self {
         let bytes = match codes {
             Codes::F32 => 0,
-            Codes::I8 | Codes::Blocks => dimension,
+            Codes::I8 | Codes::Blocks => (scale_at(dimension) + SCALE) * size_of::<f32>(),
             Codes::Signs => sign_words(dimension) * size_of::<u64>(),
         };
         Self {
@@ -135,7 +134,6 @@ impl CodeStore {
             metric,
             dimension,
             words: Words::new(bytes),
-            scales: Vec::new(),
             norms: Vec::new(),
         }
     }
@@ -145,9 +143,11 @@ impl CodeStore {
         match self.codes {
             Codes::F32 => {}
             Codes::I8 | Codes::Blocks => {
-                let codes: &mut [i8] = bytemuck::cast_slice_mut(self.words.row_mut(row));
-                let scale = encode_i8(self.isa, vector, codes);
-                put(&mut self.scales, row, scale);
+                let words = self.words.row_mut(row);
+                let scale = encode_i8(self.isa, vector, bytemuck::cast_slice_mut(words));
+                let I8Scale { scale, norm, error } = scale;
+                let values: &mut [f32] = bytemuck::cast_slice_mut(words);
+                values[scale_at(self.dimension)..][..SCALE].copy_from_slice(&[scale, norm, error]);
             }
             Codes::Signs => {
                 encode_signs(vector, self.words.row_mut(row));
@@ -160,14 +160,30 @@ impl CodeStore {
 
     /// Bytes of memory.
     pub(crate) fn bytes(&self) -> usize {
-        let scales = self.scales.capacity() * size_of::<I8Scale>();
-        self.words.bytes() + scales + self.norms.capacity() * size_of::<f32>()
+        self.words.bytes() + self.norms.capacity() * size_of::<f32>()
     }
 
     fn i8(&self, row: u32) -> &[i8] {
         let codes: &[i8] = bytemuck::cast_slice(self.words.row(row));
         codes.get(..self.dimension).unwrap_or(&[])
     }
+
+    #[inline]
+    fn scale(&self, row: u32) -> I8Scale {
+        let values: &[f32] = bytemuck::cast_slice(self.words.row(row));
+        match values.get(scale_at(self.dimension)..) {
+            Some(&[scale, norm, error, ..]) => I8Scale { scale, norm, error },
+            _ => I8Scale::default(),
+        }
+    }
+}
+
+/// The numbers of an [`I8Scale`].
+const SCALE: usize = 3;
+
+/// Which value of a row the first of them is.
+fn scale_at(dimension: usize) -> usize {
+    dimension.div_ceil(size_of::<f32>())
 }
 
 fn put<T: Copy + Default>(values: &mut Vec<T>, row: u32, value: T) {
@@ -228,6 +244,13 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// As [`links_changed`](Space::links_changed), where a link was added to those that there are.
+    pub(crate) fn link_added(&self, row: u32, level: usize, link: u32, packer: &mut Packer) {
+        if let (0, Some(blocks)) = (level, self.blocks) {
+            blocks.append(*self, row, link, packer);
+        }
+    }
+
     pub(crate) fn metric(&self) -> Metric {
         self.store.metric
     }
@@ -248,7 +271,7 @@ impl<'a> Space<'a> {
             query.form = Form::I8;
             query.codes.clear();
             query.codes.extend_from_slice(self.store.i8(row));
-            query.scale = self.scale(row);
+            query.scale = self.store.scale(row);
         } else {
             query.form = Form::F32;
             query.vector.clear();
@@ -268,12 +291,24 @@ impl<'a> Space<'a> {
         self.store.codes == Codes::Signs
     }
 
-    fn scale(&self, row: u32) -> I8Scale {
-        self.store
-            .scales
-            .get(row as usize)
-            .copied()
-            .unwrap_or_default()
+    /// By how much a row's key is off, as a standard deviation: rounding errors point anywhere.
+    /// Infinite where it is not known.
+    pub(crate) fn key_deviation(&self, query: &Prepared, row: u32) -> f32 {
+        let dimension = self.store.dimension as f32;
+        match (query.form, self.store.metric) {
+            (Form::Signs, _) | (Form::F32, Metric::Dot | Metric::L2) => f32::INFINITY,
+            (Form::F32, Metric::Cosine) => f32::EPSILON * dimension.sqrt(),
+            (Form::I8, metric) => {
+                let (a, b) = (query.scale, self.store.scale(row));
+                let squares = (a.norm * b.error).powi(2) + (b.norm * a.error).powi(2);
+                let dot = (squares / dimension).sqrt();
+                match metric {
+                    Metric::Dot => dot,
+                    Metric::Cosine => dot / (a.norm * b.norm).max(f32::MIN_POSITIVE),
+                    Metric::L2 => 2.0 * dot,
+                }
+            }
+        }
     }
 
     /// Asks for what [`keys`](Space::keys) will read of a row.
@@ -333,7 +368,7 @@ impl<'a> Space<'a> {
             &mut sums,
         );
         for ((key, &row), sum) in zip(zip(keys, rows), sums) {
-            let scale = self.scale(row);
+            let scale = self.store.scale(row);
             let dot = query.scale.scale * (scale.scale * sum as f32);
             *key = match self.store.metric {
                 Metric::Dot => dot,

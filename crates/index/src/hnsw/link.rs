@@ -1,6 +1,7 @@
 //! Choosing links: near ones, in different directions.
 
 use crate::hnsw::beam::Near;
+use crate::hnsw::blocks::Packer;
 use crate::hnsw::codes::{Prepared, Space};
 use crate::hnsw::nodes::Nodes;
 use std::iter::zip;
@@ -32,6 +33,7 @@ pub(crate) struct Chooser {
     rows: Vec<u32>,
     keys: Vec<f32>,
     tied: Vec<u32>,
+    packer: Packer,
     pub(crate) candidates: Vec<Near>,
     pub(crate) chosen: Vec<u32>,
 }
@@ -107,7 +109,7 @@ impl Chooser {
     ) {
         let _alone = stripes.lock(row);
         if nodes.add_link(row, level, to) {
-            space.links_changed(row, level);
+            space.link_added(row, level, to, &mut self.packer);
             return;
         }
         self.consider(nodes.links(row, level).chain([to]));

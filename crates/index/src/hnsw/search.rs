@@ -77,7 +77,7 @@ impl HnswIndex {
         let uncoded = space.uncoded.iter().copied().filter(|&row| lets(row));
         tail.retain(|&row| lets(row) && !space.uncoded.contains(&row));
         walker.offer_all(space, &tail);
-        let mut rows = self.worth_scoring(walker, k);
+        let mut rows = self.worth_scoring(space, walker, k);
         rows.extend(uncoded);
         // A row that is being linked can be found both ways.
         rows.sort_unstable();
@@ -85,19 +85,28 @@ impl HnswIndex {
         rows
     }
 
-    /// The best by codes, so many more than are asked for that those by score are among them, and
-    /// all that are as near as the last of these.
-    fn worth_scoring(&self, walker: &Walker, k: usize) -> Vec<u32> {
+    /// Those of a walk's candidates that may be among the `k` best by score, as far as their keys
+    /// tell and no more than about twice `k`: all of them, but for a chance in some thousands.
+    fn worth_scoring(&self, space: Space<'_>, walker: &Walker, k: usize) -> Vec<u32> {
+        /// How many standard deviations two keys together may be off.
+        const DEVIATIONS: f32 = 6.0;
         let found = walker.beam.found();
+        let Some(last) = found.clone().nth(k - 1) else {
+            return found.map(|near| near.row).collect();
+        };
         let enough = match self.options.codes {
             Codes::Signs => usize::MAX,
             Codes::F32 | Codes::I8 | Codes::Blocks => k.saturating_mul(2).max(k + 16),
         };
-        let Some(last) = found.clone().nth(enough - 1) else {
-            return found.map(|near| near.row).collect();
-        };
-        let near = found.take_while(|near| near.key >= last.key);
-        near.map(|near| near.row).collect()
+        let end = found.clone().nth(enough - 1);
+        let least = end.map_or(f32::NEG_INFINITY, |end| end.key);
+        let off = |row| space.key_deviation(&walker.query, row);
+        let of_last = off(last.row);
+        let worth = found.filter(|near| {
+            let best = near.key + DEVIATIONS * (of_last + off(near.row));
+            near.key >= last.key || near.key >= least && best >= last.key
+        });
+        worth.map(|near| near.row).collect()
     }
 
     /// The rows that are let through, where those are so few that comparing them all is no more

@@ -29,6 +29,15 @@ pub(crate) fn prefetch<T>(values: &[T], at: usize, into: Into) {
     let _ = (values, at, into);
 }
 
+/// Where rows that lie anywhere are fetched to on this machine.
+///
+/// On an EPYC a walk along a graph whose rows come from memory took 63 us with the first cache,
+/// which waits for a few lines at a time and lets nothing else pass meanwhile, and 53 us with the
+/// second.
+pub(crate) fn of_rows() -> Into {
+    of_tiles()
+}
+
 /// Where the next rows of a tile are fetched to on this machine.
 ///
 /// On a Xeon it made no difference. On an EPYC the first cache has 32 KB and few places in which

@@ -1,14 +1,22 @@
 //! Sums of table entries for blocks of signs.
 
 use crate::isa::Isa;
+use crate::native::prefetch::{of_rows, prefetch};
 use crate::sign_blocks::{SIGN_BLOCK_ROWS, TABLE};
 use std::iter::zip;
 
-/// Takes tables and a block of equal length, of no more than [`TOGETHER`] bytes.
-type Sums = unsafe fn(&[u8], &[u8]) -> [u16; SIGN_BLOCK_ROWS];
+/// Takes tables and a block of equal length, of no more than [`TOGETHER`] bytes, and what to ask
+/// for meanwhile: a line of it for each [`IN_BYTES`] pairs.
+type Sums = unsafe fn(&[u8], &[u8], &[u8]) -> [u16; SIGN_BLOCK_ROWS];
 
 /// The signs of 16 values in a block of 32 rows, and their tables.
 const PAIR: usize = 2 * TABLE;
+
+/// Pairs whose entries are added up in bytes: four entries of up to 63 fit.
+const IN_BYTES: usize = 4;
+
+/// A line of memory, in bytes.
+const LINE: usize = 64;
 
 /// 512 pairs of entries up to 63 fit 16 bits.
 const TOGETHER: usize = 512 * PAIR;
@@ -37,11 +45,14 @@ impl Path {
         }
     }
 
-    /// For each row of the block the sum of the entries that its signs choose.
+    /// For each row of the block the sum of the entries that its signs choose. Asks for the first
+    /// of `ahead` meanwhile: as much as half of the block at most.
     #[inline]
-    pub(crate) fn sums(self, tables: &[u8], block: &[u8]) -> [u32; SIGN_BLOCK_ROWS] {
+    pub(crate) fn sums(self, tables: &[u8], block: &[u8], ahead: &[u8]) -> [u32; SIGN_BLOCK_ROWS] {
         let bytes = tables.len().min(block.len()) / PAIR * PAIR;
         let mut sums = [0; SIGN_BLOCK_ROWS];
+        // Addresses that are nowhere are dear.
+        let mut ahead = if ahead.is_empty() { block } else { ahead };
         let parts = zip(
             tables[..bytes].chunks(TOGETHER),
             block[..bytes].chunks(TOGETHER),
@@ -49,7 +60,10 @@ impl Path {
         for (tables, block) in parts {
             // SAFETY: `of` gives out a path only where this machine has been seen to have the
             // features that its function is compiled for.
-            let more = unsafe { (self.sums)(tables, block) };
+            let more = unsafe { (self.sums)(tables, block, ahead) };
+            ahead = ahead
+                .get(TOGETHER / (IN_BYTES * PAIR) * LINE..)
+                .unwrap_or(&[]);
             for (sum, more) in zip(&mut sums, more) {
                 *sum += u32::from(more);
             }
@@ -58,8 +72,11 @@ impl Path {
     }
 }
 
-fn portable(tables: &[u8], block: &[u8]) -> [u16; SIGN_BLOCK_ROWS] {
+fn portable(tables: &[u8], block: &[u8], ahead: &[u8]) -> [u16; SIGN_BLOCK_ROWS] {
     let mut sums = [0; SIGN_BLOCK_ROWS];
+    for at in (0..ahead.len().min(block.len() / 2)).step_by(LINE) {
+        prefetch(ahead, at, of_rows());
+    }
     for (table, signs) in zip(tables.chunks_exact(TABLE), block.chunks_exact(TABLE)) {
         let (first, second) = sums.split_at_mut(TABLE);
         for ((first, second), &signs) in zip(zip(first, second), signs) {
@@ -72,7 +89,8 @@ fn portable(tables: &[u8], block: &[u8]) -> [u16; SIGN_BLOCK_ROWS] {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{PAIR, SIGN_BLOCK_ROWS};
+    use super::{IN_BYTES, LINE, PAIR, SIGN_BLOCK_ROWS};
+    use crate::native::prefetch::{of_rows, prefetch};
     use crate::native::x86::load_256;
     #[allow(
         clippy::wildcard_imports,
@@ -81,9 +99,6 @@ mod avx2 {
     use std::arch::x86_64::*;
 
     pub(super) const PATH: super::Path = super::Path { name: "avx2", sums };
-
-    /// Pairs whose entries are added up in bytes: four entries of up to 63 fit.
-    const IN_BYTES: usize = 4;
 
     /// Sums of 32 lanes of bytes, of the even lanes and, in `odd`, of the odd ones. In `all` the
     /// odd lanes' sums are above the even ones', and carries go where they are taken away at last.
@@ -127,7 +142,8 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2")]
-    fn sums(tables: &[u8], block: &[u8]) -> [u16; SIGN_BLOCK_ROWS] {
+    fn sums(tables: &[u8], block: &[u8], ahead: &[u8]) -> [u16; SIGN_BLOCK_ROWS] {
+        let into = of_rows();
         let zero = _mm256_setzero_si256();
         let low = _mm256_set1_epi8(15);
         let none = Wide {
@@ -139,7 +155,9 @@ mod avx2 {
             tables.chunks(IN_BYTES * PAIR),
             block.chunks(IN_BYTES * PAIR),
         );
-        for (tables, block) in groups {
+        for (at, (tables, block)) in groups.enumerate() {
+            // One at a time, so that what is asked for never fills the processor's list of misses.
+            prefetch(ahead, at * LINE, into);
             let (mut of_first, mut of_second) = (zero, zero);
             let pairs = std::iter::zip(tables.chunks_exact(PAIR), block.chunks_exact(PAIR));
             for (table, signs) in pairs {
@@ -175,9 +193,14 @@ mod tests {
             let block: Vec<u8> = bits(7).map(|x| x as u8).take(bytes).collect();
             let some: Vec<u8> = bits(9).map(|x| (x % 64) as u8).take(bytes).collect();
             for tables in [some, vec![63; bytes]] {
-                let want = PORTABLE.sums(&tables, &block);
+                let want = PORTABLE.sums(&tables, &block, &[]);
                 for path in Isa::ALL.into_iter().map(Path::of) {
-                    assert_eq!(path.sums(&tables, &block), want, "{} {pairs}", path.name);
+                    assert_eq!(
+                        path.sums(&tables, &block, &block),
+                        want,
+                        "{} {pairs}",
+                        path.name
+                    );
                 }
                 if tables.iter().all(|&entry| entry == 63) {
                     assert_eq!(want, [126 * pairs as u32; SIGN_BLOCK_ROWS]);
