@@ -34,6 +34,7 @@ pub(crate) fn prefetch<T>(values: &[T], at: usize, into: Into) {
 /// On an EPYC a walk along a graph whose rows come from memory took 63 us with the first cache,
 /// which waits for a few lines at a time and lets nothing else pass meanwhile, and 53 us with the
 /// second.
+#[inline]
 pub(crate) fn of_rows() -> Into {
     of_tiles()
 }
@@ -43,6 +44,7 @@ pub(crate) fn of_rows() -> Into {
 /// On a Xeon it made no difference. On an EPYC the first cache has 32 KB and few places in which
 /// to wait for what lies far away: a tile of 16 queries and 10,000 rows of 768 values ran at 77
 /// GFLOP/s with its rows fetched there, at 67 with none fetched and at 101 with the second cache.
+#[inline]
 pub(crate) fn of_tiles() -> Into {
     if is_intel() {
         Into::First
@@ -97,6 +99,7 @@ pub(super) fn of_counting() -> Ahead {
 
 /// Found out once.
 #[cfg(target_arch = "x86_64")]
+#[inline]
 fn is_intel() -> bool {
     use std::arch::x86_64::__cpuid;
     use std::sync::OnceLock;
