@@ -8,13 +8,11 @@
 //! Weights are packed in panels of [`PANEL`] outputs; within a panel lie, pair after pair of inputs,
 //! the two weights of each output side by side. Of an odd number of inputs the last is a half pair.
 
-use crate::dispatch::run;
+use crate::dispatch::{run, run_with_vnni};
+use crate::machine::{Machine, PAIR, Portable};
 use crate::product::PANEL;
 use cortica_simd::Isa;
 use pulp::{Simd, WithSimd};
-
-/// Bytes of a panel for one pair of inputs.
-const PAIR: usize = 2 * PANEL;
 
 /// Pairs whose products fit into a sum of 32 bits: 512 x 128 x 32,767 < 2^31.
 const BLOCK: usize = 256;
@@ -129,22 +127,28 @@ impl Weights {
         addends: &[f32],
         out: &mut [f32],
     ) {
+        run_with_vnni(isa, self.products(count, rounded, addends, out));
+    }
+
+    fn products<'a>(
+        &'a self,
+        count: usize,
+        rounded: &'a Rounded,
+        addends: &'a [f32],
+        out: &'a mut [f32],
+    ) -> Products<'a> {
         let width = self.inputs.next_multiple_of(2);
         let values = &rounded.values[..count * width];
-        let steps = &rounded.steps[..count];
         let outputs = self.scales.len();
         let stride = if addends.len() > outputs { outputs } else { 0 };
-        run(
-            isa,
-            Products {
-                weights: self,
-                inputs: values.as_chunks().0,
-                steps,
-                addends,
-                stride,
-                out,
-            },
-        );
+        Products {
+            weights: self,
+            inputs: values.as_chunks().0,
+            steps: &rounded.steps[..count],
+            addends,
+            stride,
+            out,
+        }
     }
 }
 
@@ -196,51 +200,63 @@ impl WithSimd for Products<'_> {
     type Output = ();
 
     #[inline(always)] // A call here would drop the target features `vectorize` turned on.
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) {
         // Which of them `simd` is, is known when this is compiled.
         #[cfg(target_arch = "x86_64")]
         {
             let any: &dyn std::any::Any = &simd;
             if let Some(&v4) = any.downcast_ref::<pulp::x86::V4>() {
-                return self.rows::<_, _, 1, 4, 4>(simd, v4);
+                // Sixteen sums, each load shared by as many of them as there is room for.
+                let row = self.group::<_, _, 1, 8, 2>(simd, v4, 0);
+                let row = self.group::<_, _, 1, 4, 4>(simd, v4, row);
+                self.group::<_, _, 1, 1, 8>(simd, v4, row);
+                return;
             }
             if let Some(&v3) = any.downcast_ref::<pulp::x86::V3>() {
-                return self.rows::<_, _, 2, 4, 2>(simd, v3);
+                let row = self.group::<_, _, 2, 4, 1>(simd, v3, 0);
+                self.group::<_, _, 2, 1, 2>(simd, v3, row);
+                return;
             }
         }
-        self.rows::<_, _, 1, 1, 1>(simd, Portable);
+        self.group::<_, _, 1, 1, 1>(simd, Portable, 0);
     }
 }
 
 impl Products<'_> {
-    /// `N` rows together take one panel at a time, which stays in the first cache until all have had
-    /// it; rows that are left take `T` panels each.
+    /// `N` rows together take `T` panels at a time, which stay in the first cache until all rows
+    /// have had them. From row `start` on, as many as make whole groups; gives the row after them.
     #[inline(always)]
-    fn rows<S: Simd, M: Machine<V>, const V: usize, const N: usize, const T: usize>(
-        mut self,
+    fn group<S: Simd, M: Machine<V>, const V: usize, const N: usize, const T: usize>(
+        &mut self,
         simd: S,
         machine: M,
-    ) {
+        start: usize,
+    ) -> usize {
         let panels = self.weights.scales.len() / PANEL;
-        let together = self.steps.len() / N * N;
-        if together > 0 {
-            for panel in 0..panels {
-                for row in (0..together).step_by(N) {
-                    self.block::<S, M, V, N, 1>(simd, machine, row, panel);
-                }
-            }
+        let end = start + (self.steps.len() - start) / N * N;
+        if start == end {
+            return end;
         }
-        for row in together..self.steps.len() {
-            let mut panel = 0;
-            while panel + T <= panels {
-                self.block::<S, M, V, 1, T>(simd, machine, row, panel);
-                panel += T;
+        let mut panel = 0;
+        while panel + T <= panels {
+            for row in (start..end).step_by(N) {
+                self.block::<S, M, V, N, T>(simd, machine, row, panel);
             }
-            while panel < panels {
-                self.block::<S, M, V, 1, 1>(simd, machine, row, panel);
-                panel += 1;
-            }
+            panel += T;
         }
+        if T > 4 && panel + 4 <= panels {
+            for row in (start..end).step_by(N) {
+                self.block::<S, M, V, N, 4>(simd, machine, row, panel);
+            }
+            panel += 4;
+        }
+        while panel < panels {
+            for row in (start..end).step_by(N) {
+                self.block::<S, M, V, N, 1>(simd, machine, row, panel);
+            }
+            panel += 1;
+        }
+        end
     }
 
     /// `T` panels from number `panel` on, for `N` rows from number `row` on.
@@ -350,149 +366,6 @@ fn add<M: Machine<V>, const V: usize, const N: usize, const T: usize>(
     }
 }
 
-/// What a panel's sums are kept in, `V` registers, and how they grow.
-trait Machine<const V: usize>: Copy {
-    type Register: Copy;
-
-    fn zero(self) -> Self::Register;
-
-    /// The weights of one pair of inputs as i16.
-    fn widen(self, weights: &[i8; PAIR]) -> [Self::Register; V];
-
-    /// A pair of inputs beside each pair of weights.
-    fn everywhere(self, pair: [i16; 2]) -> Self::Register;
-
-    /// Adds both products of each pair to its sum.
-    fn add_products(
-        self,
-        weights: Self::Register,
-        inputs: Self::Register,
-        sums: Self::Register,
-    ) -> Self::Register;
-
-    fn floats(self, sums: [Self::Register; V]) -> [f32; PANEL];
-}
-
-/// Arrays that the compiler vectorises as it can.
-#[derive(Clone, Copy)]
-struct Portable;
-
-impl Machine<1> for Portable {
-    type Register = [i32; PAIR];
-
-    #[inline(always)]
-    fn zero(self) -> [i32; PAIR] {
-        [0; PAIR]
-    }
-
-    #[inline(always)]
-    fn widen(self, weights: &[i8; PAIR]) -> [[i32; PAIR]; 1] {
-        [weights.map(i32::from)]
-    }
-
-    #[inline(always)]
-    fn everywhere(self, [first, second]: [i16; 2]) -> [i32; PAIR] {
-        let mut pairs = [i32::from(first); PAIR];
-        for pair in pairs.chunks_exact_mut(2) {
-            pair[1] = i32::from(second);
-        }
-        pairs
-    }
-
-    #[inline(always)]
-    fn add_products(
-        self,
-        weights: [i32; PAIR],
-        inputs: [i32; PAIR],
-        mut sums: [i32; PAIR],
-    ) -> [i32; PAIR] {
-        for (sum, (weight, input)) in sums.iter_mut().zip(weights.iter().zip(inputs)) {
-            *sum += weight * input;
-        }
-        sums
-    }
-
-    #[inline(always)]
-    fn floats(self, [sums]: [[i32; PAIR]; 1]) -> [f32; PANEL] {
-        let mut floats = [0.0; PANEL];
-        for (float, pair) in floats.iter_mut().zip(sums.chunks_exact(2)) {
-            *float = (pair[0] + pair[1]) as f32;
-        }
-        floats
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{Machine, PAIR, PANEL};
-    use core::arch::x86_64::{__m128i, __m256i, __m512i};
-    use pulp::bytemuck::cast;
-    use pulp::x86::{V3, V4};
-
-    impl Machine<2> for V3 {
-        type Register = __m256i;
-
-        #[inline(always)]
-        fn zero(self) -> __m256i {
-            self.avx._mm256_setzero_si256()
-        }
-
-        #[inline(always)]
-        fn widen(self, weights: &[i8; PAIR]) -> [__m256i; 2] {
-            let [low, high]: [__m128i; 2] = cast(*weights);
-            let low = self.avx2._mm256_cvtepi8_epi16(low);
-            [low, self.avx2._mm256_cvtepi8_epi16(high)]
-        }
-
-        #[inline(always)]
-        fn everywhere(self, pair: [i16; 2]) -> __m256i {
-            self.avx._mm256_set1_epi32(cast(pair))
-        }
-
-        #[inline(always)]
-        fn add_products(self, weights: __m256i, inputs: __m256i, sums: __m256i) -> __m256i {
-            let products = self.avx2._mm256_madd_epi16(weights, inputs);
-            self.avx2._mm256_add_epi32(sums, products)
-        }
-
-        #[inline(always)]
-        fn floats(self, [low, high]: [__m256i; 2]) -> [f32; PANEL] {
-            let low = self.avx._mm256_cvtepi32_ps(low);
-            cast([low, self.avx._mm256_cvtepi32_ps(high)])
-        }
-    }
-
-    impl Machine<1> for V4 {
-        type Register = __m512i;
-
-        #[inline(always)]
-        fn zero(self) -> __m512i {
-            self.avx512f._mm512_setzero_si512()
-        }
-
-        #[inline(always)]
-        fn widen(self, weights: &[i8; PAIR]) -> [__m512i; 1] {
-            [self.avx512bw._mm512_cvtepi8_epi16(cast(*weights))]
-        }
-
-        #[inline(always)]
-        fn everywhere(self, pair: [i16; 2]) -> __m512i {
-            self.avx512f._mm512_set1_epi32(cast(pair))
-        }
-
-        #[inline(always)]
-        fn add_products(self, weights: __m512i, inputs: __m512i, sums: __m512i) -> __m512i {
-            let products = self.avx512bw._mm512_madd_epi16(weights, inputs);
-            self.avx512f._mm512_add_epi32(sums, products)
-        }
-
-        #[inline(always)]
-        fn floats(self, [sums]: [__m512i; 1]) -> [f32; PANEL] {
-            cast(self.avx512f._mm512_cvtepi32_ps(sums))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -525,6 +398,10 @@ mod tests {
             let mut rounded = Rounded::new(rows, values.len());
             let mut out = vec![f32::NAN; rows * outputs];
             packed.apply(isa, &values, &mut rounded, &addends, &mut out);
+            // The same sums without what the set may have beyond itself.
+            let mut plain = vec![f32::NAN; rows * outputs];
+            run(isa, packed.products(rows, &rounded, &addends, &mut plain));
+            assert_eq!(out, plain, "{isa} {inputs}");
             for (at, got) in out.iter().enumerate() {
                 let (row, output) = (at / outputs, at % outputs);
                 let terms = (0..inputs).map(|input| {

@@ -43,6 +43,7 @@ mod dispatch;
 mod encoder;
 mod error;
 mod integer;
+mod machine;
 mod matrix;
 mod networks;
 mod predictor;

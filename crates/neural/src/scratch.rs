@@ -2,6 +2,7 @@
 
 use crate::code::{CODE, WINDOW};
 use crate::detector::Detector;
+use crate::dispatch;
 use crate::encoder::Encoder;
 use crate::integer::Rounded;
 use crate::networks::Networks;
@@ -30,6 +31,7 @@ pub struct Scratch {
 
 impl Scratch {
     pub(crate) fn new(networks: &Networks, isa: Isa) -> Scratch {
+        dispatch::look(isa);
         let parts = [
             Encoder::scratch(networks.encoder()),
             Predictor::scratch(networks.predictor()),

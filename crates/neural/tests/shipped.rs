@@ -6,9 +6,12 @@
     reason = "a panic is how a test reports"
 )]
 
-use cortica_neural::{CODE, Code, Networks};
+mod support;
+
+use cortica_neural::{CODE, Code, Networks, WINDOW, score};
 use cortica_simd::{Isa, cosine};
 use cortica_testkit::{Rng, Split, bundle};
+use support::each_isa;
 
 const K: usize = 10;
 
@@ -52,4 +55,81 @@ fn codes_keep_neighbours_better_than_a_random_projection() {
         theirs += recall(&rows, &projected, at);
     }
     assert!(ours > theirs, "{ours} {theirs}");
+}
+
+/// How far any value may be from its definition in f64: as for the small networks.
+const TOLERANCE: f64 = 1e-5;
+
+#[track_caller]
+fn close(isa: Isa, got: &[f32], want: &[f64]) {
+    assert_eq!(got.len(), want.len());
+    for (got, want) in got.iter().zip(want) {
+        let off = (f64::from(*got) - want).abs();
+        assert!(off <= TOLERANCE, "{isa}: {got} is not {want}");
+    }
+}
+
+#[test]
+fn results_on_real_rows_are_those_of_the_definitions() {
+    let networks = Networks::shipped_768().unwrap();
+    let (encoder, predictor) = (networks.encoder(), networks.predictor());
+    let detector = networks.detector();
+    let data = bundle();
+    each_isa(|isa| {
+        let mut scratch = networks.scratch_on(isa);
+        let mut codes = Vec::new();
+        for at in 0..24 {
+            let row = data.row(at * 170);
+            let code = encoder.encode(row, &mut scratch).unwrap();
+            close(isa, &code, &encoder.encode_reference(row));
+            codes.push(code);
+        }
+        for window in codes.windows(WINDOW) {
+            let next = predictor.predict(window, &mut scratch).unwrap();
+            close(isa, &next, &predictor.predict_reference(window));
+            let all = detector.detect_all(window, &mut scratch).unwrap();
+            close(isa, &all, &detector.detect_all_reference(window));
+        }
+    });
+}
+
+/// The ends of what f32 can hold, all at once.
+#[test]
+fn scores_lie_in_range_for_extreme_inputs() {
+    let networks = Networks::shipped_768().unwrap();
+    let values = [
+        0.0,
+        -0.0,
+        1e-45,
+        f32::MIN_POSITIVE,
+        1e-20,
+        1.0,
+        1e20,
+        f32::MAX,
+    ];
+    each_isa(|isa| {
+        let mut scratch = networks.scratch_on(isa);
+        for value in values {
+            for other in values {
+                // Signs and sizes that change from value to value.
+                let pattern = |at: usize| [value, -other, other, -value][at % 4];
+                let features: Vec<f32> = (0..networks.dimension()).map(pattern).collect();
+                let window: [Code; WINDOW] =
+                    std::array::from_fn(|step| std::array::from_fn(|at| pattern(step + at)));
+                let code = networks.encoder().encode(&features, &mut scratch).unwrap();
+                let next = networks.predictor().predict(&window, &mut scratch).unwrap();
+                let all = networks
+                    .detector()
+                    .detect_all(&window, &mut scratch)
+                    .unwrap();
+                let scores = [score(isa, &code, &next), score(isa, &next, &window[0])];
+                for score in all.into_iter().chain(scores) {
+                    assert!(
+                        (0.0..=1.0).contains(&score),
+                        "{isa} {value} {other}: {score}"
+                    );
+                }
+            }
+        }
+    });
 }

@@ -1,12 +1,13 @@
-"""A weight file of ours with its matrices rounded once more, to see what that costs.
+"""The weights as they were trained, stored in fewer bits, to see what that costs.
 
     pip install numpy
-    python crates/neural/weights/storage.py 768.safetensors OUT_DIR
+    cargo run --release -p cortica-train -- --data DIR --out DIR/768.safetensors --floats f32.safetensors
+    python crates/neural/weights/storage.py f32.safetensors OUT_DIR
     cargo run --release -p cortica-train -- --data DIR --measure OUT_DIR/i4.safetensors --out OUT_DIR/i4
 
-Writes f32.safetensors (the values i8 stands for, run without rounding of inputs), f16.safetensors (those
-rounded to f16, stored as f32), and i4.safetensors (whole numbers of -7 to 7 with a scale for each output,
-stored as i8), and prints the bytes each would take.
+Writes f16.safetensors (rounded to f16, stored as f32), i8.safetensors (as the trainer rounds) and
+i4.safetensors (whole numbers of -7 to 7 with a scale for each output, stored as i8), and prints the bytes
+that each would take.
 """
 
 import json
@@ -51,36 +52,35 @@ def write(path, tensors):
     path.write_bytes(whole[:at] + b"%08x" % seal + whole[at + 8 :])
 
 
+def rounded(array, largest):
+    """Whole numbers up to `largest`, and the scale of each row."""
+    scale = (np.abs(array).max(axis=1) / np.float32(largest)).astype("<f4")
+    scale[scale == 0] = 1
+    return np.rint(array / scale[:, None]).astype("i1"), scale
+
+
 def main():
     path, out = Path(sys.argv[1]), Path(sys.argv[2])
-    stored = read(path)
-    files = {name: {} for name in ("f32", "f16", "i4")}
-    weights = 0
-    beside = {"scale": 0, "other": 0}
-    for name, array in stored.items():
-        if name.endswith(".scale"):
-            beside["scale"] += array.nbytes
-        elif array.dtype == np.int8:
+    trained = read(path)
+    files = {name: {} for name in ("f16", "i8", "i4")}
+    weights = scales = beside = 0
+    for name, array in trained.items():
+        if name.endswith(".weight") and len(array) > 1:
             weights += array.size
-            scale = stored[name.replace(".weight", ".scale")]
-            meant = (array.astype("<f4") * scale[:, None]).astype("<f4")
-            files["f32"][name] = meant
-            files["f16"][name] = meant.astype("<f2").astype("<f4")
-            step = np.abs(meant).max(axis=1) / 7
-            step[step == 0] = 1
-            files["i4"][name] = np.rint(meant / step[:, None]).astype("i1")
-            files["i4"][name.replace(".weight", ".scale")] = step.astype("<f4")
+            scales += 4 * len(array)
+            files["f16"][name] = array.astype("<f2").astype("<f4")
+            for file, largest in [("i8", 127), ("i4", 7)]:
+                values, scale = rounded(array, largest)
+                files[file][name] = values
+                files[file][name.replace(".weight", ".scale")] = scale
         else:
-            beside["other"] += array.nbytes
+            beside += array.nbytes
             for file in files.values():
                 file[name] = array
     for name, tensors in files.items():
         write(out / f"{name}.safetensors", tensors)
-    scaled = beside["scale"] + beside["other"]
-    print(f"f32: {4 * weights + beside['other']} bytes")
-    print(f"f16: {2 * weights + beside['other']} bytes")
-    print(f"i8: {weights + scaled} bytes")
-    print(f"i4: {weights // 2 + scaled} bytes")
+    for name, bits, more in [("f32", 32, 0), ("f16", 16, 0), ("i8", 8, scales), ("i4", 4, scales)]:
+        print(f"{name}: {weights * bits // 8 + more + beside} bytes")
 
 
 main()

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use cortica_env::{Rng, Seed};
 use cortica_neural::{CODE, Code, WINDOW};
 
-use crate::curve::Progress;
+use crate::curve::{Curve, Progress};
 use crate::layer::{Descent, Layer, Network, dropout, shuffle, softplus};
 use crate::streams::Place;
 
@@ -98,7 +98,7 @@ pub(crate) fn train(
     places: &[Place],
     seed: Seed,
     epochs: usize,
-) -> Result<(Detector, Vec<f32>)> {
+) -> Result<(Detector, Curve)> {
     let detector = Detector::new(seed)?;
     let batch_size = BATCH.min(places.len());
     let steps = epochs * (places.len() / batch_size);

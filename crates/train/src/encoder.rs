@@ -7,7 +7,7 @@ use cortica_env::Seed;
 use cortica_neural::CODE;
 use cortica_testkit::Dataset;
 
-use crate::curve::Progress;
+use crate::curve::{Curve, Progress};
 use crate::layer::{Descent, Layer, Network, Normal, unit};
 use crate::pca::Components;
 
@@ -65,7 +65,7 @@ pub(crate) fn train(
     rows: &[usize],
     seed: Seed,
     steps: usize,
-) -> Result<(Encoder, Vec<f32>)> {
+) -> Result<(Encoder, Curve)> {
     let d = data.dimension;
     let mut values = Vec::with_capacity(rows.len() * d);
     for &row in rows {

@@ -17,17 +17,25 @@ pub(crate) struct Stored {
     bytes: Vec<u8>,
 }
 
-/// The tensors of all layers. Matrices become i8 with a scale for each row; what has a single row
-/// stays f32.
-pub(crate) fn tensors(networks: &[&dyn Network]) -> Result<Vec<Stored>> {
+/// What matrices are stored as. What has a single row, and biases, stay f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// As they were trained.
+    F32,
+    /// Rounded, with a scale for each row.
+    I8,
+}
+
+/// The tensors of all layers.
+pub(crate) fn tensors(networks: &[&dyn Network], precision: Precision) -> Result<Vec<Stored>> {
     let mut stored = Vec::new();
     for layer in networks.iter().flat_map(|network| network.layers()) {
-        store(layer, &mut stored)?;
+        store(layer, precision, &mut stored)?;
     }
     Ok(stored)
 }
 
-fn store(layer: &Layer, stored: &mut Vec<Stored>) -> Result<()> {
+fn store(layer: &Layer, precision: Precision, stored: &mut Vec<Stored>) -> Result<()> {
     let (outputs, inputs) = layer.weight.dims2()?;
     let weights: Vec<f32> = layer.weight.flatten_all()?.to_vec1()?;
     let mut push = |suffix: &str, dtype, shape: &[usize], bytes| {
@@ -38,8 +46,9 @@ fn store(layer: &Layer, stored: &mut Vec<Stored>) -> Result<()> {
             bytes,
         });
     };
-    if outputs == 1 {
-        push("weight", TensorDtype::F32, &[1, inputs], floats(&weights));
+    if outputs == 1 || precision == Precision::F32 {
+        let shape = [outputs, inputs];
+        push("weight", TensorDtype::F32, &shape, floats(&weights));
     } else {
         let (mut bytes, mut scales) = (Vec::new(), Vec::new());
         for row in weights.chunks_exact(inputs) {

@@ -30,6 +30,8 @@ use cortica_env::Seed;
 use cortica_neural::Networks;
 use cortica_testkit::{Dataset, Split};
 
+use crate::export::Precision;
+use crate::layer::Network;
 use crate::streams::Order;
 
 /// Train encoder, predictor and detector on a folder of embeddings.
@@ -54,6 +56,9 @@ struct Arguments {
     /// Orders from which predictor and detector learn. All are measured.
     #[arg(long, value_delimiter = ',', default_value = "depth-first")]
     orders: Vec<Order>,
+    /// Also write the weights as f32, as they are before they are rounded to i8.
+    #[arg(long, value_name = "FILE", conflicts_with = "measure")]
+    floats: Option<PathBuf>,
     /// Train nothing, and measure this weight file instead; only metrics are written.
     #[arg(long)]
     measure: Option<PathBuf>,
@@ -107,7 +112,8 @@ fn main() -> Result<()> {
     let (predictor, predictor_curve) = predictor::train(&codes, &train, seed, arguments.epochs)?;
     let (detector, detector_curve) = detector::train(&codes, &train, seed, arguments.epochs)?;
 
-    let tensors = export::tensors(&[&encoder, &predictor, &detector])?;
+    let all: [&dyn Network; 3] = [&encoder, &predictor, &detector];
+    let tensors = export::tensors(&all, Precision::I8)?;
     let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
     let metrics = measure::all(&networks, &data, &sides, &held_out, seed)?;
     let minutes = started.elapsed().as_secs_f64() / 60.0;
@@ -122,11 +128,16 @@ fn main() -> Result<()> {
         ("training_rows", &sides.train.len().to_string()),
     ];
     export::write(&arguments.out, &tensors, &about)?;
+    if let Some(path) = &arguments.floats {
+        // Without metrics: those are of the rounded weights.
+        let about = [about[0], about[2], about[3]];
+        export::write(path, &export::tensors(&all, Precision::F32)?, &about)?;
+    }
     write_metrics(&arguments.out, &metrics)?;
     let curves = [
-        ("encoder", &encoder_curve[..]),
-        ("predictor", &predictor_curve),
-        ("detector", &detector_curve),
+        ("encoder", encoder_curve),
+        ("predictor", predictor_curve),
+        ("detector", detector_curve),
     ];
     let picture = arguments.out.with_extension("svg");
     std::fs::write(&picture, curve::picture(&curves))

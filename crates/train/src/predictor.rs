@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use cortica_env::Seed;
 use cortica_neural::{CODE, Code, WINDOW};
 
-use crate::curve::Progress;
+use crate::curve::{Curve, Progress};
 use crate::layer::{Descent, Layer, Network, shuffle, sigmoid, softplus, unit};
 use crate::streams::Place;
 
@@ -92,7 +92,7 @@ pub(crate) fn train(
     places: &[Place],
     seed: Seed,
     epochs: usize,
-) -> Result<(Predictor, Vec<f32>)> {
+) -> Result<(Predictor, Curve)> {
     let predictor = Predictor::new(seed)?;
     let batch_size = BATCH.min(places.len());
     let steps = epochs * (places.len() / batch_size);

@@ -61,10 +61,25 @@ fn a_short_training_writes_what_can_be_run() {
     let picture = std::fs::read_to_string(path.with_extension("svg")).unwrap();
     assert_eq!(picture.matches("<polyline").count(), 3);
 
-    // The same folder and seed give the same file.
+    // The same folder and seed give the same file, whatever else is written.
     let again = folder.path().join("again.safetensors");
-    run(&again, "3");
+    let floats = folder.path().join("floats.safetensors");
+    let steps = ["--encoder-steps", "3", "--epochs", "1", "--floats"];
+    let with_floats = [&steps[..], &[floats.to_str().unwrap()]].concat();
+    program(&cortica_testkit::bundle_dir(), &again, &with_floats);
     assert!(std::fs::read(&path).unwrap() == std::fs::read(&again).unwrap());
+
+    // Before rounding there were four times the bytes, and nearly the same codes.
+    let unrounded = Networks::open(&floats).unwrap();
+    assert!(unrounded.bytes() > 3 * networks.bytes());
+    let features = cortica_testkit::bundle().row(0);
+    let code = |networks: &Networks| {
+        let mut scratch = networks.scratch();
+        networks.encoder().encode(features, &mut scratch).unwrap()
+    };
+    let (rounded, exact) = (code(&networks), code(&unrounded));
+    let cosine: f32 = rounded.iter().zip(exact).map(|(a, b)| a * b).sum();
+    assert!(rounded != exact && cosine > 0.999, "{cosine}");
 
     // More training gives better codes of what was held out.
     let longer = folder.path().join("longer.safetensors");
