@@ -32,6 +32,13 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         "space_lost": report.space_lost,
         "files": report.files,
         "quarantined": report.quarantined,
+        "caches": report.caches.iter().map(|cache| json!({
+            "file": cache.file.display().to_string(),
+            "bytes": cache.bytes,
+            "position": cache.position,
+            "whole": cache.useless.is_none(),
+            "why": cache.useless,
+        })).collect::<Vec<_>>(),
         "notes": report.notes,
         "damage": report.damage.iter().map(place).collect::<Vec<_>>(),
         "repaired": repaired.as_ref().map(|repaired| json!({
@@ -68,6 +75,18 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
             ("tail", tail),
         ])
     ))?;
+    for cache in &report.caches {
+        out.line(format!(
+            "cache {}, {}: {}",
+            cache.file.display(),
+            bytes(cache.bytes),
+            match (&cache.useless, cache.position) {
+                (Some(why), _) => format!("{why}; the next command that writes makes it anew"),
+                (None, Some(position)) => format!("whole, made from the log up to {position}"),
+                (None, None) => "whole".to_owned(),
+            }
+        ))?;
+    }
     for note in &report.notes {
         out.line(note)?;
     }
