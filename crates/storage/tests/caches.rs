@@ -213,13 +213,13 @@ fn check_says_whether_caches_are_whole() {
     write_at(&point, LEN).unwrap();
     drop(point);
     log.close().unwrap();
-    let whole = ("things.cache".to_owned(), Some(position), None);
-    assert_eq!(checked(&disk), [whole.clone()]);
+    let whole = [("things.cache".to_owned(), Some(position), None)];
+    assert_eq!(checked(&disk), whole);
     let bytes = bytes_of(&disk, FILE);
     let file = disk.open(Path::new(FILE), Open::Write).unwrap();
-    for at in 0..bytes.len() {
+    for (at, &byte) in bytes.iter().enumerate() {
         for bit in 0..8 {
-            file.write_at(&[bytes[at] ^ 1 << bit], at as u64).unwrap();
+            file.write_at(&[byte ^ 1 << bit], at as u64).unwrap();
             let found = checked(&disk);
             let why = found[0].2.as_deref().unwrap_or_default();
             assert!(
@@ -227,19 +227,19 @@ fn check_says_whether_caches_are_whole() {
                 "byte {at}, bit {bit}: {found:?}"
             );
         }
-        file.write_at(&[bytes[at]], at as u64).unwrap();
+        file.write_at(&[byte], at as u64).unwrap();
     }
     for len in (0..bytes.len()).rev() {
         file.set_len(len as u64).unwrap();
         assert!(checked(&disk)[0].2.is_some(), "{len}");
     }
     put(&disk, FILE, &bytes);
-    assert_eq!(checked(&disk), [whole.clone()]);
+    assert_eq!(checked(&disk), whole);
     // One that was begun, and what is no cache at all.
     put(&disk, NEW, &bytes);
     put(&disk, "/data/store/cache/notes.txt", b"mine");
     let found = checked(&disk);
-    assert_eq!((found.len(), &found[0]), (2, &whole));
+    assert_eq!((found.len(), &found[..1]), (2, &whole[..]));
     assert!(found[1].2.as_ref().unwrap().contains("never finished"));
     assert_eq!(bytes_of(&disk, NEW), bytes, "checking changes nothing");
     report("caches", 0, &[("bits_flipped", bytes.len() as u64 * 8)]);

@@ -113,7 +113,11 @@ pub(crate) const LINES: [Line; 16] = [
         test: Ok(Test {
             package: "cortica-memory",
             target: "sweep",
-            sizes: &[("SWEEP_BITS", [1, 8]), ("SWEEP_STEP", [7, 1])],
+            sizes: &[
+                ("SWEEP_BITS", [1, 8]),
+                ("SWEEP_STEP", [7, 1]),
+                ("SWEEP_GRAPH_STEP", [97, 11]),
+            ],
         }),
     },
     Line {
