@@ -108,7 +108,28 @@ fn steps(root: &Path, extent: Extent) -> Vec<Step> {
     }
     scalar.command.env("CORTICA_ISA", "scalar");
 
-    vec![format, clippy, tests, doctests, docs, scalar]
+    let mut all = vec![format, clippy, tests, doctests, docs, scalar];
+    if extent == Extent::Test {
+        // On its own, so that all the steps before test the build that people get by default.
+        all.push(step(
+            "tests with Parquet",
+            true,
+            &[
+                "test",
+                "--no-fail-fast",
+                "--package",
+                "cortica-cli",
+                "--package",
+                "cortica-formats",
+                "--features",
+                "cortica-cli/parquet",
+                "--lib",
+                "--test",
+                "parquet",
+            ],
+        ));
+    }
+    all
 }
 
 fn tidy_step(root: &Path, to: &mut impl Write) -> Result<Outcome> {
@@ -234,10 +255,13 @@ mod tests {
         let trainer = TRAINER.to_owned();
         let excluded = |extent| arguments(extent).iter().filter(|a| **a == trainer).count();
         assert_eq!(excluded(Extent::CheckAll), 0);
-        // Every step but formatting.
+        // Every step that covers the workspace.
+        let whole = |step: &Step| step.command.get_args().any(|it| it == "--workspace");
+        let steps = steps(Path::new("."), Extent::Test);
         assert_eq!(
             excluded(Extent::Test),
-            steps(Path::new("."), Extent::Test).len() - 1
+            steps.iter().filter(|it| whole(it)).count()
         );
+        assert_eq!(excluded(Extent::Test), 5);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Each line runs a test of the workspace with larger sizes. The test prints what it counted; a
 //! line whose test passed and counted nothing has failed. What was counted goes into
-//! `docs/reports/reliability.json`, and from there into the README's table.
+//! `docs/reports/reliability.json`, and from there into the README's table. A report is of one commit,
+//! one machine and one form, which it names.
 
 mod line;
 mod report;
@@ -15,14 +16,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use self::line::{LINES, Line};
-use self::report::{Counted, Report};
+use self::line::{Form, LINES, Line};
+use self::report::{Counted, Report, Run};
 use crate::exit_code;
 
 pub(crate) use self::table::check;
 
-/// Runs the lines that are asked for; what others counted earlier stays in the report.
-pub(crate) fn run(root: &Path, only: &[String], table: bool) -> Result<ExitCode> {
+/// Runs all lines, or those that are asked for: they go into the report that is there where it is of
+/// the same run, that is, of the same commit, machine and form.
+pub(crate) fn run(root: &Path, only: &[String], short: bool, table: bool) -> Result<ExitCode> {
     let path = root.join(report::PATH);
     if table {
         let report = Report::read(&path)?.context("there is no report yet: run the lines first")?;
@@ -34,31 +36,48 @@ pub(crate) fn run(root: &Path, only: &[String], table: bool) -> Result<ExitCode>
         ensure!(known, "no line is called `{name}`");
     }
     let mut to = std::io::stdout().lock();
-    let mut report = Report::read(&path)?.unwrap_or_default();
+    let form = if short { Form::Short } else { Form::Long };
+    let run = Run::now(root, form);
+    // A report of another run may be of another form of this file, and is not looked into.
+    let there = Report::read(&path).ok().flatten();
+    let there = there.filter(|report| report.run.as_ref() == Some(&run));
+    let told = only.is_empty() || there.is_some();
+    let mut report = there
+        .filter(|_| !only.is_empty())
+        .unwrap_or_else(|| Report::of(run));
+    let keep = |report: &Report| {
+        if told { report.write(&path) } else { Ok(()) }
+    };
     let mut good = true;
     let chosen = |line: &&Line| only.is_empty() || only.iter().any(|name| name == line.name);
     for line in LINES.iter().filter(chosen) {
         if let Some(why) = line.missing() {
             writeln!(to, "\n== {}: skipped: {why}", line.name)?;
             report.skip(line, why);
-            report.write(&path)?;
+            keep(&report)?;
             continue;
         }
         let started = Instant::now();
-        let counted = line.run(root, &mut to)?;
+        let counted = line.run(root, form, &mut to)?;
         let seconds = started.elapsed().as_secs();
         if let Some(counted) = counted {
-            report.take(root, line, counted, seconds);
+            report.take(line, counted, seconds);
         } else {
             writeln!(to, "== {}: FAILED", line.name)?;
             report.fail(line);
             good = false;
         }
         // After each line, so that an interruption loses only the one it interrupts.
-        report.write(&path)?;
+        keep(&report)?;
     }
-    table::write(root, &report)?;
     writeln!(to, "\n{}", table::of(&report))?;
+    if told {
+        table::write(root, &report)?;
+    } else {
+        let why = "the report is of another commit, machine or form and stays as it is; run all \
+                   lines to make it anew";
+        writeln!(to, "{why}")?;
+    }
     Ok(exit_code(good))
 }
 

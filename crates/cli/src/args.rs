@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Forget episodes, with their embeddings and relations.
     #[command(after_help = format!("{FORGET_HELP}\n\n{EXIT_CODES}"))]
     Forget(ForgetArgs),
-    /// Write everything that a store holds as JSON Lines.
+    /// Write everything that a store holds as JSON Lines, or as Parquet.
     #[command(after_help = format!("{EXPORT_HELP}\n\n{EXIT_CODES}"))]
     Export(ExportArgs),
     /// Store what `export` wrote, as it was there.
@@ -111,12 +111,17 @@ episode in the order of storing, with the fields of `cortica ingest --help` and
   activation            number from 0 to 1
 then one for each relation: {\"from\":id,\"to\":id,\"relation\":number,\"weight\":number}, and a last line
 with their numbers, so that a file that was cut is found out. Imported into a new store and exported
-again, the file is the same to the last byte.";
+again, the file is the same to the last byte.
+
+--format parquet writes one table with these fields as columns, in the same order: a row is an
+episode where id is there, and a relation where from is. metadata is a JSON text, times are
+timestamps, who and embedding are lists, and a checksum over the whole file is in its footer. Only
+a build with the feature `parquet` has it.";
 
 const IMPORT_HELP: &str = "\
 The file must be whole: its last line says how much there is. An id that the store has already is
 refused, unless everything else is the same too; so after an interruption run the same command
-again.";
+again. A Parquet file is verified before anything of it is stored.";
 
 const CHECK_HELP: &str = "\
 A damaged store can still be read, with a warning, and not written. --repair writes what is whole in
@@ -242,13 +247,29 @@ pub(crate) struct ExportArgs {
     /// The folder of the store.
     #[arg(long, value_name = "DIR")]
     pub(crate) store: PathBuf,
-    /// Where to write: FILE.jsonl, replaced if it is there, or - for standard output.
+    /// Where to write: FILE, replaced if it is there, or - for standard output.
     pub(crate) file: PathBuf,
+    /// How to write it; without this, a FILE.parquet is Parquet and any other JSON Lines.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ExportFormat>,
+}
+
+impl ExportArgs {
+    /// The format that was asked for.
+    pub(crate) fn format(&self) -> ExportFormat {
+        let named = self.file.extension().is_some_and(|end| end == "parquet");
+        let format = if named {
+            ExportFormat::Parquet
+        } else {
+            ExportFormat::Jsonl
+        };
+        self.format.unwrap_or(format)
+    }
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportArgs {
-    /// FILE.jsonl, as `cortica export` wrote it, or - for standard input.
+    /// The file that `cortica export` wrote, or - for JSON Lines from standard input.
     pub(crate) file: PathBuf,
     /// The folder of the store; created if it is not there.
     #[arg(long, value_name = "DIR")]
@@ -339,6 +360,15 @@ pub(crate) enum Accuracy {
 }
 
 const EF_MAX: i64 = cortica::EF_MAX as i64;
+
+/// What an export is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A line of JSON for each item.
+    Jsonl,
+    /// One table, for programs that read such.
+    Parquet,
+}
 
 /// How vectors are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,7 +1,7 @@
 //! `cortica check`: every checksum of a store, verified, and the store repaired if that is asked for.
 
-use cortica::{Damage, RepairReport};
-use serde_json::json;
+use cortica::{CheckReport, Damage, FoundCache, RepairReport};
+use serde_json::{Value, json};
 
 use crate::args::CheckArgs;
 use crate::figures::{aligned, bytes, count};
@@ -11,36 +11,7 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let repair = || cortica::repair(&args.store);
     let repaired = args.repair.then(repair).transpose()?;
     let report = cortica::check(&args.store)?;
-    let place = |damage: &Damage| {
-        json!({
-            "file": damage.file.display().to_string(),
-            "position": damage.offset,
-            "bytes": damage.bytes,
-            "seq": damage.seq,
-            "why": damage.why,
-        })
-    };
-    out.object(&json!({
-        "sound": report.is_sound(),
-        "records": report.records,
-        "episodes": report.episodes,
-        "associations": report.associations,
-        "bytes": report.bytes,
-        "tail_bytes": report.tail_bytes,
-        "lost_associations": report.lost_associations,
-        "lost_forgets": report.lost_forgets,
-        "space_lost": report.space_lost,
-        "files": report.files,
-        "quarantined": report.quarantined,
-        "notes": report.notes,
-        "damage": report.damage.iter().map(place).collect::<Vec<_>>(),
-        "repaired": repaired.as_ref().map(|repaired| json!({
-            "damage": repaired.damage.iter().map(place).collect::<Vec<_>>(),
-            "saved": repaired.saved,
-            "quarantined": repaired.quarantined.iter()
-                .map(|file| file.display().to_string()).collect::<Vec<_>>(),
-        })),
-    }))?;
+    out.object(&as_json(&report, repaired.as_ref()))?;
 
     if let Some(repaired) = &repaired {
         tell_repaired(repaired, out)?;
@@ -68,6 +39,9 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
             ("tail", tail),
         ])
     ))?;
+    for cache in &report.caches {
+        out.line(cache_words(cache))?;
+    }
     for note in &report.notes {
         out.line(note)?;
     }
@@ -108,6 +82,56 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         args.store.display()
     ));
     Ok(Outcome::Failed)
+}
+
+fn as_json(report: &CheckReport, repaired: Option<&RepairReport>) -> Value {
+    let place = |damage: &Damage| {
+        json!({
+            "file": damage.file.display().to_string(),
+            "position": damage.offset,
+            "bytes": damage.bytes,
+            "seq": damage.seq,
+            "why": damage.why,
+        })
+    };
+    json!({
+        "sound": report.is_sound(),
+        "records": report.records,
+        "episodes": report.episodes,
+        "associations": report.associations,
+        "bytes": report.bytes,
+        "tail_bytes": report.tail_bytes,
+        "lost_associations": report.lost_associations,
+        "lost_forgets": report.lost_forgets,
+        "space_lost": report.space_lost,
+        "files": report.files,
+        "quarantined": report.quarantined,
+        "caches": report.caches.iter().map(|cache| json!({
+            "file": cache.file.display().to_string(),
+            "bytes": cache.bytes,
+            "position": cache.position,
+            "whole": cache.useless.is_none(),
+            "why": cache.useless,
+        })).collect::<Vec<_>>(),
+        "notes": report.notes,
+        "damage": report.damage.iter().map(place).collect::<Vec<_>>(),
+        "repaired": repaired.map(|repaired| json!({
+            "damage": repaired.damage.iter().map(place).collect::<Vec<_>>(),
+            "saved": repaired.saved,
+            "quarantined": repaired.quarantined.iter()
+                .map(|file| file.display().to_string()).collect::<Vec<_>>(),
+        })),
+    })
+}
+
+fn cache_words(cache: &FoundCache) -> String {
+    let state = match (&cache.useless, cache.position) {
+        (Some(why), _) => format!("{why}; the next command that writes makes it anew"),
+        (None, Some(position)) => format!("whole, made from the log up to {position}"),
+        (None, None) => "whole".to_owned(),
+    };
+    let (file, bytes) = (cache.file.display(), bytes(cache.bytes));
+    format!("cache {file}, {bytes}: {state}")
 }
 
 fn words(damage: &Damage) -> String {

@@ -249,6 +249,15 @@ impl<'de> Visitor<'de> for MetadataVisitor {
     }
 }
 
+/// Metadata from the text of an object.
+#[cfg(feature = "parquet")]
+pub(crate) fn metadata(text: &str) -> Result<BTreeMap<String, Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(Metadata(entries)) => Ok(entries),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn metadata_value(written: &str) -> Result<Value, String> {
     let broken = |error: serde_json::Error| broken(&error);
     match written.as_bytes() {

@@ -1,4 +1,4 @@
-//! `cortica export`: everything that a store holds, as JSON Lines.
+//! `cortica export`: everything that a store holds, as JSON Lines or as Parquet.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::advice::Usage;
-use crate::args::ExportArgs;
+use crate::args::{ExportArgs, ExportFormat};
 use crate::figures::count;
 use crate::folder;
 use crate::output::{Out, Outcome};
@@ -91,12 +91,20 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         let why = "--json and - both want standard output; give export a file";
         return Err(Usage(why.to_owned()).into());
     }
+    let format = args.format();
+    if format == ExportFormat::Parquet && !cfg!(feature = "parquet") {
+        let why = "this build writes no Parquet; build it with `--features parquet`, or export as \
+                   JSON Lines with `--format jsonl`";
+        return Err(Usage(why.to_owned()).into());
+    }
     let memory = folder::open_to_read(&args.store)?;
     folder::tell_found(&memory, out);
     let mut end = End::default();
     if to_stdout {
-        let mut stdout = BufWriter::with_capacity(1 << 18, io::stdout().lock());
-        let written = write(&memory, &mut stdout, &mut end).and_then(|()| stdout.flush());
+        // Not locked: a lock stays on its thread, and Parquet asks for what need not.
+        let mut stdout = BufWriter::with_capacity(1 << 18, io::stdout());
+        let written = write(&memory, format, &mut stdout, &mut end);
+        let written = written.and_then(|()| stdout.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return Err(crate::output::Hangup.into());
@@ -104,7 +112,7 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
             written => written.context("cannot write the export")?,
         }
     } else {
-        cortica_formats::replace(&args.file, |file| write(&memory, file, &mut end))
+        cortica_formats::replace(&args.file, |file| write(&memory, format, file, &mut end))
             .with_context(|| format!("cannot write {}", args.file.display()))?;
     }
     memory.close()?;
@@ -128,15 +136,33 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn write(memory: &Cortica, out: &mut impl Write, end: &mut End) -> io::Result<()> {
-    line(
-        out,
-        &Head {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            space: memory.stats().space.as_ref().map(space_line),
-        },
-    )?;
+fn write(
+    memory: &Cortica,
+    format: ExportFormat,
+    out: &mut (impl Write + Send),
+    end: &mut End,
+) -> io::Result<()> {
+    let head = Head {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        space: memory.stats().space.as_ref().map(space_line),
+    };
+    match format {
+        ExportFormat::Jsonl => write_lines(memory, &head, out, end),
+        #[cfg(feature = "parquet")]
+        ExportFormat::Parquet => crate::parquet_file::write(memory, &head, out, end),
+        #[cfg(not(feature = "parquet"))]
+        ExportFormat::Parquet => Err(io::ErrorKind::Unsupported.into()), // Refused before.
+    }
+}
+
+fn write_lines(
+    memory: &Cortica,
+    head: &Head,
+    out: &mut impl Write,
+    end: &mut End,
+) -> io::Result<()> {
+    line(out, head)?;
     memory.export(|item| match item {
         Exported::Episode { memory, embedding } => {
             end.episodes += 1;

@@ -26,11 +26,13 @@ const BATCH: usize = 1_000;
 const BATCH_BYTES_MAX: usize = 32 << 20;
 /// The longest line: an episode of the largest size, every byte of which may take six as JSON.
 const LINE_BYTES_MAX: usize = 128 << 20;
+/// What a Parquet file begins with.
+const PARQUET: &[u8] = b"PAR1";
 /// Failures written out in words.
 const SHOWN_MAX: u64 = 20;
 
 /// A line, known by a field that only its kind has.
-enum Line {
+pub(crate) enum Line {
     Head(Head),
     Episode(Box<Import>, usize),
     Association(Association),
@@ -82,25 +84,12 @@ struct Importer<'a> {
     associations: Vec<Association>,
 }
 
+/// What comes behind the first line of a file.
+type Lines = Box<dyn Iterator<Item = anyhow::Result<Line>>>;
+
 pub(crate) fn run(args: &ImportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let in_file = || args.file.display().to_string();
-    let reader: Box<dyn BufRead> = if args.file == Path::new("-") {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        Box::new(BufReader::new(
-            File::open(&args.file).with_context(in_file)?,
-        ))
-    };
-    let mut lines = jsonl::Reader::<_, Line>::with_line_bytes_max(reader, LINE_BYTES_MAX);
-    let head = match lines.next() {
-        Some(Ok(Line::Head(head))) if head.format == FORMAT => head,
-        Some(Err(error)) if error.line().is_none() => return Err(error).with_context(in_file),
-        _ => bail!(
-            "{}: line 1 does not say \"format\":\"{FORMAT}\": this is no export of a store; \
-             `cortica ingest` takes episodes as JSON Lines",
-            in_file()
-        ),
-    };
+    let (head, lines) = read(&args.file)?;
     if head.version > VERSION {
         bail!(
             "{} has version {}, newer than {VERSION}, the newest this build reads; use the release \
@@ -163,6 +152,58 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         );
     }
     tell(&summary, args, out)
+}
+
+/// Opens a file of either format, known by how it begins.
+fn read(path: &Path) -> anyhow::Result<(Head, Lines)> {
+    let in_file = || path.display().to_string();
+    let from_stdin = path == Path::new("-");
+    let mut reader: Box<dyn BufRead> = if from_stdin {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(path).with_context(in_file)?))
+    };
+    // Looked at and not taken: a pipe gives it once.
+    if reader
+        .fill_buf()
+        .with_context(in_file)?
+        .starts_with(PARQUET)
+    {
+        return read_parquet(path, from_stdin);
+    }
+    let mut lines = jsonl::Reader::<_, Line>::with_line_bytes_max(reader, LINE_BYTES_MAX);
+    match lines.next() {
+        Some(Ok(Line::Head(head))) if head.format == FORMAT => {
+            Ok((head, Box::new(lines.map(|line| Ok(line?)))))
+        }
+        Some(Err(error)) if error.line().is_none() => Err(error).with_context(in_file),
+        _ => bail!(
+            "{}: line 1 does not say \"format\":\"{FORMAT}\": this is no export of a store; \
+             `cortica ingest` takes episodes as JSON Lines",
+            in_file()
+        ),
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn read_parquet(path: &Path, from_stdin: bool) -> anyhow::Result<(Head, Lines)> {
+    if from_stdin {
+        bail!("Parquet is read from its end, not from standard input; give import a file");
+    }
+    let (head, lines) = crate::parquet_file::open(path)?;
+    if head.format != FORMAT {
+        bail!("{} is no export of a store", path.display());
+    }
+    Ok((head, Box::new(lines)))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn read_parquet(path: &Path, _: bool) -> anyhow::Result<(Head, Lines)> {
+    bail!(
+        "{} is Parquet, which this build does not read; build it with `--features parquet`, or \
+         export the store as JSON Lines",
+        path.display()
+    )
 }
 
 fn tell(summary: &Summary, args: &ImportArgs, out: &mut Out) -> anyhow::Result<Outcome> {

@@ -22,6 +22,8 @@ mod import;
 mod ingest;
 mod machine;
 mod output;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 mod recall;
 mod recalled;
 mod snapshot;

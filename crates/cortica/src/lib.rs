@@ -40,7 +40,7 @@ pub use cortica_memory::{
 };
 pub use cortica_simd::{Isa, ParseIsaError};
 pub use cortica_storage::{
-    AppendError, CommitError, CompactError, Copied, Damage, Durability, Freed,
+    AppendError, CommitError, CompactError, Copied, Damage, Durability, FoundCache, Freed,
     OpenError as LogOpenError, OpenMode, ParseDurabilityError, Recovery, RepairReport,
 };
 

@@ -12,6 +12,7 @@
 //! | `items.tsv` | tab-separated text | [`read_tsv`] | - |
 //! | `*.safetensors` | named tensors with metadata | [`Safetensors`] | [`write_safetensors`], with a checksum |
 //! | `*.jsonl` | one JSON value per line | [`jsonl::Reader`] | [`jsonl::Writer`] |
+//! | `*.parquet` | a table of named columns | `parquet::Reader`, with the feature `parquet` | `parquet::Writer`, with a checksum |
 //!
 //! Any other file is written whole or not at all by [`replace`].
 //!
@@ -41,6 +42,8 @@ mod npy;
 mod npy_error;
 mod npy_header;
 mod npy_write;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod regular;
 mod replace;
 mod safetensors;

@@ -4,7 +4,7 @@ use crate::error::OpenError;
 use crate::replay::{Replay, Replayed};
 use cortica_env::Disk;
 use cortica_simd::Isa;
-use cortica_storage::Damage;
+use cortica_storage::{Damage, FoundCache};
 use std::path::Path;
 
 /// What [`check`] found.
@@ -39,6 +39,9 @@ pub struct CheckReport {
     /// What an earlier repair found and mended, if nobody said that it was
     /// [told](crate::repair_told): perhaps it was interrupted. A repair reports it again.
     pub untold: Vec<Damage>,
+    /// What was made from the log and lies beside it, such as the graph index. One that is of no use
+    /// is no damage: it is made anew.
+    pub caches: Vec<FoundCache>,
     /// What else there is to say, in words.
     pub notes: Vec<String>,
 }
@@ -82,6 +85,7 @@ pub fn check(disk: &dyn Disk, dir: &Path) -> Result<CheckReport, OpenError> {
         tail_bytes: log.tail_bytes,
         quarantined: log.quarantined,
         untold: log.untold,
+        caches: log.caches,
         notes: log.notes,
     })
 }

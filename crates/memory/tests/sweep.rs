@@ -1,6 +1,7 @@
 //! A bit of each byte of every file of a closed store with full log files of 16 KB flipped, and every
 //! file cut at many offsets: noticed or harmless, never a wrong answer, and never twice the memory.
 //! With `CORTICA_SIZE_SWEEP_BITS=8` and `CORTICA_SIZE_SWEEP_STEP=1` every bit and every offset is tried.
+//! A larger store has a saved graph beside its log, of which bytes are flipped, too.
 //! The log below is swept bit by bit and offset by offset in the tests of `cortica-storage` each time.
 //!
 //! Each damaged store is opened, compared and asked. What becomes of one after a repair is tried on
@@ -267,4 +268,70 @@ fn every_file_cut_at_many_offsets() {
         let counts = [("lengths_tried", tried), ("shorter_noticed", noticed)];
         report("sweep", 0, &counts);
     }
+}
+
+/// A graph that is damaged anywhere is not used, and nothing else depends on it: bytes of the saved
+/// one are flipped, all of its header and its end and some in between, and it is cut.
+#[test]
+fn a_damaged_graph_is_not_used_and_harms_nothing() {
+    const ROWS: usize = 1_250; // Six of seven have an embedding; of less than 1,000 no graph is saved.
+    let disk = SimDisk::new();
+    let store =
+        MemoryStore::open(Path::new(DIR), options(&disk, OpenMode::CreateIfMissing)).unwrap();
+    let stored = store.store_many((0..ROWS).map(episode).collect());
+    assert!(stored.iter().all(Result::is_ok));
+    store.wait_indexed().unwrap();
+    let digest = store.state_digest();
+    let query = vector(11);
+    let want = common::recalled(&store, &query, 10);
+    store.close().unwrap();
+    let path = Path::new(DIR).join("cache").join("graph.cache");
+    let disk = disk.power_cut(Keep::Everything);
+    let (whole, normal) = peak_bytes(|| read_only(&disk).unwrap());
+    let index = whole.stats().index;
+    assert!(index.loaded > 900 && index.refused.is_none(), "{index:?}");
+    drop(whole);
+    let refused = |what: &dyn std::fmt::Debug| {
+        let (store, held) = peak_bytes(|| read_only(&disk).unwrap());
+        assert!(held <= 2 * normal, "{what:?}: {held} of {normal} bytes");
+        let stats = store.stats();
+        assert_eq!(stats.recovery.damage, [], "{what:?}");
+        let (loaded, refused) = (stats.index.loaded, stats.index.refused);
+        assert!(
+            loaded == 0 && refused.is_some(),
+            "{what:?}: {loaded} taken over"
+        );
+        assert_eq!(store.state_digest(), digest, "{what:?}");
+        assert_eq!(common::recalled(&store, &query, 10), want, "{what:?}");
+    };
+    let file = disk.open(&path, Open::Write).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(&mut bytes, 0).unwrap();
+    let step = size("SWEEP_GRAPH_STEP", 97) as usize;
+    let ends = (0..128).chain(bytes.len() - 128..bytes.len());
+    let (mut flipped, mut cut) = (0, 0);
+    for at in ends.chain((128..bytes.len() - 128).step_by(step)) {
+        file.write_at(&[bytes[at] ^ 1 << (at % 8)], at as u64)
+            .unwrap();
+        refused(&("byte", at));
+        file.write_at(&[bytes[at]], at as u64).unwrap();
+        flipped += 1;
+    }
+    for len in (0..bytes.len()).rev().step_by(4 * step) {
+        file.set_len(len as u64).unwrap();
+        refused(&("length", len));
+        cut += 1;
+    }
+    let counts = [("bits_flipped", flipped), ("noticed", flipped)];
+    report("sweep", 0, &counts);
+    report(
+        "sweep",
+        0,
+        &[("lengths_tried", cut), ("shorter_noticed", cut)],
+    );
+    assert!(
+        flipped > 500 && cut > 50,
+        "{flipped} and {cut} of {}",
+        bytes.len()
+    );
 }

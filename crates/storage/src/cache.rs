@@ -31,7 +31,7 @@ pub(crate) const BLOCK: usize = 4_096;
 pub(crate) const HEADER: usize = 64;
 const MAGIC: [u8; 8] = *b"CORTCAC\n";
 const VERSION: u32 = 1;
-const ENDING: &str = ".cache";
+pub(crate) const ENDING: &str = ".cache";
 
 /// Which cache, and in what format its payload is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

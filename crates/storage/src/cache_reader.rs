@@ -54,6 +54,17 @@ impl Log {
                 end: self.durable_to(),
             });
         }
+        CacheReader::of(path, file, header)
+    }
+}
+
+impl CacheReader {
+    /// Reads the table of a file whose header is whole.
+    pub(crate) fn of(
+        path: PathBuf,
+        file: Box<dyn DiskFile>,
+        header: CacheHeader,
+    ) -> Result<CacheReader, CacheError> {
         // Bounded by the file's length, which the header was held against.
         let mut table = vec![0; (header.length.div_ceil(BLOCK as u64) * 4) as usize];
         let read = file
@@ -73,9 +84,7 @@ impl Log {
             given: 0,
         })
     }
-}
 
-impl CacheReader {
     /// The log position it stands for.
     pub fn position(&self) -> u64 {
         self.header.position
@@ -101,6 +110,17 @@ impl CacheReader {
         payload.resize(from + left, 0);
         self.fill(&mut payload[from..])?;
         Ok(payload)
+    }
+
+    /// Reads the next piece in the place of the one before, and says how long it is; 0 at the end.
+    pub(crate) fn next_piece(&mut self) -> Result<usize, CacheError> {
+        let left = self.header.length - self.read;
+        let mut piece = std::mem::take(&mut self.piece);
+        piece.resize(PIECE.min(left as usize), 0);
+        self.given = 0;
+        self.fill(&mut piece)?;
+        self.piece = piece;
+        Ok(self.piece.len())
     }
 
     /// Reads the next bytes of the payload, whole blocks but for its end, and verifies them.
@@ -130,13 +150,8 @@ impl Read for CacheReader {
     /// [`CacheError`].
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.given == self.piece.len() {
-            let left = self.header.length - self.read;
-            let mut piece = std::mem::take(&mut self.piece);
-            piece.resize(PIECE.min(left as usize), 0);
-            self.given = piece.len();
-            self.fill(&mut piece)
+            self.next_piece()
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            (self.piece, self.given) = (piece, 0);
         }
         let taken = buffer.len().min(self.piece.len() - self.given);
         buffer[..taken].copy_from_slice(&self.piece[self.given..][..taken]);

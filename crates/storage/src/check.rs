@@ -1,5 +1,6 @@
 //! Walks over a whole log and lists what is wrong, changing nothing.
 
+use crate::cache_check::{self, FoundCache};
 use crate::closing::Closing;
 use crate::error::OpenError;
 use crate::folder::{Folder, OpenMode, io_error};
@@ -30,6 +31,9 @@ pub struct CheckReport {
     /// What an earlier repair found and mended, if nobody said that it was
     /// [told](crate::repair_told): perhaps it was interrupted. A repair reports it again.
     pub untold: Vec<Damage>,
+    /// What was made from the log and lies beside it. One that is of no use is no damage: it is made
+    /// anew.
+    pub caches: Vec<FoundCache>,
     /// What else there is to say, in words.
     pub notes: Vec<String>,
 }
@@ -58,6 +62,7 @@ pub fn check(
     }
     let untold = untold(disk, dir)?;
     let recovery = survey.scan.recovery;
+    let damaged = !recovery.damage.is_empty();
     let unfinished = survey.listing.unfinished.iter();
     let left = unfinished.chain(survey.listing.superseded.iter().map(|file| &file.path));
     let left = left.map(|path| format!("{} goes at the next opening", path.display()));
@@ -79,6 +84,7 @@ pub fn check(
         damage: recovery.damage,
         tail_bytes: recovery.dropped_tail_bytes,
         quarantined: folder.quarantined(disk)?,
+        caches: cache_check::found(disk, &folder, survey.scan.end, damaged)?,
         notes: recovery.notes.into_iter().chain(left).chain(ends).collect(),
         untold: untold.unwrap_or_default(),
     })

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod cache_check;
 mod cache_reader;
 mod cache_writer;
 mod check;
@@ -58,6 +59,7 @@ mod snapshot;
 mod writer;
 
 pub use crate::cache::{CacheError, CacheKind};
+pub use crate::cache_check::FoundCache;
 pub use crate::cache_reader::CacheReader;
 pub use crate::cache_writer::{CachePoint, CacheWriter};
 pub use crate::check::{CheckReport, check};

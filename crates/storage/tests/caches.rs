@@ -10,7 +10,7 @@ mod support;
 use cortica_env::{Disk, Keep, Open, SimDisk};
 use cortica_storage::{
     CacheError, CacheKind, CachePoint, CommitError, CompactError, Durability, Effort, Fate, Log,
-    LogOptions, OpenMode, repair,
+    LogOptions, OpenMode, check, repair,
 };
 use cortica_testkit::{CountingAllocator, peak_bytes, report};
 use std::io::{self, Read, Write};
@@ -188,6 +188,110 @@ fn damaged_it_is_refused() {
         ("lengths_tried", whole.len() as u64 + 2),
     ];
     report("caches", 0, &counts);
+}
+
+/// What `check` says of the caches of a closed store: for each whether it is whole, and why not.
+fn checked(disk: &SimDisk) -> Vec<(String, Option<u64>, Option<String>)> {
+    let report = check(disk, Path::new(DIR), |_| Ok(())).unwrap();
+    assert!(report.is_sound(), "a cache is no damage: {report:?}");
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let caches = report.caches.into_iter();
+    caches
+        .map(|it| (name(&it.file), it.position, it.useless))
+        .collect()
+}
+
+/// `check` reads every byte of a cache: each flip and each length is found, and changes nothing.
+#[test]
+fn check_says_whether_caches_are_whole() {
+    const LEN: usize = 4_200; // A block, and the beginning of another.
+    let disk = SimDisk::new();
+    let mut log = open(&disk);
+    add(&mut log, 0, Durability::Durable).unwrap();
+    let point = log.cache_point().unwrap();
+    let position = point.position();
+    write_at(&point, LEN).unwrap();
+    drop(point);
+    log.close().unwrap();
+    let whole = [("things.cache".to_owned(), Some(position), None)];
+    assert_eq!(checked(&disk), whole);
+    let bytes = bytes_of(&disk, FILE);
+    let file = disk.open(Path::new(FILE), Open::Write).unwrap();
+    for (at, &byte) in bytes.iter().enumerate() {
+        for bit in 0..8 {
+            file.write_at(&[byte ^ 1 << bit], at as u64).unwrap();
+            let found = checked(&disk);
+            let why = found[0].2.as_deref().unwrap_or_default();
+            assert!(
+                why.contains("is damaged"),
+                "byte {at}, bit {bit}: {found:?}"
+            );
+        }
+        file.write_at(&[byte], at as u64).unwrap();
+    }
+    for len in (0..bytes.len()).rev() {
+        file.set_len(len as u64).unwrap();
+        assert!(checked(&disk)[0].2.is_some(), "{len}");
+    }
+    put(&disk, FILE, &bytes);
+    assert_eq!(checked(&disk), whole);
+    // One that was begun, and what is no cache at all.
+    put(&disk, NEW, &bytes);
+    put(&disk, "/data/store/cache/notes.txt", b"mine");
+    let found = checked(&disk);
+    assert_eq!((found.len(), &found[..1]), (2, &whole[..]));
+    assert!(found[1].2.as_ref().unwrap().contains("never finished"));
+    assert_eq!(bytes_of(&disk, NEW), bytes, "checking changes nothing");
+    report("caches", 0, &[("bits_flipped", bytes.len() as u64 * 8)]);
+    report("caches", 0, &[("lengths_tried", bytes.len() as u64)]);
+}
+
+/// Of a cache that stands for more than the log has, and of one beside a damaged log.
+#[test]
+fn check_says_which_caches_are_of_no_use() {
+    let disk = SimDisk::new();
+    let mut log = open(&disk);
+    add(&mut log, 0, Durability::Durable).unwrap();
+    log.close().unwrap();
+    let older = disk.power_cut(Keep::Everything);
+    let mut log = open(&disk);
+    add(&mut log, 1, Durability::Durable).unwrap();
+    write_at(&log.cache_point().unwrap(), 100).unwrap();
+    log.close().unwrap();
+    older
+        .create_dir_all(Path::new("/data/store/cache"))
+        .unwrap();
+    put(&older, FILE, &bytes_of(&disk, FILE));
+    let why = checked(&older).remove(0).2.unwrap();
+    assert!(why.contains("stands for log position"), "{why}");
+
+    let name = disk.list(Path::new("/data/store/log")).unwrap();
+    let name = name.iter().find(|it| it.ends_with("0.log")).unwrap();
+    let log = Path::new("/data/store/log").join(name);
+    let file = disk.open(&log, Open::Write).unwrap();
+    file.write_at(&[0xff], 128 + 60).unwrap();
+    let report = check(&disk, Path::new(DIR), |_| Ok(())).unwrap();
+    assert!(!report.is_sound());
+    let why = report.caches[0].useless.as_ref().unwrap();
+    assert!(why.contains("the log is damaged"), "{why}");
+}
+
+/// A reader that was told of damage is told again, and gives nothing out.
+#[test]
+fn reading_on_after_damage_says_so_again() {
+    let disk = SimDisk::new();
+    let mut log = open(&disk);
+    add(&mut log, 0, Durability::Durable).unwrap();
+    write_at(&log.cache_point().unwrap(), 9_000).unwrap();
+    let file = disk.open(Path::new(FILE), Open::Write).unwrap();
+    file.write_at(&[1, 2, 3, 4], 5_000).unwrap();
+    let mut cache = log.open_cache(KIND).unwrap();
+    for _ in 0..3 {
+        let refused = cache.read(&mut [0; 100]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    }
+    let refused = cache.into_payload().unwrap_err();
+    assert!(matches!(refused, CacheError::Damaged { .. }), "{refused}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use super::counted;
 use super::report::Counted;
@@ -23,17 +24,29 @@ pub(crate) struct Line {
 pub(crate) struct Test {
     pub(crate) package: &'static str,
     pub(crate) target: &'static str,
-    pub(crate) sizes: &'static [(&'static str, u64)],
+    /// What is counted by it, and how many of it in the short form and in the long one.
+    pub(crate) sizes: &'static [(&'static str, [u64; 2])],
 }
 
-pub(crate) const LINES: [Line; 15] = [
+/// How much is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Form {
+    /// Some ten minutes on two cores, once everything is built.
+    Short,
+    /// Half an hour on two cores: 10,000 kills among other things.
+    #[default]
+    Long,
+}
+
+pub(crate) const LINES: [Line; 16] = [
     Line {
         name: "kill_ingest",
         what: "`kill -9` while rows and relations are stored; a control that is not durable",
         test: Ok(Test {
             package: "cortica-cli",
             target: "kill",
-            sizes: &[("KILLS_INGEST", 4_000)],
+            sizes: &[("KILLS_INGEST", [500, 4_000])],
         }),
     },
     Line {
@@ -42,7 +55,7 @@ pub(crate) const LINES: [Line; 15] = [
         test: Ok(Test {
             package: "cortica-cli",
             target: "kill_upkeep",
-            sizes: &[("KILLS_UPKEEP", 6_000)],
+            sizes: &[("KILLS_UPKEEP", [500, 6_000])],
         }),
     },
     Line {
@@ -52,7 +65,7 @@ pub(crate) const LINES: [Line; 15] = [
         test: Ok(Test {
             package: "cortica-storage",
             target: "power_cut",
-            sizes: &[("POWER_CUT_SUBSETS", 1_000)],
+            sizes: &[("POWER_CUT_SUBSETS", [64, 1_000])],
         }),
     },
     Line {
@@ -94,12 +107,26 @@ pub(crate) const LINES: [Line; 15] = [
         }),
     },
     Line {
+        name: "sweep",
+        what: "bits of every byte of a store with a saved graph flipped, every file cut; it is opened, \
+               compared and asked each time, and never takes twice the memory",
+        test: Ok(Test {
+            package: "cortica-memory",
+            target: "sweep",
+            sizes: &[
+                ("SWEEP_BITS", [1, 8]),
+                ("SWEEP_STEP", [7, 1]),
+                ("SWEEP_GRAPH_STEP", [97, 11]),
+            ],
+        }),
+    },
+    Line {
         name: "wild",
         what: "files changed in many places at once; single flips that `check` must find",
         test: Ok(Test {
             package: "cortica-storage",
             target: "wild",
-            sizes: &[("WILD", 300_000), ("FLIPS", 1_000)],
+            sizes: &[("WILD", [50_000, 300_000]), ("FLIPS", [1_000, 1_000])],
         }),
     },
     Line {
@@ -117,7 +144,7 @@ pub(crate) const LINES: [Line; 15] = [
         test: Ok(Test {
             package: "cortica-storage",
             target: "bounds",
-            sizes: &[("BOUNDS", 1_000_000)],
+            sizes: &[("BOUNDS", [1_000_000, 1_000_000])],
         }),
     },
     Line {
@@ -126,7 +153,7 @@ pub(crate) const LINES: [Line; 15] = [
         test: Ok(Test {
             package: "cortica-memory",
             target: "model",
-            sizes: &[("MODEL", 200_000)],
+            sizes: &[("MODEL", [50_000, 200_000])],
         }),
     },
     Line {
@@ -158,7 +185,12 @@ impl Line {
     }
 
     /// Runs the test, passing on what it prints. `None` when it failed, or counted nothing.
-    pub(crate) fn run(&self, root: &Path, to: &mut impl Write) -> Result<Option<Counted>> {
+    pub(crate) fn run(
+        &self,
+        root: &Path,
+        form: Form,
+        to: &mut impl Write,
+    ) -> Result<Option<Counted>> {
         let Ok(test) = &self.test else {
             return Ok(None);
         };
@@ -166,7 +198,11 @@ impl Line {
         let mut command = cargo(root);
         command.args(["test", "--release", "--package", test.package]);
         command.args(["--test", test.target, "--", "--nocapture"]);
-        for (variable, size) in test.sizes {
+        for (variable, [short, long]) in test.sizes {
+            let size = match form {
+                Form::Short => short,
+                Form::Long => long,
+            };
             command.env(format!("CORTICA_SIZE_{variable}"), size.to_string());
         }
         let mut child = command

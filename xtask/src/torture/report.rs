@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::line::Line;
+use super::line::{Form, Line};
 
 /// Where the report lies in the repository.
 pub(crate) const PATH: &str = "docs/reports/reliability.json";
@@ -38,14 +38,34 @@ pub(crate) struct Entry {
     pub(crate) seed: u64,
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) seconds: u64,
+}
+
+/// Of what a report tells: all of its lines are of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Run {
     /// The commit that was run, `+` after it when files differed from it.
     pub(crate) commit: String,
     pub(crate) machine: String,
+    pub(crate) form: Form,
+}
+
+impl Run {
+    /// What would be run now.
+    pub(crate) fn now(root: &Path, form: Form) -> Run {
+        Run {
+            commit: commit(root),
+            machine: machine(),
+            form,
+        }
+    }
 }
 
 /// The report: what was run, what failed, and what was not run and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct Report {
+    /// None in reports that were made line by line, at several commits.
+    #[serde(default)]
+    pub(crate) run: Option<Run>,
     pub(crate) lines: BTreeMap<String, Entry>,
     /// Lines whose last run failed, with what they do.
     #[serde(default)]
@@ -89,15 +109,21 @@ impl Report {
         self.skipped.remove(line.name);
     }
 
-    pub(crate) fn take(&mut self, root: &Path, line: &Line, counted: Counted, seconds: u64) {
+    /// One without lines.
+    pub(crate) fn of(run: Run) -> Report {
+        Report {
+            run: Some(run),
+            ..Report::default()
+        }
+    }
+
+    pub(crate) fn take(&mut self, line: &Line, counted: Counted, seconds: u64) {
         self.drop(line);
         let entry = Entry {
             what: line.what.to_owned(),
             seed: counted.seed,
             counts: counted.counts,
             seconds,
-            commit: commit(root),
-            machine: machine(),
         };
         self.lines.insert(line.name.to_owned(), entry);
     }

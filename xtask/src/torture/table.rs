@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::line::LINES;
+use super::line::{Form, LINES, Line};
 use super::report::{PATH, Report};
 use crate::tidy::{Finding, Tree};
 
@@ -31,6 +31,25 @@ pub(crate) fn of(report: &Report) -> String {
     for (name, why) in &report.skipped {
         let _ = writeln!(table, "| {} | not run: {why} |", name.replace('_', " "));
     }
+    for line in LINES.iter().filter(|line| !report.knows(line.name)) {
+        let _ = writeln!(table, "| {} | not run yet |", line.what);
+    }
+    let seconds: u64 = report.lines.values().map(|entry| entry.seconds).sum();
+    let Some(run) = &report.run else {
+        table.push_str("\nCounted at several commits: `cargo xtask torture` makes it anew.\n");
+        return table;
+    };
+    let command = match run.form {
+        Form::Short => "cargo xtask torture --short",
+        Form::Long => "cargo xtask torture",
+    };
+    let _ = writeln!(
+        table,
+        "\nAll of it at commit {}, by `{command}`, in {} minutes on {}.",
+        run.commit,
+        seconds.div_ceil(60),
+        run.machine
+    );
     table
 }
 
@@ -55,7 +74,9 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         Ok(report) => report,
         Err(error) => return vec![Finding::of_file(PATH, format!("{error:#}"))],
     };
-    if let Some(line) = LINES.iter().find(|line| !report.knows(line.name)) {
+    // What was run line by line may lack new ones, and the table says so; a whole run lacks none.
+    let lacks = |line: &&Line| report.run.is_some() && !report.knows(line.name);
+    if let Some(line) = LINES.iter().find(lacks) {
         let what = format!("says nothing about the line `{}`", line.name);
         return vec![Finding::of_file(PATH, what)];
     }
@@ -95,7 +116,10 @@ mod tests {
 
     const ENTRY: &str = r#"{"what":"kill -9","seed":1,
         "counts":{"kills":10000,"lost":0,"rows_acknowledged":1234567},
-        "seconds":9,"commit":"c","machine":"m"}"#;
+        "seconds":61}"#;
+    const RUN: &str = r#""run":{"commit":"c0ffee","machine":"m","form":"short"}"#;
+    const CLOSING: &str =
+        "\nAll of it at commit c0ffee, by `cargo xtask torture --short`, in 2 minutes on m.\n";
     const ROW: &str = "| kill -9 | 10,000 kills, 0 lost, 1,234,567 rows acknowledged |\n";
 
     /// A report in which every line but the first was not run.
@@ -104,7 +128,7 @@ mod tests {
             .iter()
             .map(|line| format!("\"{}\":\"later\"", line.name))
             .collect();
-        format!("{{{first},\"skipped\":{{{}}}}}", others.join(","))
+        format!("{{{RUN},{first},\"skipped\":{{{}}}}}", others.join(","))
     }
 
     fn counted() -> String {
@@ -115,6 +139,7 @@ mod tests {
     fn tables_show_every_count_and_what_is_missing() {
         let table = of(&Report::parse(&counted()).unwrap());
         assert!(table.contains(ROW), "{table}");
+        assert!(table.ends_with(CLOSING), "{table}");
         assert_eq!(table.matches("not run: later").count(), LINES.len() - 1);
         let failed = format!(
             "\"lines\":{{}},\"failed\":{{\"{}\":\"kill -9\"}}",
