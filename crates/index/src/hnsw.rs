@@ -9,6 +9,7 @@ mod link;
 mod linking;
 mod nodes;
 mod options;
+mod range;
 mod repair;
 mod saved;
 mod saved_graph;
@@ -17,6 +18,7 @@ mod visited;
 mod walk;
 
 pub use self::options::{Codes, HnswError, HnswOptions, WIDTH_MAX};
+pub use self::range::Within;
 pub use self::saved::{LoadedGraph, SavedKey};
 pub use self::saved_graph::{SavedGraphError, saved_position};
 pub use self::search::Nearest;
@@ -310,6 +312,10 @@ impl VectorIndex for HnswIndex {
 
     fn search(&self, query: &[f32], k: usize) -> Result<Vec<Neighbor>, VectorError> {
         self.exact.search(query, k)
+    }
+
+    fn search_within(&self, query: &[f32], threshold: f32) -> Result<Vec<Neighbor>, VectorError> {
+        self.exact.search_within(query, threshold)
     }
 
     fn search_many(&self, queries: &[Query<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>> {

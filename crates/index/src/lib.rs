@@ -25,6 +25,7 @@ mod filter;
 mod hnsw;
 mod limit;
 mod metric;
+mod range;
 mod select;
 mod vector_index;
 mod vectors;
@@ -33,7 +34,7 @@ pub use crate::exact::ExactIndex;
 pub use crate::filter::{Filter, RowSet};
 pub use crate::hnsw::{
     Codes, GraphStats, HnswError, HnswIndex, HnswOptions, LoadedGraph, Nearest, SavedGraphError,
-    SavedKey, WIDTH_MAX, saved_position,
+    SavedKey, WIDTH_MAX, Within, saved_position,
 };
 pub use crate::metric::{Metric, ParseMetricError};
 pub use crate::vector_index::{
