@@ -7,6 +7,9 @@ mod blocks;
 mod codes;
 mod link;
 mod linking;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod models;
 mod nodes;
 mod options;
 mod range;
@@ -26,7 +29,7 @@ pub use self::search::Nearest;
 use self::blocks::Blocks;
 use self::codes::{CodeStore, Space};
 use self::link::Stripes;
-use self::nodes::{Nodes, State};
+use self::nodes::Nodes;
 use self::walk::{Entry, Walker};
 use crate::exact::ExactIndex;
 use crate::metric::Metric;
@@ -292,11 +295,7 @@ impl VectorIndex for HnswIndex {
             return false;
         }
         let graph = self.read_graph();
-        let was_linked = || graph.nodes.change(row, State::Linked, State::Removed);
-        // It may be linked between the first look and the second.
-        if was_linked()
-            || (!graph.nodes.change(row, State::Pending, State::Dropped) && was_linked())
-        {
+        if graph.nodes.withdraw(row) {
             lock(&self.waiting).removed.push(row);
         }
         true
@@ -337,6 +336,7 @@ impl VectorIndex for HnswIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hnsw::nodes::State;
     use cortica_testkit::bundle;
 
     fn links(index: &HnswIndex) -> Vec<Vec<u32>> {
