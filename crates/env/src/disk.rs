@@ -1,6 +1,6 @@
 //! What the engine asks of a disk, and no more.
 
-use crate::mapped::Mapped;
+use crate::map::Mapped;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The operating system's file system.
 
 use crate::disk::{Disk, DiskFile, DiskLock, LockError, Open};
-use crate::mapped::Mapped;
+use crate::map::Mapped;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;

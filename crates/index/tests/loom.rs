@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use cortica_index::models::{Blocks, Nodes};
-use loom::cell::UnsafeCell;
+use loom::cell::Cell;
 use loom::sync::atomic::AtomicBool;
 use loom::sync::atomic::Ordering::{Acquire, Release};
 use loom::thread::{JoinHandle, spawn};
@@ -68,14 +68,14 @@ fn with<T: 'static, R: 'static>(
 /// Nodes, and beside each a cell for its vector: who writes it while another reads it fails.
 struct World {
     nodes: Nodes,
-    vectors: Vec<UnsafeCell<u32>>,
+    vectors: Vec<Cell<u32>>,
     flag: AtomicBool,
 }
 
 impl World {
     /// The vectors of the first `written` nodes are there.
     fn new(count: u32, written: u32) -> World {
-        let value = |row| UnsafeCell::new(if row < written { row } else { u32::MAX });
+        let value = |row| Cell::new(if row < written { row } else { u32::MAX });
         World {
             nodes: Nodes::new(count),
             vectors: (0..count).map(value).collect(),
@@ -84,20 +84,14 @@ impl World {
     }
 
     fn write(&self, row: u32) {
-        self.vectors[row as usize].with_mut(|vector| {
-            // SAFETY: loom fails the model if anybody else has access meanwhile.
-            unsafe { *vector = row };
-        });
+        self.vectors[row as usize].set(row);
     }
 
     /// What a walk does at node 0: the links, and the vector each leads to.
     fn walk(&self) -> Vec<u32> {
         let links: Vec<u32> = self.nodes.links(0).collect();
         for &link in &links {
-            let vector = self.vectors[link as usize].with(|vector| {
-                // SAFETY: as above.
-                unsafe { *vector }
-            });
+            let vector = self.vectors[link as usize].get();
             assert_eq!(vector, link, "a link to a row that is not written");
         }
         links
