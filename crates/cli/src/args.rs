@@ -327,6 +327,48 @@ pub(crate) struct BenchArgs {
     /// What an acknowledgement promises while the rows are stored.
     #[arg(long, value_enum, default_value_t = Durability::Buffered)]
     pub(crate) durability: Durability,
+    /// What walks along the graph index read of each vector.
+    #[arg(long, value_enum, default_value_t = Codes::I8)]
+    pub(crate) codes: Codes,
+    /// Candidates that the links of a new vector are chosen from (efConstruction).
+    #[arg(long, value_name = "N", default_value_t = cortica::HnswOptions::default().build_width)]
+    pub(crate) build_width: usize,
+}
+
+/// What walks along the graph index read of each vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Codes {
+    /// The vector itself.
+    F32,
+    /// A byte for each value.
+    I8,
+    /// A bit for each value.
+    Signs,
+    /// The signs of the differences to all neighbours at once.
+    Blocks,
+}
+
+impl From<Codes> for cortica::Codes {
+    fn from(codes: Codes) -> Self {
+        match codes {
+            Codes::F32 => Self::F32,
+            Codes::I8 => Self::I8,
+            Codes::Signs => Self::Signs,
+            Codes::Blocks => Self::Blocks,
+        }
+    }
+}
+
+impl BenchArgs {
+    /// How the graph index is built.
+    pub(crate) fn graph(&self) -> cortica::HnswOptions {
+        cortica::HnswOptions {
+            codes: self.codes.into(),
+            build_width: self.build_width,
+            ..cortica::HnswOptions::default()
+        }
+    }
 }
 
 /// What an acknowledgement promises.

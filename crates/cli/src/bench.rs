@@ -25,16 +25,10 @@ pub(crate) fn run(args: &BenchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
                 kept.display()
             )
         }
-        Some(kept) => (
-            measure::run(data, kept, args.durability.into(), out)?,
-            Some(kept),
-        ),
+        Some(kept) => (measure::run(data, kept, args, out)?, Some(kept)),
         None => {
             let folder = Temporary::new("bench")?;
-            (
-                measure::run(data, folder.path(), args.durability.into(), out)?,
-                None,
-            )
+            (measure::run(data, folder.path(), args, out)?, None)
         }
     };
     out.object(&report)?;

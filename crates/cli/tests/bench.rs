@@ -46,6 +46,7 @@ fn the_bundled_folder_is_recalled_exactly() {
         "n",
         "d",
         "machine",
+        "graph",
         "store",
         "exact",
         "approximate",
@@ -60,6 +61,7 @@ fn the_bundled_folder_is_recalled_exactly() {
         (report["n"].as_u64(), report["d"].as_u64()),
         (Some(4_096), Some(768))
     );
+    assert_eq!(report["graph"]["codes"], "i8");
     let exact = &report["exact"];
     let wanted = [
         "recall_at_10",
@@ -91,6 +93,7 @@ fn the_bundled_folder_is_recalled_exactly() {
         let good = point["ef"].as_u64().unwrap() < 64 || recall >= 0.95;
         assert!(good && (0.5..=1.0).contains(&recall), "{point}");
         assert!(point["qps_cpu"].as_f64().unwrap() > 0.0);
+        assert!(point["qps_cpu_of_100"].as_f64().unwrap() > 0.0);
         assert!(point["p50_us"].as_f64() <= point["p99_us"].as_f64());
     }
     assert_eq!(keys(&report["batch_approximate"]), ["16", "256"].into());

@@ -1,14 +1,11 @@
 //! Exporting and importing as Parquet through the real command.
 
-#![cfg_attr(
-    feature = "parquet",
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        missing_docs,
-        reason = "a panic is how a test reports"
-    )
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a panic is how a test reports"
 )]
 
 mod common;

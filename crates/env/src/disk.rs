@@ -1,5 +1,6 @@
 //! What the engine asks of a disk, and no more.
 
+use crate::map::Mapped;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,21 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
 
     /// Reads up to `buffer.len()` bytes; fewer only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// All of the file's bytes, to look at where they lie: from the operating system's memory where
+    /// it can lend it, so that nothing is copied and pages come as they are looked at. By default
+    /// they are read.
+    ///
+    /// For files that are only ever replaced by another of that name ([`Disk::rename`]) and never
+    /// written or cut again: what lies under a map that is cut is gone, and whoever looks at it is ended by
+    /// the operating system. So is who looks at a page that the disk fails to give.
+    fn map(&self) -> io::Result<Mapped> {
+        let len = usize::try_from(self.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let mut bytes = vec![0; len];
+        let read = self.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(Mapped::from(bytes))
+    }
 
     /// Writes all of `bytes`, growing the file when it must.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;

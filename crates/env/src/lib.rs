@@ -19,17 +19,19 @@
 //! assert!(disk.power_cut(Keep::Nothing).open(Path::new("log"), Open::Read).is_err());
 //! # Ok::<(), std::io::Error>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // Allowed in `map` alone.
 
 mod clock;
 mod disk;
 mod image;
+mod map;
 mod real_disk;
 mod seed;
 mod sim_disk;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use crate::disk::{Disk, DiskFile, DiskLock, LockError, Open};
+pub use crate::map::Mapped;
 pub use crate::real_disk::RealDisk;
 pub use crate::seed::{Rng, Seed};
 pub use crate::sim_disk::{Keep, SimDisk};

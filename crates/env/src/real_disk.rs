@@ -1,6 +1,7 @@
 //! The operating system's file system.
 
 use crate::disk::{Disk, DiskFile, DiskLock, LockError, Open};
+use crate::map::Mapped;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -152,6 +153,10 @@ impl DiskFile for RealFile {
             }
         }
         Ok(filled)
+    }
+
+    fn map(&self) -> io::Result<Mapped> {
+        Mapped::of(&self.0)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

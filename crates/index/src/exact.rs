@@ -181,29 +181,43 @@ impl ExactIndex {
             .iter()
             .map(|query| self.limit(vectors, query))
             .collect();
-        let mut keys = vec![0.0; queries.len() * BLOCK_ROWS];
         let reader = vectors.rows.read();
+        self.scan(vectors, &reader, &slices, |query, first_row, keys| {
+            let limit = &limits[query];
+            collectors[query].offer(first_row, keys, |kth| limit.below(kth));
+        });
+        let chosen = zip(collectors, &limits)
+            .map(|(collector, limit)| collector.finish(|kth| limit.below(kth)));
+        zip(queries, chosen)
+            .map(|(query, rows)| self.rank(vectors, &reader, query, rows, std::iter::empty()))
+            .collect()
+    }
+
+    /// Lends each query, by its number, its keys of one block of rows after the other, with the
+    /// block's first row. What cannot be found has the key NaN.
+    pub(crate) fn scan(
+        &self,
+        vectors: &Vectors,
+        reader: &Reader<'_, f32>,
+        queries: &[&[f32]],
+        mut visit: impl FnMut(usize, usize, &[f32]),
+    ) {
+        let mut keys = vec![0.0; queries.len() * BLOCK_ROWS];
         for run in reader.runs() {
             let first = run.first().get() as usize;
             for from in (0..run.len()).step_by(BLOCK_ROWS) {
                 let rows = run.rows().range(from, from + BLOCK_ROWS);
                 let first_row = first + from;
                 let keys = &mut keys[..queries.len() * rows.len()];
-                self.keys(vectors, &slices, first_row, rows, keys);
+                self.keys(vectors, queries, first_row, rows, keys);
                 if vectors.removed {
                     vectors.hide_removed(&run, from, rows.len(), keys);
                 }
-                let by_query = keys.chunks_exact(rows.len());
-                for ((collector, limit), keys) in zip(zip(&mut collectors, &limits), by_query) {
-                    collector.offer(first_row, keys, |kth| limit.below(kth));
+                for (query, keys) in keys.chunks_exact(rows.len()).enumerate() {
+                    visit(query, first_row, keys);
                 }
             }
         }
-        let chosen = zip(collectors, &limits)
-            .map(|(collector, limit)| collector.finish(|kth| limit.below(kth)));
-        zip(queries, chosen)
-            .map(|(query, rows)| self.rank(vectors, &reader, query, rows, std::iter::empty()))
-            .collect()
     }
 
     /// Selection keys, more is nearer: `keys[q * rows.len() + r]` for query q and row r.
@@ -238,16 +252,22 @@ impl ExactIndex {
     /// How far below the k-th best key a row can lie and still reach, or tie with, the k-th best
     /// score. Both a key and a score are within one error bound of the exact value; the margin is
     /// what two of each can add up to, plus the roundings on the way from sum to score.
-    fn limit(&self, vectors: &Vectors, query: &Admitted<'_>) -> Limit {
+    pub(crate) fn limit(&self, vectors: &Vectors, query: &Admitted<'_>) -> Limit {
         let bound = f64::from(simd::error_bound(self.isa, self.dimension));
         let rounding = f64::from(f32::EPSILON);
         match self.metric {
             // Keys are scores times the query's length.
-            Metric::Cosine => Limit::Margin((4.0 * bound + 8.0 * rounding) * query.norm),
+            Metric::Cosine => Limit::Margin {
+                margin: (4.0 * bound + 8.0 * rounding) * query.norm,
+                of_score: query.norm,
+            },
             Metric::Dot => {
                 // The last term: below it, products vanish instead of being rounded.
                 let vanishing = f64::from(f32::MIN_POSITIVE) * self.dimension as f64;
-                Limit::Margin(4.0 * bound * query.norm * vectors.norm_max + vanishing)
+                Limit::Margin {
+                    margin: 4.0 * bound * query.norm * vectors.norm_max + vanishing,
+                    of_score: 1.0,
+                }
             }
             Metric::L2 => Limit::Distance {
                 bound: 4.0 * bound + 8.0 * rounding,
@@ -406,6 +426,10 @@ impl VectorIndex for ExactIndex {
     fn search(&self, query: &[f32], k: usize) -> Result<Vec<Neighbor>, VectorError> {
         let one = self.search_many(&[Query { vector: query, k }]).pop();
         one.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    fn search_within(&self, query: &[f32], threshold: f32) -> Result<Vec<Neighbor>, VectorError> {
+        self.within(query, threshold)
     }
 
     fn search_many(&self, queries: &[Query<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>> {

@@ -7,8 +7,12 @@ mod blocks;
 mod codes;
 mod link;
 mod linking;
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod models;
 mod nodes;
 mod options;
+mod range;
 mod repair;
 mod saved;
 mod saved_graph;
@@ -17,6 +21,7 @@ mod visited;
 mod walk;
 
 pub use self::options::{Codes, HnswError, HnswOptions, WIDTH_MAX};
+pub use self::range::Within;
 pub use self::saved::{LoadedGraph, SavedKey};
 pub use self::saved_graph::{SavedGraphError, saved_position};
 pub use self::search::Nearest;
@@ -24,7 +29,7 @@ pub use self::search::Nearest;
 use self::blocks::Blocks;
 use self::codes::{CodeStore, Space};
 use self::link::Stripes;
-use self::nodes::{Nodes, State};
+use self::nodes::Nodes;
 use self::walk::{Entry, Walker};
 use crate::exact::ExactIndex;
 use crate::metric::Metric;
@@ -290,11 +295,7 @@ impl VectorIndex for HnswIndex {
             return false;
         }
         let graph = self.read_graph();
-        let was_linked = || graph.nodes.change(row, State::Linked, State::Removed);
-        // It may be linked between the first look and the second.
-        if was_linked()
-            || (!graph.nodes.change(row, State::Pending, State::Dropped) && was_linked())
-        {
+        if graph.nodes.withdraw(row) {
             lock(&self.waiting).removed.push(row);
         }
         true
@@ -310,6 +311,10 @@ impl VectorIndex for HnswIndex {
 
     fn search(&self, query: &[f32], k: usize) -> Result<Vec<Neighbor>, VectorError> {
         self.exact.search(query, k)
+    }
+
+    fn search_within(&self, query: &[f32], threshold: f32) -> Result<Vec<Neighbor>, VectorError> {
+        self.exact.search_within(query, threshold)
     }
 
     fn search_many(&self, queries: &[Query<'_>]) -> Vec<Result<Vec<Neighbor>, VectorError>> {
@@ -331,6 +336,7 @@ impl VectorIndex for HnswIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hnsw::nodes::State;
     use cortica_testkit::bundle;
 
     fn links(index: &HnswIndex) -> Vec<Vec<u32>> {

@@ -25,15 +25,20 @@ mod filter;
 mod hnsw;
 mod limit;
 mod metric;
+mod range;
 mod select;
+mod sync;
 mod vector_index;
 mod vectors;
 
 pub use crate::exact::ExactIndex;
 pub use crate::filter::{Filter, RowSet};
+#[cfg(loom)]
+#[doc(hidden)]
+pub use crate::hnsw::models;
 pub use crate::hnsw::{
     Codes, GraphStats, HnswError, HnswIndex, HnswOptions, LoadedGraph, Nearest, SavedGraphError,
-    SavedKey, WIDTH_MAX, saved_position,
+    SavedKey, WIDTH_MAX, Within, saved_position,
 };
 pub use crate::metric::{Metric, ParseMetricError};
 pub use crate::vector_index::{

@@ -89,6 +89,9 @@ pub enum VectorError {
     /// At least one neighbour must be asked for.
     #[error("k: got 0, expected at least 1")]
     ZeroK,
+    /// A threshold must be a number; infinities are: nothing reaches the one, all the other.
+    #[error("threshold: got NaN, expected a score")]
+    NanThreshold,
     /// The system has no memory left for more vectors.
     #[error("cannot get {bytes} bytes of memory for vectors")]
     OutOfMemory {
@@ -159,6 +162,13 @@ pub trait VectorIndex: Send + Sync + fmt::Debug {
     /// The `k` nearest vectors **and every other one that ties with the k-th**, by score
     /// descending, then row ascending. Fewer when the index holds fewer.
     fn search(&self, query: &[f32], k: usize) -> Result<Vec<Neighbor>, VectorError>;
+
+    /// **Every** vector whose score is at least `threshold`, by score descending, then row
+    /// ascending. Scores are those of [`search`](VectorIndex::search), bit for bit, so a threshold
+    /// that is the score of a vector finds that vector. NaN is refused.
+    ///
+    /// Costs what a search costs, and a score for each vector that is found.
+    fn search_within(&self, query: &[f32], threshold: f32) -> Result<Vec<Neighbor>, VectorError>;
 
     /// What [`search`](VectorIndex::search) gives for each query, bit for bit, in one pass. Answer
     /// i is for query i; one bad query fails alone.

@@ -111,13 +111,49 @@ fn every_format_and_metric_finds_real_neighbours() {
     }
 }
 
-/// Real vectors cut to fewer values, drawn ones of low rank, and copies.
+/// Vectors of real ones: cut to `dimension` values, or two of the list, half of it apart, joined.
+fn reshaped(vectors: &[f32], dimension: usize) -> Vec<f32> {
+    let rows: Vec<&[f32]> = vectors.chunks(bundle().dimension).collect();
+    let half = rows.len() / 2;
+    let whole = |at: usize| [rows[at], rows[(at + half) % rows.len()]].concat();
+    (0..rows.len())
+        .flat_map(|at| whole(at)[..dimension].to_vec())
+        .collect()
+}
+
+/// As the index is by default, but for `codes`: queries that are not in it.
 #[test]
-fn other_dimensions_and_awkward_sets_are_found_too() {
-    let cut = |dimension: usize| -> Vec<f32> {
-        let rows = real(2_000).chunks(bundle().dimension);
-        rows.flat_map(|row| row[..dimension].to_vec()).collect()
-    };
+fn other_dimensions_are_found_as_well() {
+    for dimension in [100, 384, 1_536] {
+        let vectors = reshaped(real(2_000), dimension);
+        let queries = reshaped(&bundle().queries, dimension);
+        for codes in CODES {
+            let options = HnswOptions {
+                codes,
+                ..HnswOptions::default()
+            };
+            let index = HnswIndex::new(dimension, Metric::Cosine, Isa::best(), options).unwrap();
+            for vector in vectors.chunks(dimension) {
+                index.insert(vector).unwrap();
+            }
+            index.link_all(2);
+            index.repair();
+            let queries = queries.chunks(dimension).take(100);
+            let mut how = Nearest::default();
+            if dimension == 100 && matches!(codes, Codes::Signs | Codes::Blocks) {
+                // A hundred bits tell little: 0.86 and 0.84 by default.
+                how.width = 320;
+            }
+            let found = recall(&index, queries, how, |_| true);
+            assert!(found >= 0.95, "{dimension} values by {codes:?}: {found}");
+            sound(&index, 2_000);
+        }
+    }
+}
+
+/// Drawn vectors of low rank, and copies.
+#[test]
+fn awkward_sets_are_found_too() {
     let mut rng = Rng::new(7);
     let mut normal = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.gaussian()).collect() };
     let (bases, weights) = (normal(12 * 64), normal(2_000 * 12));
@@ -132,16 +168,13 @@ fn other_dimensions_and_awkward_sets_are_found_too() {
             })
         })
         .collect();
-    let few = cut(100);
-    let copies: Vec<f32> = few[..500 * 100].repeat(4);
+    let copies: Vec<f32> = reshaped(real(500), 100).repeat(4);
     let sets = [
-        ("384 values", cut(384), 384),
-        ("100 values", few, 100),
         ("rank 12", low_rank, 64),
         ("four copies of each", copies, 100),
     ];
     for (name, vectors, dimension) in sets {
-        for codes in [Codes::F32, Codes::I8, Codes::Blocks] {
+        for codes in CODES {
             let index = graph(&vectors, dimension, Metric::Cosine, codes);
             index.repair();
             let queries = vectors.chunks(dimension).step_by(37);
@@ -265,28 +298,31 @@ fn half_deleted_and_nearly_all_replaced_it_still_finds() {
 
 #[test]
 fn filters_find_what_they_let_through_at_every_selectivity() {
-    let index = graph(real(4_000), 768, Metric::Cosine, Codes::I8);
-    let mut rng = Rng::new(11);
-    for per_mille in [500, 100, 10, 1] {
-        let lets: RowSet = (0..4_000)
-            .filter(|_| rng.below(1_000) < per_mille)
-            .map(Row::new)
-            .collect();
-        let predicate = |row: Row| lets.contains(row);
-        for filter in [Filter::Rows(&lets), Filter::Predicate(&predicate)] {
-            let how = Nearest {
-                filter,
-                ..Nearest::default()
-            };
-            let found = recall(&index, queries(40), how, predicate);
-            assert!(found >= 0.95, "{per_mille} of 1,000, {filter:?}: {found}");
+    for codes in CODES {
+        let index = graph(real(4_000), 768, Metric::Cosine, codes);
+        let mut rng = Rng::new(11);
+        for per_mille in [500, 100, 10, 1] {
+            let lets: RowSet = (0..4_000)
+                .filter(|_| rng.below(1_000) < per_mille)
+                .map(Row::new)
+                .collect();
+            let predicate = |row: Row| lets.contains(row);
+            for filter in [Filter::Rows(&lets), Filter::Predicate(&predicate)] {
+                let how = Nearest {
+                    filter,
+                    ..Nearest::default()
+                };
+                let found = recall(&index, queries(40), how, predicate);
+                let what = format!("{codes:?}: {per_mille} of 1,000, {filter:?}");
+                assert!(found >= 0.95, "{what}: {found}");
+            }
         }
+        let none = Nearest {
+            filter: Filter::Predicate(&|_| false),
+            ..Nearest::default()
+        };
+        assert_eq!(index.nearest(bundle().query(0), none), Ok(Vec::new()));
     }
-    let none = Nearest {
-        filter: Filter::Predicate(&|_| false),
-        ..Nearest::default()
-    };
-    assert_eq!(index.nearest(bundle().query(0), none), Ok(Vec::new()));
 }
 
 /// Whoever finds a node that is being linked finds all of its links, and none is written over.
@@ -346,10 +382,11 @@ fn a_batch_gives_what_its_queries_give_one_by_one() {
     );
 }
 
-/// Threads insert, link, search, remove and repair at once; what is there at the end is found.
+/// Eight threads insert, link, search one by one and together, remove and repair at once; what is
+/// there at the end is found.
 #[test]
 fn everything_at_once_loses_nothing() {
-    for codes in [Codes::I8, Codes::Signs, Codes::Blocks] {
+    for codes in CODES {
         let index = empty(768, Metric::Cosine, codes);
         let vectors = real(1_600);
         let done = AtomicBool::new(false);
@@ -392,6 +429,13 @@ fn everything_at_once_loses_nothing() {
                 while !done.load(Ordering::Relaxed) {
                     index.link(20);
                     index.repair();
+                }
+            });
+            scope.spawn(move || {
+                let queries: Vec<_> = queries(20).map(|vector| Query { vector, k: 3 }).collect();
+                while !done.load(Ordering::Relaxed) {
+                    let found = index.nearest_many(&queries, Nearest::default());
+                    assert!(found.iter().all(Result::is_ok));
                 }
             });
             let kept = writers

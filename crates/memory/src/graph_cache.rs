@@ -64,7 +64,7 @@ pub(crate) fn load(log: &Log, table: &Table, index: &HnswIndex) -> Loaded {
 fn try_load(log: &Log, table: &Table, index: &HnswIndex) -> Result<u64, LoadError> {
     let reader = log.open_cache(GRAPH)?;
     let position = reader.position();
-    let saved = reader.into_payload()?;
+    let saved = reader.into_mapped()?;
     if saved_position(&saved)? != position {
         return Err(LoadError::Position);
     }

@@ -4,8 +4,9 @@ use crate::cache::{BLOCK, CacheError, CacheHeader, CacheKind, HEADER, cache_path
 use crate::folder::io_error;
 use crate::log::Log;
 use crate::record::u32_at;
-use cortica_env::{DiskFile, Open};
+use cortica_env::{DiskFile, Mapped, Open};
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::path::PathBuf;
 
 /// Bytes that are read at once: whole blocks.
@@ -123,6 +124,26 @@ impl CacheReader {
         Ok(self.piece.len())
     }
 
+    /// The whole payload, whatever was read before, as it lies in the file: [mapped](DiskFile::map)
+    /// where the disk can do that. All of it is verified first. A cache gets its name when it is
+    /// whole and is only ever replaced by another, so what is mapped is not changed or cut.
+    pub fn into_mapped(self) -> Result<MappedPayload, CacheError> {
+        let damaged = |why| CacheError::Damaged {
+            path: self.path.clone(),
+            why,
+        };
+        let mapped = self.file.map().map_err(io_error("map", &self.path))?;
+        // As long as the header says, when it was opened.
+        let Some(payload) = mapped.get(HEADER..HEADER + self.header.length as usize) else {
+            return Err(damaged("it became shorter while it was read"));
+        };
+        check_blocks(payload, &self.table).map_err(damaged)?;
+        Ok(MappedPayload {
+            mapped,
+            length: self.header.length as usize,
+        })
+    }
+
     /// Reads the next bytes of the payload, whole blocks but for its end, and verifies them.
     fn fill(&mut self, into: &mut [u8]) -> Result<(), CacheError> {
         let damaged = |why| CacheError::Damaged {
@@ -135,13 +156,36 @@ impl CacheReader {
             return Err(damaged("it became shorter while it was read"));
         }
         let first = (self.read / BLOCK as u64) as usize;
-        for (block, crc) in into.chunks(BLOCK).zip(self.table.chunks(4).skip(first)) {
-            if crc32fast::hash(block) != u32_at(crc, 0) {
-                return Err(damaged("a block is not as it was written"));
-            }
-        }
+        let table = self.table.get(4 * first..).unwrap_or_default();
+        check_blocks(into, table).map_err(damaged)?;
         self.read += into.len() as u64;
         Ok(())
+    }
+}
+
+/// Holds whole blocks, but for the last, against their checksums.
+fn check_blocks(bytes: &[u8], table: &[u8]) -> Result<(), &'static str> {
+    for (block, crc) in bytes.chunks(BLOCK).zip(table.chunks(4)) {
+        if crc32fast::hash(block) != u32_at(crc, 0) {
+            return Err("a block is not as it was written");
+        }
+    }
+    Ok(())
+}
+
+/// A cache's payload where it lies, verified.
+#[derive(Debug)]
+pub struct MappedPayload {
+    mapped: Mapped,
+    length: usize,
+}
+
+impl Deref for MappedPayload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let payload = self.mapped.get(HEADER..HEADER + self.length);
+        payload.unwrap_or_default() // It was there when this was made, and maps stay as they are.
     }
 }
 

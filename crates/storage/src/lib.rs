@@ -60,7 +60,7 @@ mod writer;
 
 pub use crate::cache::{CacheError, CacheKind};
 pub use crate::cache_check::FoundCache;
-pub use crate::cache_reader::CacheReader;
+pub use crate::cache_reader::{CacheReader, MappedPayload};
 pub use crate::cache_writer::{CachePoint, CacheWriter};
 pub use crate::check::{CheckReport, check};
 pub use crate::compaction::{Fate, Freed, Plan, Rewritten};

@@ -69,13 +69,16 @@ fn found(log: &Log, len: usize) -> Result<u64, CacheError> {
         let mut bytes = Vec::new();
         cache.read_to_end(&mut bytes).map(|_| bytes)
     });
+    let mapped = log.open_cache(KIND)?.into_mapped();
     match cache.into_payload() {
         Ok(bytes) => {
             assert_eq!(bytes, content(position, len), "not as it was written");
+            assert!(*mapped.unwrap() == *bytes);
             assert_eq!(pieces.unwrap().unwrap(), bytes);
             Ok(position)
         }
         Err(error) => {
+            assert!(mapped.is_err());
             let refused = pieces.unwrap().unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
             assert_eq!(refused.to_string(), error.to_string());

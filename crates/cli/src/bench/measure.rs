@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use cortica::{Cortica, Cue, Durability, Episode, Metric, Recalled, StoreError};
 
+use crate::args::BenchArgs;
 use crate::bench::approximate;
 use crate::bench::data::{BLOCK_ROWS, Data};
 use crate::bench::judge::judge;
-use crate::bench::report::{Batch, Exact, Report, Skipped, Store};
+use crate::bench::report::{Batch, Exact, Graph, Report, Skipped, Store};
 use crate::figures::{per_second, percentile};
 use crate::folder;
 use crate::machine::{Machine, cpu_time};
@@ -29,14 +30,16 @@ const PASSES_MAX: usize = 50;
 pub(crate) fn run(
     mut data: Data,
     folder: &Path,
-    durability: Durability,
+    args: &BenchArgs,
     out: &Out,
 ) -> anyhow::Result<Report> {
+    let (durability, graph) = (Durability::from(args.durability), args.graph());
     let mut skipped = not_built_yet();
     let space = Cortica::builder()
         .dimension(data.dimension())
         .metric(Metric::Cosine)
-        .durability(durability);
+        .durability(durability)
+        .graph(graph);
     let open = || space.clone().open(folder);
     let memory = open()?;
     let stored = store(&memory, &mut data, out, &mut skipped)?;
@@ -58,6 +61,11 @@ pub(crate) fn run(
         n: data.count(),
         d: data.dimension(),
         machine,
+        graph: Graph {
+            degree: graph.degree,
+            build_width: graph.build_width,
+            codes: args.codes,
+        },
         store: Store {
             burst_rows_s: per_second(stored.rows, stored.taken),
             sustained_rows_s: per_second(stored.rows, indexed.since_first_row),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::args::Codes;
 use crate::bench::measure::Spent;
 use crate::figures::{aligned, bytes, count, micros, rounded};
 use crate::machine::Machine;
@@ -14,6 +15,7 @@ pub(crate) struct Report {
     pub(crate) n: usize,
     pub(crate) d: usize,
     pub(crate) machine: Machine,
+    pub(crate) graph: Graph,
     pub(crate) store: Store,
     pub(crate) exact: Exact,
     /// Single recalls through the graph index, for each number of candidates that walks keep.
@@ -26,6 +28,16 @@ pub(crate) struct Report {
     pub(crate) spreading: Option<()>,
     pub(crate) allocation: Option<()>,
     pub(crate) skipped: Vec<Skipped>,
+}
+
+/// How the graph index was built.
+#[derive(Debug, Serialize)]
+pub(crate) struct Graph {
+    /// Links of a vector when it is added (M).
+    pub(crate) degree: usize,
+    /// Candidates these were chosen from (efConstruction).
+    pub(crate) build_width: usize,
+    pub(crate) codes: Codes,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,6 +86,8 @@ pub(crate) struct Approximate {
     pub(crate) qps_cpu: Option<f64>,
     pub(crate) p50_us: Option<f64>,
     pub(crate) p99_us: Option<f64>,
+    /// Recalls of 100 per second of processor time.
+    pub(crate) qps_cpu_of_100: Option<f64>,
     /// Of recalls of 100.
     pub(crate) p99_us_of_100: Option<f64>,
 }

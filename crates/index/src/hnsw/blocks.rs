@@ -20,13 +20,13 @@ use crate::hnsw::link::Stripes;
 use crate::hnsw::lock;
 use crate::hnsw::nodes::Nodes;
 use crate::metric::Metric;
+use crate::sync::{AtomicU32, Ordering, block_arena};
 use cortica_arena::{Reader, Row as ArenaRow, VectorArena};
 use cortica_simd::{
     Isa, SIGN_BLOCK_ROWS, SignTables, encode_signs, prefetch_row, set_sign_row, sign_block_bytes,
     sign_words,
 };
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// States of a node's place in the list of blocks; what is more is a row of the arena and `FIRST`.
 const ABSENT: u32 = 0;
@@ -100,7 +100,7 @@ impl Blocks {
         };
         Some(Blocks {
             layout,
-            arena: VectorArena::new(part * links.div_ceil(SIGN_BLOCK_ROWS)).ok()?,
+            arena: block_arena(part * links.div_ceil(SIGN_BLOCK_ROWS))?,
             places: Vec::new(),
             stale: Mutex::default(),
         })
@@ -203,6 +203,18 @@ impl Blocks {
                 .write(space, nodes, row, packer, reserved.values_mut());
             self.replace(row, reserved.publish().get() + FIRST);
         }
+        true
+    }
+
+    /// Puts a block of equal bytes in a node's place, as packing puts one; false where there is no
+    /// room.
+    #[cfg(loom)]
+    pub(crate) fn put(&self, row: u32, byte: u8) -> bool {
+        let Ok(mut reserved) = self.arena.reserve() else {
+            return false;
+        };
+        reserved.values_mut().fill(byte);
+        self.replace(row, reserved.publish().get() + FIRST);
         true
     }
 

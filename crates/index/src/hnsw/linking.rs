@@ -89,8 +89,7 @@ impl HnswIndex {
         // Whoever has the graph may want the list of what waits, so here the graph comes first too.
         let removed_meanwhile = !was_dropped && {
             let graph = self.read_graph();
-            !graph.nodes.change(row, State::Pending, State::Linked)
-                && graph.nodes.change(row, State::Dropped, State::Removed)
+            graph.nodes.finish_linking(row)
         };
         {
             let mut waiting = lock(&self.waiting);

@@ -1,9 +1,6 @@
 //! The nodes of a graph and their links.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-
-/// Nodes in a piece of memory.
-const PIECE: usize = 1 << 12;
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering, PIECE};
 
 /// What a node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +208,22 @@ impl Nodes {
         changed.is_ok()
     }
 
+    /// Takes a node out of what may be found; whether it was linked, so that links to it are to be
+    /// led around it. A node that is not linked yet is dropped instead, by
+    /// [`finish_linking`](Nodes::finish_linking) or whoever wants to link it.
+    pub(crate) fn withdraw(&self, row: u32) -> bool {
+        let was_linked = || self.change(row, State::Linked, State::Removed);
+        // It may be linked between the first look and the second.
+        was_linked() || (!self.change(row, State::Pending, State::Dropped) && was_linked())
+    }
+
+    /// The node has its links; whether it was withdrawn meanwhile, so that they are to be led around
+    /// it.
+    pub(crate) fn finish_linking(&self, row: u32) -> bool {
+        !self.change(row, State::Pending, State::Linked)
+            && self.change(row, State::Dropped, State::Removed)
+    }
+
     /// The highest level on which the node has links.
     #[inline]
     pub(crate) fn level(&self, row: u32) -> usize {
@@ -252,11 +265,13 @@ impl Nodes {
     /// out.
     pub(crate) fn set_links(&self, row: u32, level: usize, links: &[u32]) {
         let slots = self.slots(row, level);
-        for (slot, link) in slots.iter().zip(links) {
-            slot.store(link + 1, Ordering::Release);
-        }
+        // From the end: what lies behind the old one may be left over from a longer list, and is
+        // not to be read as a link once that one is written over.
         if let Some(end) = slots.get(links.len()) {
             end.store(0, Ordering::Release);
+        }
+        for (slot, link) in slots.iter().zip(links).rev() {
+            slot.store(link + 1, Ordering::Release);
         }
     }
 
@@ -335,6 +350,16 @@ mod tests {
             "what was left over is not there"
         );
         assert!(nodes.add_link(0, 0, 7) && nodes.add_link(0, 0, 8) && !nodes.add_link(0, 0, 9));
+    }
+
+    #[test]
+    fn a_list_that_grows_never_shows_what_was_left_over() {
+        let mut nodes = Nodes::new(2);
+        nodes.add(0, 0);
+        nodes.set_links(0, 0, &[1, 2, 3, 4]);
+        nodes.set_links(0, 0, &[5]);
+        nodes.set_links(0, 0, &[6, 7, 8]);
+        assert_eq!(links(&nodes, 0, 0), [6, 7, 8]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub enum Codes {
     Signs,
     /// A byte for each value, and beside each node's links a block with the signs of the
     /// differences to all its neighbours, which one pass of a walk reads: the fastest where there
-    /// are a hundred values or more, for some `4 * dimension + 24 * degree` bytes a vector beyond
+    /// are a few hundred values or more (of a hundred they find less at the same width), for some `4 * dimension + 24 * degree` bytes a vector beyond
     /// those of [`I8`](Codes::I8) at a degree of 16.
     Blocks,
 }
