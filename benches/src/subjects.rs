@@ -9,6 +9,7 @@ mod gemm;
 mod graph;
 #[cfg(feature = "peers")]
 mod graph_peers;
+mod index_bytes;
 #[cfg(feature = "peers")]
 mod lmdb_peer;
 #[cfg(feature = "peers")]
@@ -56,6 +57,10 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ),
     ("count.syncs_per_batch", Count(counts::syncs_per_batch)),
     ("count.writes_per_batch", Count(counts::writes_per_batch)),
+    ("count.index_bytes_f32", Count(index_bytes::of_f32)),
+    ("count.index_bytes_i8", Count(index_bytes::of_i8)),
+    ("count.index_bytes_signs", Count(index_bytes::of_signs)),
+    ("count.index_bytes_blocks", Count(index_bytes::of_blocks)),
     ("arena.pool_allocations", Count(pool::allocations)),
     ("arena.pool", Ratio(|_| Ok(pool::against_slab::<64>()))),
     ("arena.pool_256", Ratio(|_| Ok(pool::against_slab::<256>()))),

@@ -7,7 +7,9 @@ use cortica_reclaim::{Protect, PublishOnPing, Reclaim};
 use crate::drain::drop_each;
 use crate::segment::Segment;
 use crate::stash::Stash;
-use crate::sync::{Acquire, Arc, AtomicPtr, Backoff, CachePadded, Relaxed, Release, total_order};
+use crate::sync::{
+    Acquire, Arc, AtomicPtr, Backoff, CachePadded, Relaxed, Release, note_stay, total_order,
+};
 
 /// Emptied segments a thread may hold before it asks who still looks at them, which takes some
 /// 4 us: half a nanosecond an item.
@@ -45,8 +47,11 @@ const BATCH: usize = if cfg!(loom) { 1 } else { 8 };
 pub struct Queue<T> {
     list: List<T>,
     tail: CachePadded<AtomicPtr<Segment<T>>>,
-    /// Protects segments: not items, each of which one thread has.
-    domain: PublishOnPing,
+    /// Protects segments: not items, each of which one thread has. Pushes park their guards on the
+    /// last segment and pops on the first, each in a slot of their own, so that a thread which does
+    /// both finds both where it left them.
+    pushers: PublishOnPing,
+    poppers: PublishOnPing,
     stash: Arc<Stash<T>>,
 }
 
@@ -68,26 +73,49 @@ impl<T> Queue<T> {
     pub fn new() -> Queue<T> {
         let stash = Stash::new();
         let first = Box::into_raw(stash.take(1));
+        let domain = PublishOnPing::new().with_batch(BATCH);
         Queue {
             list: List {
                 head: CachePadded(AtomicPtr::new(first)),
             },
             tail: CachePadded(AtomicPtr::new(first)),
-            domain: PublishOnPing::new().with_batch(BATCH),
+            pushers: domain.apart(),
+            poppers: domain,
             stash,
         }
     }
 
     /// Puts `item` at the end.
     #[inline]
-    pub fn push(&self, mut item: T) {
-        let mut guard = self.domain.guard();
-        loop {
-            let tail = guard.protect(&self.tail);
-            // SAFETY: segments are boxes, freed or used anew only when nobody protects them.
+    pub fn push(&self, item: T) {
+        // Relaxed: what a parked pointer points to was seen whole when it was protected.
+        let tail = self.tail.load(Relaxed);
+        if self.pushers.has_parked(tail) {
+            // SAFETY: segments are boxes, freed or used anew only when nobody protects them, as
+            // this thread does until it takes its next guard.
             let segment = unsafe { &*tail };
             if let Some(slot) = segment.claim() {
                 // SAFETY: claimed just now. Moving an item does not panic.
+                unsafe { slot.fill(item) };
+                slot.set(segment.lap());
+                note_stay();
+                return;
+            }
+        }
+        self.push_guarded(item);
+    }
+
+    /// As [`push`](Self::push), for a thread that was last at another segment, or where this one
+    /// is at its end.
+    #[inline(never)]
+    fn push_guarded(&self, mut item: T) {
+        let mut guard = self.pushers.guard();
+        loop {
+            let tail = guard.protect(&self.tail);
+            // SAFETY: as in `push`: it is protected.
+            let segment = unsafe { &*tail };
+            if let Some(slot) = segment.claim() {
+                // SAFETY: as in `push`.
                 unsafe { slot.fill(item) };
                 slot.set(segment.lap());
                 break;
@@ -106,7 +134,7 @@ impl<T> Queue<T> {
     /// Where they do not fit into the last segment, they begin the next one; more than a segment
     /// holds get one of their own, made to measure. From 2^32 items on it is several batches.
     pub fn push_many(&self, items: &mut Vec<T>) {
-        let mut guard = self.domain.guard();
+        let mut guard = self.pushers.guard();
         while !items.is_empty() {
             let count = items.len().min(u32::MAX as usize);
             let tail = guard.protect(&self.tail);
@@ -136,32 +164,41 @@ impl<T> Queue<T> {
     /// while they are left alone; those after it say so at once until something was pushed.
     #[inline]
     pub fn pop(&self) -> Option<T> {
-        let mut guard = self.domain.guard();
+        let head = self.list.head.load(Relaxed); // As in `push`.
+        if self.poppers.has_parked(head) {
+            // SAFETY: as in `push`.
+            let segment = unsafe { &*head };
+            if let Ok(slot) = segment.take_next(&mut Backoff::default()) {
+                note_stay();
+                // SAFETY: taken just now.
+                return Some(unsafe { slot.empty() });
+            }
+        }
+        self.pop_guarded()
+    }
+
+    /// As [`pop`](Self::pop), for a thread that was last at another segment, or where this one has
+    /// nothing at hand.
+    #[inline(never)]
+    fn pop_guarded(&self) -> Option<T> {
+        let mut guard = self.poppers.guard();
         let mut backoff = Backoff::default();
         loop {
             let head = guard.protect(&self.list.head);
             // SAFETY: as in `push`.
-            let segment = unsafe { &*head };
-            let mut taken = segment.taken();
-            while let Some(slot) = segment.slots().get(taken)
-                && slot.has(segment.lap())
-            {
-                match segment.take(taken, taken + 1) {
-                    Ok(()) => {
-                        // SAFETY: seen filled, and taken since.
-                        let item = unsafe { slot.empty() };
+            match unsafe { &*head }.take_next(&mut backoff) {
+                Ok(slot) => {
+                    // SAFETY: taken just now.
+                    let item = unsafe { slot.empty() };
+                    guard.park();
+                    return Some(item);
+                }
+                Err(taken) => {
+                    if !self.is_more(&mut guard, head, taken, &mut backoff) {
                         guard.park();
-                        return Some(item);
-                    }
-                    Err(now) => {
-                        taken = now; // As in `Segment::claim`.
-                        backoff.spin();
+                        return None;
                     }
                 }
-            }
-            if !self.is_more(&mut guard, head, taken, &mut backoff) {
-                guard.park();
-                return None;
             }
         }
     }
@@ -175,7 +212,7 @@ impl<T> Queue<T> {
         if count_max == 0 {
             return 0;
         }
-        let mut guard = self.domain.guard();
+        let mut guard = self.poppers.guard();
         let mut backoff = Backoff::default();
         let popped = loop {
             let head = guard.protect(&self.list.head);
@@ -211,15 +248,16 @@ impl<T> Queue<T> {
     /// How many items are inside: exact while no other thread is at work, otherwise out of date
     /// at once. It counts items that are being pushed. O(1).
     pub fn len(&self) -> usize {
-        let mut guard = self.domain.guard();
+        let (mut guard, mut at_tail) = (self.poppers.guard(), self.pushers.guard());
         // Pops first: every item they count was pushed before, and the tail is never behind the
         // head. Both are seen so by whoever loads with Acquire what was stored with Release.
         let head = guard.protect(&self.list.head);
         // SAFETY: as in `push`.
         let popped = unsafe { &*head }.popped();
-        let tail = guard.protect(&self.tail);
+        let tail = at_tail.protect(&self.tail);
         // SAFETY: as in `push`.
         let pushed = unsafe { &*tail }.pushed();
+        at_tail.park();
         guard.park();
         pushed.wrapping_sub(popped)
     }

@@ -202,6 +202,25 @@ impl<T> Segment<T> {
         self.pops.taken.load(Acquire) // Pairs with the Release in `take`; see `popped`.
     }
 
+    /// Takes the oldest slot that is not taken, if it is filled, for the caller to empty; or says
+    /// how many are taken.
+    #[inline]
+    pub(crate) fn take_next(&self, backoff: &mut Backoff) -> Result<&Slot<T>, usize> {
+        let mut taken = self.taken();
+        while let Some(slot) = self.slots.get(taken)
+            && slot.has(self.lap)
+        {
+            match self.take(taken, taken + 1) {
+                Ok(()) => return Ok(slot),
+                Err(now) => {
+                    taken = now; // As in `claim`.
+                    backoff.spin();
+                }
+            }
+        }
+        Err(taken)
+    }
+
     /// Takes the slots from `from` up to `to`, or says how many slots are taken by now.
     #[inline]
     pub(crate) fn take(&self, from: usize, to: usize) -> Result<(), usize> {

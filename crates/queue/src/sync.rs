@@ -187,3 +187,20 @@ pub(crate) fn note_reuse() {
     #[cfg(loom)]
     REUSED.fetch_add(1, Ordering::Relaxed);
 }
+
+/// How often an operation found the segment that its thread was parked on and did without a guard,
+/// in all runs of all models: the witness that it happened.
+#[cfg(loom)]
+static STAYED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+#[cfg(loom)]
+pub fn stayed() -> usize {
+    STAYED.load(Ordering::Relaxed)
+}
+
+/// Called for every item that goes in or out without a guard.
+#[inline]
+pub(crate) fn note_stay() {
+    #[cfg(loom)]
+    STAYED.fetch_add(1, Ordering::Relaxed);
+}

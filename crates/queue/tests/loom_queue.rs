@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use cortica_queue::{Queue, reused};
+use cortica_queue::{Queue, reused, stayed};
 use loom::thread::{JoinHandle, spawn};
 
 /// Counted outside of the model, so that they outlive the explored runs.
@@ -224,6 +224,45 @@ fn a_segment_is_handed_over() {
             let mut items: Vec<_> = popped.into_iter().flatten().collect();
             items.extend(drain(&queue).into_iter().map(item));
             assert_eq!(items, [1, 2, 3, 4, 5].map(item));
+        },
+    );
+}
+
+/// A pop comes back, without a guard, to the segment where its thread's last one was, while another
+/// thread empties it, takes it out and needs a segment for what it pushes. It must not find this one
+/// in another life: what it would take there are the newest items before the oldest.
+#[test]
+fn a_parked_pop_keeps_its_segment() {
+    static STAYED: Witness = Witness::new();
+    static WENT_ON: Witness = Witness::new();
+    static REUSED: Witness = Witness::new();
+    static KEPT: Witness = Witness::new();
+    explore(
+        "a_parked_pop_keeps_its_segment",
+        1,
+        &[&STAYED, &WENT_ON, &REUSED, &KEPT],
+        || {
+            // By its last push this thread has moved on to the second segment.
+            let queue = queue([1, 2, 3, 4].map(item), 0);
+            let (used, at_home) = (reused(), stayed());
+            let two = with(&queue, |queue| [queue.pop(), queue.pop()]);
+            let on = with(&queue, |queue| {
+                let popped = [queue.pop(), queue.pop()];
+                queue.push(item(5));
+                popped
+            });
+            let (two, on) = (two.join().unwrap(), on.join().unwrap());
+            let went_on = on[1] >= Some(item(3));
+            STAYED.saw(stayed() > at_home);
+            WENT_ON.saw(went_on);
+            REUSED.saw(reused() > used);
+            KEPT.saw(went_on && reused() == used);
+            let ascends = |of: &[Option<[u32; 2]>]| of.iter().flatten().is_sorted();
+            assert!(ascends(&two) && ascends(&on), "{two:?} {on:?}");
+            let mut items: Vec<_> = two.into_iter().chain(on).flatten().collect();
+            items.sort_unstable();
+            items.extend(drain(&queue).into_iter().map(item));
+            assert_eq!(items, [1, 2, 3, 4, 5].map(item), "out of order");
         },
     );
 }

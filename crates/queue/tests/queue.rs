@@ -246,6 +246,41 @@ fn threads_come_and_go() {
     assert_eq!(queue.len(), 200);
 }
 
+/// Each thread takes from one queue and puts into the next, all the way round, at more queues than a
+/// thread remembers being at; nothing is lost and nothing is overtaken.
+#[test]
+fn items_go_round_many_queues() {
+    const QUEUES: usize = 7;
+    const ITEMS: u64 = 3_000;
+    let queues: [Queue<u64>; QUEUES] = std::array::from_fn(|_| Queue::new());
+    let last = QUEUES - 1;
+    thread::scope(|threads| {
+        threads.spawn(|| (0..ITEMS).for_each(|item| queues[0].push(item)));
+        // One hop a thread, so that order is kept; each looks at all other queues on the way.
+        for hop in 0..last {
+            let queues = &queues;
+            threads.spawn(move || {
+                for _ in 0..ITEMS {
+                    let item = std::iter::repeat_with(|| queues[hop].pop())
+                        .inspect(|item| {
+                            if item.is_none() {
+                                thread::yield_now();
+                            }
+                        })
+                        .find_map(|item| item);
+                    assert!(
+                        queues.iter().map(Queue::len).sum::<usize>() <= QUEUES * ITEMS as usize
+                    );
+                    queues[hop + 1].push(item.unwrap());
+                }
+            });
+        }
+    });
+    let arrived: Vec<_> = std::iter::from_fn(|| queues[last].pop()).collect();
+    assert_eq!(arrived, (0..ITEMS).collect::<Vec<_>>());
+    assert!(queues.iter().all(Queue::is_empty));
+}
+
 #[test]
 fn a_full_queue_frees_every_item() {
     for count in [0, 1, 1_023, 1_024, 1_025, MANY] {

@@ -23,6 +23,21 @@ const NOTHING: Held = Held {
     slot: std::ptr::null(),
 };
 
+/// A reservation that stands though no guard has its slot.
+#[derive(Clone, Copy)]
+struct Parked {
+    domain: DomainId,
+    pointer: *const (),
+}
+
+const NOT_PARKED: Parked = Parked {
+    domain: NONE,
+    pointer: std::ptr::null(),
+};
+
+/// Parked reservations that are remembered, each in the place that its domain's number gives it.
+const REMEMBERED: usize = 4;
+
 /// Slots at hand: two guards of each of two domains, or one of each of four.
 const AT_HAND: usize = 4;
 
@@ -38,6 +53,11 @@ per_thread! {
     /// `MINE` while it can be used, or null: having no destructor, this can be looked at without
     /// asking whether it is there, which would take as long as all the rest.
     static HOT: Cell<*const Mine> = const { Cell::new(std::ptr::null()) };
+
+    /// What is in here stands in a slot of this thread's that no guard has. Apart from `MINE`, and
+    /// known by value, because looking at it is all that an operation on a parked object does.
+    static PARKED: [Cell<Parked>; REMEMBERED] =
+        const { [const { Cell::new(NOT_PARKED) }; REMEMBERED] };
 
     static MINE: Mine = const {
         Mine {
@@ -78,6 +98,33 @@ fn with_mine<R>(look: impl FnOnce(&Mine) -> R) -> Option<R> {
     MINE.try_with(with_it).ok()
 }
 
+/// Whether a reservation of `pointer`, parked by this thread, is known to stand.
+#[inline]
+pub(crate) fn is_parked(domain: DomainId, pointer: *const ()) -> bool {
+    let is_here = |parked: &[Cell<Parked>; REMEMBERED]| {
+        let parked = parked[place_of(domain)].get();
+        parked.pointer == pointer && parked.domain == domain
+    };
+    PARKED.try_with(is_here).unwrap_or(false)
+}
+
+/// Called when a guard gets a slot with a reservation, which it may change.
+#[inline]
+pub(crate) fn unpark(domain: DomainId) {
+    let forget = |parked: &[Cell<Parked>; REMEMBERED]| {
+        let parked = &parked[place_of(domain)];
+        if parked.get().domain == domain {
+            parked.set(NOT_PARKED);
+        }
+    };
+    let _ = PARKED.try_with(forget); // An error: there is nothing to forget any more.
+}
+
+#[inline]
+fn place_of(domain: DomainId) -> usize {
+    domain as usize % REMEMBERED
+}
+
 /// A slot of this domain for the calling thread; it is in nobody else's hands until `put_back`.
 #[inline]
 pub(crate) fn take(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
@@ -111,22 +158,42 @@ fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
     }
 }
 
-/// Keeps a slot for the next guard of this thread.
+/// Keeps a slot for the next guard of this thread, with what is reserved in it; false if the thread
+/// is ending and the slot has gone back.
 ///
 /// # Safety
 ///
 /// `slot` came from `take` with the same domain, on this thread, and is not used again.
 #[inline]
-pub(crate) unsafe fn put_back(domain: DomainId, slots: &Arc<Slots>, slot: &Slot) {
+pub(crate) unsafe fn put_back(domain: DomainId, slots: &Arc<Slots>, slot: &Slot) -> bool {
     if let Some(mine) = hot()
         && let Some(place) = mine.find(|place| std::ptr::eq(place.slot.get(), slot))
     {
         place.domain.set(domain);
-        return;
+        return true;
     }
-    if with_mine(|mine| mine.make_known(Held { domain, slot })).is_none() {
+    let is_kept = with_mine(|mine| mine.make_known(Held { domain, slot })).is_some();
+    if !is_kept {
         // SAFETY: the caller's promise. The thread is ending.
         unsafe { slots.give_up(slot) };
+    }
+    is_kept
+}
+
+/// As [`put_back`], and remembers what is reserved.
+///
+/// # Safety
+///
+/// As for `put_back`; and `pointer` is what stands in the slot.
+#[inline]
+pub(crate) unsafe fn park(domain: DomainId, slots: &Arc<Slots>, slot: &Slot, pointer: *const ()) {
+    // SAFETY: the caller's promise.
+    let is_kept = unsafe { put_back(domain, slots, slot) };
+    if is_kept && !pointer.is_null() {
+        let remember = |parked: &[Cell<Parked>; REMEMBERED]| {
+            parked[place_of(domain)].set(Parked { domain, pointer });
+        };
+        let _ = PARKED.try_with(remember); // An error: then it is not remembered.
     }
 }
 
@@ -206,6 +273,7 @@ fn is_home(homes: &[(DomainId, Weak<Slots>)], id: DomainId) -> bool {
 impl Drop for Mine {
     fn drop(&mut self) {
         let _ = HOT.try_with(|hot| hot.set(std::ptr::null()));
+        let _ = PARKED.try_with(|parked| parked.iter().for_each(|parked| parked.set(NOT_PARKED)));
         let others = self.others.get_mut();
         let at_hand = self.at_hand.iter().map(Place::get);
         for held in others.slots.drain(..).chain(at_hand) {

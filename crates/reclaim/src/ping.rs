@@ -115,12 +115,57 @@ impl PublishOnPing {
     }
 
     fn with(form: Form, batch: usize) -> PublishOnPing {
+        PublishOnPing::over(form, Arc::new(Slots::new(form, batch)))
+    }
+
+    fn over(form: Form, slots: Arc<Slots>) -> PublishOnPing {
         static NEXT: Counter = Counter::new(1);
         PublishOnPing {
             id: NEXT.fetch_add(1, Relaxed),
             form,
-            slots: Arc::new(Slots::new(form, batch)),
+            slots,
         }
+    }
+
+    /// The same domain, with slots of their own for the guards that a thread takes from here: what it
+    /// [parked](Protect::park) by guards from elsewhere stays parked meanwhile. For a structure that
+    /// a thread is at in two places in turn, such as the two ends of a queue.
+    #[must_use]
+    pub fn apart(&self) -> PublishOnPing {
+        PublishOnPing::over(self.form, Arc::clone(&self.slots))
+    }
+
+    /// Whether this thread still protects `pointer` by a guard that it took from here and
+    /// [parked](Protect::park): three loads, and no guard. False says nothing: it may do so all the
+    /// same.
+    ///
+    /// If true, what the pointer points to stays until this thread takes its next guard from here
+    /// (or from a clone, but not from what was made [apart](PublishOnPing::apart)), or ends. So an operation on an object that the thread was last at can do without a
+    /// guard: load the pointer, ask here, and only then dereference it. `Relaxed` will do: what was
+    /// written before it was stored was seen when it was protected.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+    ///
+    /// use cortica_reclaim::{Protect, PublishOnPing, Reclaim};
+    ///
+    /// let domain = PublishOnPing::new();
+    /// let source = AtomicPtr::new(Box::into_raw(Box::new(7)));
+    ///
+    /// let mut guard = domain.guard();
+    /// let first = guard.protect(&source);
+    /// guard.park();
+    /// assert!(domain.has_parked(source.load(Relaxed)));
+    ///
+    /// let mut guard = domain.guard(); // It may come to protect something else.
+    /// assert!(!domain.has_parked(first));
+    /// # // SAFETY: from a box, and nobody else has it.
+    /// # unsafe { guard.retire(first) };
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn has_parked<T>(&self, pointer: *mut T) -> bool {
+        local::is_parked(self.id, pointer.cast_const().cast())
     }
 
     /// How readers and reclaimers see each other.
@@ -145,10 +190,14 @@ unsafe impl Reclaim for PublishOnPing {
     #[inline]
     fn guard(&self) -> PingGuard<'_> {
         let slot = local::take(self.id, &self.slots);
+        let held = slot.reserved();
+        if !held.is_null() {
+            local::unpark(self.id);
+        }
         PingGuard {
             domain: self,
             slot,
-            held: slot.reserved(),
+            held,
             stays: PhantomData,
         }
     }
@@ -200,14 +249,6 @@ impl PingGuard<'_> {
             pointer = again;
         }
     }
-
-    /// Two ends of one road: with the reservation left standing, or not.
-    #[inline]
-    fn put_back(&mut self) {
-        // SAFETY: the slot came from `take`, and `self` is at its end: `drop` and `park` call
-        // this once.
-        unsafe { local::put_back(self.domain.id, &self.domain.slots, self.slot) };
-    }
 }
 
 // SAFETY: a pointer is returned only if `source` still held it after it stood in the slot and
@@ -237,7 +278,10 @@ unsafe impl Protect for PingGuard<'_> {
 
     #[inline]
     fn park(self) {
-        std::mem::ManuallyDrop::new(self).put_back();
+        let guard = std::mem::ManuallyDrop::new(self);
+        let (id, slots) = (guard.domain.id, &guard.domain.slots);
+        // SAFETY: the slot came from `take`, and the guard, which is not dropped, is at its end.
+        unsafe { local::park(id, slots, guard.slot, guard.held) };
     }
 
     #[inline]
@@ -259,6 +303,7 @@ impl Drop for PingGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         self.release();
-        self.put_back();
+        // SAFETY: the slot came from `take`, and the guard is at its end.
+        unsafe { local::put_back(self.domain.id, &self.domain.slots, self.slot) };
     }
 }
