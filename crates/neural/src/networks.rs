@@ -107,7 +107,8 @@ impl Networks {
         self.encoder().bytes() + self.predictor().bytes() + self.detector().bytes()
     }
 
-    /// What the file says of itself: `data`, `metrics` and more, as its writer chose.
+    /// What the file says of itself, as its writer chose: files of `cortica-train` have
+    /// `architecture`, `data`, `dimension`, `seed`, `training_rows` and `metrics`.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.shared.metadata.get(key).map(String::as_str)
     }

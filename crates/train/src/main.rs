@@ -56,6 +56,9 @@ struct Arguments {
     /// Orders from which predictor and detector learn. All are measured.
     #[arg(long, value_delimiter = ',', default_value = "depth-first")]
     orders: Vec<Order>,
+    /// What the data is, in words: it stands in the weight file, under `data`.
+    #[arg(long, value_name = "TEXT", default_value = "not named")]
+    about: String,
     /// Also write the weights as f32, as they are before they are rounded to i8.
     #[arg(long, value_name = "FILE", conflicts_with = "measure")]
     floats: Option<PathBuf>,
@@ -123,15 +126,17 @@ fn main() -> Result<()> {
             "architecture",
             "MLP with linear path; LSTM with forget gate; causal dilated TCN",
         ),
-        ("metrics", &serde_json::to_string(&metrics)?),
+        ("data", &*arguments.about),
+        ("dimension", &data.dimension.to_string()),
         ("seed", &arguments.seed.to_string()),
         ("training_rows", &sides.train.len().to_string()),
+        ("metrics", &serde_json::to_string(&metrics)?),
     ];
     export::write(&arguments.out, &tensors, &about)?;
     if let Some(path) = &arguments.floats {
         // Without metrics: those are of the rounded weights.
-        let about = [about[0], about[2], about[3]];
-        export::write(path, &export::tensors(&all, Precision::F32)?, &about)?;
+        let about = &about[..about.len() - 1];
+        export::write(path, &export::tensors(&all, Precision::F32)?, about)?;
     }
     write_metrics(&arguments.out, &metrics)?;
     let curves = [
