@@ -19,6 +19,15 @@ fn demo(dir: &str) -> Value {
     lines.remove(0)
 }
 
+/// How far the index has come in the background depends on how fast the machine was.
+fn without_index(mut stats: Value) -> Value {
+    let index = stats
+        .as_object_mut()
+        .and_then(|stats| stats.remove("index"));
+    assert!(index.is_some());
+    stats
+}
+
 #[test]
 fn it_recalls_exactly_and_a_second_run_is_harmless() {
     let folder = Folder::new();
@@ -45,7 +54,7 @@ fn it_recalls_exactly_and_a_second_run_is_harmless() {
     let second = cortica(&["demo", "--dir", &dir]).ok();
     let second = second.says(&["there already and complete", "1.000", "try next"]);
     assert!(!second.stdout.contains("stored 4,096"));
-    assert_eq!(stats(&dir), after_first);
+    assert_eq!(without_index(stats(&dir)), without_index(after_first));
     // What was recalled is the same, figures of time aside.
     let examples = |run: &common::Run| {
         run.stdout
@@ -108,7 +117,7 @@ fn an_interrupted_demo_is_completed_and_a_strange_store_refused() {
     let before = stats(&dir);
     cortica(&["demo", "--dir", &dir])
         .failed(1, &["not the demo's", "nothing was stored in it", "--dir"]);
-    assert_eq!(stats(&dir), before);
+    assert_eq!(without_index(stats(&dir)), without_index(before));
     let other = folder.small_store("other");
     let before = stats(&other);
     cortica(&["demo", "--dir", &other]).failed(1, &["20 episodes", "--dir"]);
