@@ -167,6 +167,7 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("recall.batch16", Ratio(recall::batch_of_16)),
     ("storage.buffered", Ratio(storage::buffered)),
     ("storage.durable_batch", Ratio(storage::durable_batch)),
+    ("storage.durable_batch_quick", Ratio(storage::durable_batch)),
     ("storage.durable_single", Ratio(storage::durable_single)),
     #[cfg(unix)]
     ("storage.recovery", Ratio(recovery::against_read)),
