@@ -293,11 +293,7 @@ impl Layout {
         let links = block.chunks_exact(self.part).flat_map(|part| {
             let rows = &part[self.signs + 2 * SIGN_BLOCK_ROWS * WORD..];
             let rows = rows.chunks_exact(WORD);
-            rows.map(|row| {
-                row.iter()
-                    .rev()
-                    .fold(0, |word, &byte| word << 8 | u32::from(byte))
-            })
+            rows.map(|row| row.try_into().map_or(0, u32::from_ne_bytes)) // As `put` writes them.
         });
         match links
             .take(self.links)

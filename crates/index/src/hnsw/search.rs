@@ -86,7 +86,8 @@ impl HnswIndex {
     }
 
     /// Those of a walk's candidates that may be among the `k` best by score, as far as their keys
-    /// tell and no more than about twice `k`: all of them, but for a chance in some thousands.
+    /// tell, and no more than about twice `k`. One is missed only where rounding errors, which are
+    /// taken to point anywhere, add up to more than the margin.
     fn worth_scoring(&self, space: Space<'_>, walker: &Walker, k: usize) -> Vec<u32> {
         /// How many standard deviations two keys together may be off.
         const DEVIATIONS: f32 = 6.0;
