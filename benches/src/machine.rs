@@ -1,7 +1,6 @@
 //! Where figures were measured: without it they mean nothing.
 
 use std::fmt;
-use std::path::Path;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
@@ -17,20 +16,20 @@ pub struct Machine {
     pub isa: String,
     /// Operating system and architecture.
     pub os: String,
-    /// The commit measured, `+` after it when files differ from it.
+    /// The commit that was built, `+` after it when files differed from it then.
     pub commit: String,
 }
 
 impl Machine {
-    /// This machine, and the repository at `root`; what cannot be found out is `unknown`.
+    /// This machine, and this build; what cannot be found out is `unknown`.
     #[must_use]
-    pub fn here(root: &Path) -> Machine {
+    pub fn here() -> Machine {
         Machine {
             cpu: cpu_name().unwrap_or_else(unknown),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             isa: cortica_simd::Isa::best().to_string(),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            commit: commit(root).unwrap_or_else(unknown),
+            commit: env!("CORTICA_COMMIT").to_owned(),
         }
     }
 
@@ -86,13 +85,6 @@ fn cpu_name_in(cpuinfo: &str) -> Option<String> {
     }
 }
 
-fn commit(root: &Path) -> Option<String> {
-    let git = |arguments: &[&str]| output(Command::new("git").current_dir(root).args(arguments));
-    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
-    let changed = git(&["status", "--porcelain"]).is_some();
-    Some(format!("{commit}{}", if changed { "+" } else { "" }))
-}
-
 /// What a command prints; nothing counts as none.
 fn output(command: &mut Command) -> Option<String> {
     let output = command
@@ -119,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_commit_does_not_make_a_machine() {
-        let here = Machine::here(Path::new("."));
+        let here = Machine::here();
         let mut later = here.clone();
         later.commit = "another".to_owned();
         assert!(here.is_like(&later));
@@ -128,7 +120,10 @@ mod tests {
     }
 
     #[test]
-    fn outside_a_repository_the_commit_is_unknown() {
-        assert_eq!(Machine::here(Path::new("/")).commit, "unknown");
+    fn the_commit_is_that_of_the_build() {
+        let commit = Machine::here().commit;
+        let name = commit.strip_suffix('+').unwrap_or(&commit);
+        let hexadecimal = name.len() == 12 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        assert!(hexadecimal || name == "unknown", "{commit}");
     }
 }

@@ -53,7 +53,7 @@ fn main() -> Result<ExitCode> {
         scratch: scratch(root)?,
         corrupt: false,
     };
-    let machine = Machine::here(root);
+    let machine = Machine::here();
 
     let mut gates = read_gates()?;
     if let Some(prefix) = &arguments.only {

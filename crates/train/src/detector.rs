@@ -54,8 +54,9 @@ impl Detector {
         })
     }
 
-    /// The logit of an exception at the last step of windows, `[batch, WINDOW, CODE]`.
-    fn judge(&self, windows: &Tensor, rng: &mut Rng) -> Result<Tensor> {
+    /// The logit of an exception at the last step of windows, `[batch, WINDOW, CODE]`; while training
+    /// some values are left out by chance.
+    fn judge(&self, windows: &Tensor, mut rng: Option<&mut Rng>) -> Result<Tensor> {
         let (batch, _, _) = windows.dims3()?;
         let earlier = |rows: &Tensor, back: usize| -> Result<Tensor> {
             let padded = rows.pad_with_zeros(1, back, 0)?;
@@ -69,7 +70,11 @@ impl Detector {
             parts.push((windows * earlier(windows, back)?)?.sum_keepdim(2)?);
         }
         let described = Tensor::cat(&parts, 2)?;
-        let described = dropout(&described, LEFT_OUT, rng)?;
+        let mut leave_out = |values: Tensor| match &mut rng {
+            Some(rng) => dropout(&values, LEFT_OUT, rng),
+            None => Ok(values),
+        };
+        let described = leave_out(described)?;
         let flat = described.reshape((batch * WINDOW, CHANNELS))?;
         let mut rows = self.lift.apply(&flat)?.reshape((batch, WINDOW, WIDTH))?;
         for (layer, dilation) in self.layers.iter().zip([1, 2, 4]) {
@@ -83,12 +88,51 @@ impl Detector {
             rows = (rows + added.reshape((batch, WINDOW, WIDTH))?)?.relu()?;
         }
         let last = rows.narrow(1, WINDOW - 1, 1)?.squeeze(1)?;
-        let last = dropout(&last.contiguous()?, LEFT_OUT, rng)?;
+        let last = leave_out(last.contiguous()?)?;
         Ok(self
             .output
             .apply(&self.hidden.apply(&last)?.relu()?)?
             .squeeze(1)?)
     }
+}
+
+impl Detector {
+    /// The logit of an exception for these rows at these places, not yet rounded to i8.
+    pub(crate) fn logits(
+        &self,
+        codes: &[Code],
+        places: &[Place],
+        rows: &[u32],
+    ) -> Result<Vec<f32>> {
+        let mut all = Vec::with_capacity(places.len());
+        for (places, rows) in places.chunks(BATCH).zip(rows.chunks(BATCH)) {
+            let windows = places.iter().zip(rows).map(|(place, &row)| (place, row));
+            all.extend(
+                self.judge(&self::windows(codes, windows)?, None)?
+                    .to_vec1::<f32>()?,
+            );
+        }
+        Ok(all)
+    }
+}
+
+/// The windows of places, each with a row in its place; see [`Detector::judge`].
+fn windows<'a>(
+    codes: &[Code],
+    places: impl IntoIterator<Item = (&'a Place, u32)>,
+) -> Result<Tensor> {
+    let (mut values, mut count) = (Vec::new(), 0);
+    for (place, row) in places {
+        let window = place.window_with(row, codes);
+        values.resize(values.len() + (WINDOW - window.len()) * CODE, 0.0);
+        values.extend_from_slice(window.as_flattened());
+        count += 1;
+    }
+    Ok(Tensor::from_vec(
+        values,
+        (count, WINDOW, CODE),
+        &Device::Cpu,
+    )?)
 }
 
 /// Trains on these places: with the code that stands there, which is no exception, and with
@@ -113,16 +157,11 @@ pub(crate) fn train(
             for &at in batch {
                 let place = &places[at];
                 let other = rng.below(place.others.len() as u64) as usize;
-                for (row, out) in [(place.next, &mut right), (place.others[other], &mut wrong)] {
-                    let window = place.window_with(row, codes);
-                    out.resize(out.len() + (WINDOW - window.len()) * CODE, 0.0);
-                    out.extend_from_slice(window.as_flattened());
-                }
+                right.push((place, place.next));
+                wrong.push((place, place.others[other]));
             }
-            right.extend(wrong);
-            let shape = (2 * batch.len(), WINDOW, CODE);
-            let windows = Tensor::from_vec(right, shape, &Device::Cpu)?;
-            let logits = detector.judge(&windows, &mut rng)?;
+            let windows = windows(codes, right.into_iter().chain(wrong))?;
+            let logits = detector.judge(&windows, Some(&mut rng))?;
             let right = logits.narrow(0, 0, batch.len())?;
             let wrong = logits.narrow(0, batch.len(), batch.len())?.neg()?;
             let loss = softplus(&Tensor::cat(&[right, wrong], 0)?)?.mean_all()?;

@@ -44,6 +44,14 @@ impl Graph {
         self.edges.is_empty()
     }
 
+    /// Whether a row has as many relations as another, or nearly: a quarter more or fewer at most.
+    /// Rows drawn by way of their relations have more of them than others, so without this the number
+    /// alone would tell them apart.
+    pub(crate) fn as_related(&self, row: u32, other: u32) -> bool {
+        let [row, other] = [row, other].map(|row| self.related[row as usize].len());
+        4 * row.abs_diff(other) <= row.min(other)
+    }
+
     /// Rows to which relations of some types lead, for each row, in order.
     pub(crate) fn along(&self, ways: Ways) -> Vec<Vec<u32>> {
         let mut next = vec![Vec::new(); self.related.len()];
@@ -105,6 +113,15 @@ pub(crate) mod tests {
         let below = graph.along(|kind| kind == "hyponym");
         assert_eq!(below, [vec![1], vec![2], vec![3], vec![4], vec![], vec![]]);
         assert!(graph.along(|_| false).iter().all(Vec::is_empty));
+    }
+
+    #[test]
+    fn rows_with_as_many_relations() {
+        let (data, sides) = chain();
+        let graph = Graph::new(&data, &sides);
+        // 0 and 4 have one, the others two; what leads to 5 leads to the other side.
+        assert!(graph.as_related(0, 4) && graph.as_related(1, 3));
+        assert!(!graph.as_related(0, 1) && !graph.as_related(1, 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod auc;
+mod baselines;
 mod bootstrap;
 mod codes;
 mod curve;
@@ -15,16 +16,19 @@ mod detector;
 mod encoder;
 mod export;
 mod graph;
+mod groups;
 mod layer;
+mod lineage;
 mod measure;
 mod pca;
 mod predictor;
 mod streams;
+mod tasks;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use cortica_env::Seed;
 use cortica_neural::Networks;
@@ -32,6 +36,7 @@ use cortica_testkit::{Dataset, Split};
 
 use crate::export::Precision;
 use crate::layer::Network;
+use crate::measure::Places;
 use crate::streams::Order;
 
 /// Train encoder, predictor and detector on a folder of embeddings.
@@ -54,7 +59,7 @@ struct Arguments {
     #[arg(long, default_value_t = 6)]
     epochs: usize,
     /// Orders from which predictor and detector learn. All are measured.
-    #[arg(long, value_delimiter = ',', default_value = "depth-first")]
+    #[arg(long, value_delimiter = ',', default_value = "lineage")]
     orders: Vec<Order>,
     /// What the data is, in words: it stands in the weight file, under `data`.
     #[arg(long, value_name = "TEXT", default_value = "not named")]
@@ -71,6 +76,12 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let started = Instant::now();
     let mut data = cortica_testkit::load(&arguments.data)?;
+    check_finite(&data)?;
+    let measured = arguments
+        .measure
+        .as_deref()
+        .map(|path| open_for(&data, path));
+    let measured = measured.transpose()?;
     normalise(&mut data);
     let seed = Seed(arguments.seed);
     let sides = Sides::of(&data)?;
@@ -84,7 +95,10 @@ fn main() -> Result<()> {
 
     let graph = graph::Graph::new(&data, &sides.of);
     let places = |side, order| streams::places(&graph, &data, &sides.of, side, order, seed);
-    let (mut train, mut held_out) = (Vec::new(), Vec::new());
+    let mut all = Places {
+        train: Vec::new(),
+        held_out: Vec::new(),
+    };
     for order in Order::ALL {
         let (mut learnt, measured) = (places(Split::Train, order), places(Split::Test, order));
         if !arguments.orders.contains(&order) {
@@ -96,29 +110,29 @@ fn main() -> Result<()> {
             learnt.len(),
             measured.len()
         );
-        train.extend(learnt);
-        held_out.push((order, measured));
+        all.train.extend(learnt);
+        all.held_out.push((order, measured));
     }
-    if let Some(path) = &arguments.measure {
-        let networks = Networks::open(path)?;
-        let metrics = measure::all(&networks, &data, &sides, &held_out, seed)?;
+    let epochs = arguments.epochs;
+    if let Some(networks) = measured {
+        let metrics = measure::all(&networks, &data, &sides, &all, seed, epochs)?;
         return write_metrics(&arguments.out, &metrics);
     }
     ensure!(
-        !train.is_empty(),
+        !all.train.is_empty(),
         "the training side has no streams in the orders named: where there are no relations, try \
          `--orders file`"
     );
     let (encoder, encoder_curve) =
         encoder::train(&data, &sides.train, seed, arguments.encoder_steps)?;
     let codes = codes::encode(&encoder, &data)?;
-    let (predictor, predictor_curve) = predictor::train(&codes, &train, seed, arguments.epochs)?;
-    let (detector, detector_curve) = detector::train(&codes, &train, seed, arguments.epochs)?;
+    let (predictor, predictor_curve) = predictor::train(&codes, &all.train, seed, epochs)?;
+    let (detector, detector_curve) = detector::train(&codes, &all.train, seed, epochs)?;
 
-    let all: [&dyn Network; 3] = [&encoder, &predictor, &detector];
-    let tensors = export::tensors(&all, Precision::I8)?;
+    let layers: [&dyn Network; 3] = [&encoder, &predictor, &detector];
+    let tensors = export::tensors(&layers, Precision::I8)?;
     let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
-    let metrics = measure::all(&networks, &data, &sides, &held_out, seed)?;
+    let metrics = measure::all(&networks, &data, &sides, &all, seed, epochs)?;
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     println!("{minutes:.1} minutes");
     let about = [
@@ -136,7 +150,7 @@ fn main() -> Result<()> {
     if let Some(path) = &arguments.floats {
         // Without metrics: those are of the rounded weights.
         let about = &about[..about.len() - 1];
-        export::write(path, &export::tensors(&all, Precision::F32)?, about)?;
+        export::write(path, &export::tensors(&layers, Precision::F32)?, about)?;
     }
     write_metrics(&arguments.out, &metrics)?;
     let curves = [
@@ -192,6 +206,36 @@ impl Sides {
             held_out,
         })
     }
+}
+
+/// Names the first value that is no finite number, before anything is learnt from it.
+fn check_finite(data: &Dataset) -> Result<()> {
+    let files = [("X.npy", &data.rows), ("q.npy", &data.queries)];
+    for (file, values) in files {
+        let at = values.iter().position(|value| !value.is_finite());
+        if let Some(at) = at {
+            let (row, column) = (at / data.dimension, at % data.dimension);
+            bail!(
+                "{file}: row {row} holds {} in column {column}; take such rows out",
+                values[at]
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Opens a weight file that takes rows of this folder.
+fn open_for(data: &Dataset, path: &Path) -> Result<Networks> {
+    let networks = Networks::open(path)?;
+    ensure!(
+        networks.dimension() == data.dimension,
+        "{} takes embeddings of {} values, and the rows of X.npy have {}: measure it on a folder it was \
+         trained for, or train on this one",
+        path.display(),
+        networks.dimension(),
+        data.dimension
+    );
+    Ok(networks)
 }
 
 /// Brings rows and queries to length 1, as the encoder does.

@@ -1,20 +1,19 @@
 //! What the networks are worth on what was held out, against what needs no training of theirs.
 
-use std::ops::Range;
-
 use anyhow::Result;
-use cortica_env::{Rng, Seed};
-use cortica_neural::{CODE, Code, Networks, score};
+use cortica_env::Seed;
+use cortica_neural::{CODE, Code, Networks};
 use cortica_simd::{Isa, Rows, Scored, dot_rows, top_k};
 use cortica_testkit::Dataset;
 use serde_json::{Value, json};
 
 use crate::Sides;
-use crate::auc::{auc, compare};
+use crate::baselines::Baselines;
 use crate::bootstrap::mean_difference;
 use crate::layer::Normal;
 use crate::pca::Components;
 use crate::streams::{Order, Place};
+use crate::tasks;
 
 /// Neighbours looked for.
 const K: usize = 10;
@@ -25,22 +24,36 @@ const PLACES_MIN: usize = 50;
 /// Held-out rows that are queries at most.
 const ITEMS_MAX: usize = 2_000;
 
-/// How well a code fits a place, by the number of the place.
-type Scorer<'a> = dyn Fn(usize, &Code) -> f32 + 'a;
+/// Places of streams, by their side.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Of the orders that are learnt from.
+    pub(crate) train: Vec<Place>,
+    /// Of all orders.
+    pub(crate) held_out: Vec<(Order, Vec<Place>)>,
+}
 
-/// All figures, by task and order.
+/// All figures, by task and order. What can be learnt without a window is trained for it, with so many
+/// passes over the training side.
 pub(crate) fn all(
     networks: &Networks,
     data: &Dataset,
     sides: &Sides,
-    places: &[(Order, Vec<Place>)],
+    places: &Places,
     seed: Seed,
+    epochs: usize,
 ) -> Result<Value> {
     let codes = encode(networks, &data.rows, data.len())?;
+    let baselines = match places.train.is_empty() {
+        true => None,
+        false => Some(Baselines::train(&codes, &places.train, seed, epochs)?),
+    };
     let mut metrics = json!({ "recall": recall(networks, data, sides, &codes, seed)? });
-    for (order, places) in places {
+    for (order, places) in &places.held_out {
         if places.len() >= PLACES_MIN {
-            let (temporal, exception) = tasks(networks, sides, places, &codes, seed)?;
+            let baselines = baselines.as_ref();
+            let [temporal, exception] =
+                tasks::measure(networks, baselines, sides, places, &codes, seed)?;
             metrics["temporal"][order.name()] = temporal;
             metrics["exception"][order.name()] = exception;
         }
@@ -167,109 +180,6 @@ fn nearest(query: &[f32], rows: &[f32], d: usize, skip: Option<usize>) -> Vec<u3
     let mut found: Vec<Scored> = Vec::new();
     top_k(Isa::best(), &scores, K, &mut found);
     found.iter().take(K).map(|scored| scored.row).collect()
-}
-
-/// How well a place's own code is told from another's: by the prediction (temporal) and by the
-/// detector (exception), against scores that need no network.
-fn tasks(
-    networks: &Networks,
-    sides: &Sides,
-    places: &[Place],
-    codes: &[Code],
-    seed: Seed,
-) -> Result<(Value, Value)> {
-    let mut rng = seed.derive("measured negatives").rng();
-    let hard = |place: &Place, rng: &mut Rng| {
-        let at = rng.below(place.others.len() as u64) as usize;
-        place.others[at]
-    };
-    let hard: Vec<u32> = places.iter().map(|place| hard(place, &mut rng)).collect();
-    let any = |place: &Place, rng: &mut Rng| loop {
-        let row = sides.held_out[rng.below(sides.held_out.len() as u64) as usize] as u32;
-        if row != place.next {
-            return row;
-        }
-    };
-    let any: Vec<u32> = places.iter().map(|place| any(place, &mut rng)).collect();
-    let right: Vec<u32> = places.iter().map(|place| place.next).collect();
-
-    let isa = Isa::best();
-    let mut scratch = networks.scratch();
-    let mut predictions = Vec::with_capacity(places.len());
-    for place in places {
-        let window = place.window(codes);
-        predictions.push(networks.predictor().predict(&window, &mut scratch)?);
-    }
-    let by = |rows: &[u32], score: &Scorer<'_>| -> Vec<f32> {
-        let scores = rows.iter().enumerate();
-        scores
-            .map(|(at, &row)| score(at, &codes[row as usize]))
-            .collect()
-    };
-    let window = |at: usize| places[at].seen.iter().map(|&row| &codes[row as usize]);
-    let previous =
-        |at: usize, code: &Code| window(at).next_back().map_or(0.5, |w| score(isa, w, code));
-    let mean_of = |at: usize, code: &Code| {
-        let mut mean = [0.0; CODE];
-        for code in window(at) {
-            for (mean, value) in mean.iter_mut().zip(code) {
-                *mean += value;
-            }
-        }
-        score(isa, &mean, code)
-    };
-    let max_of =
-        |at: usize, code: &Code| window(at).map(|w| score(isa, w, code)).fold(0.0, f32::max);
-    let predicted = |at: usize, code: &Code| score(isa, &predictions[at], code);
-    let mut belongs = |rows: &[u32]| -> Result<Vec<f32>> {
-        let mut scores = Vec::with_capacity(rows.len());
-        for (place, &row) in places.iter().zip(rows) {
-            let window = place.window_with(row, codes);
-            scores.push(1.0 - networks.detector().detect(&window, &mut scratch)?);
-        }
-        Ok(scores)
-    };
-    let detected = [belongs(&right)?, belongs(&hard)?, belongs(&any)?];
-    let predicted = [
-        by(&right, &predicted),
-        by(&hard, &predicted),
-        by(&any, &predicted),
-    ];
-    let simple: [(&str, &Scorer<'_>); 3] = [
-        ("cosine_to_previous", &previous),
-        ("window_mean", &mean_of),
-        ("window_max", &max_of),
-    ];
-    let stretches = stretches(places);
-    let task = |ours: &[Vec<f32>; 3]| {
-        let mut figure = json!({
-            "places": places.len(),
-            "stretches": stretches.len(),
-            "auc": auc(&ours[0], &ours[1]),
-            "auc_random_negatives": auc(&ours[0], &ours[2]),
-        });
-        for (name, simple) in simple {
-            let [own, hard, any] = [by(&right, simple), by(&hard, simple), by(&any, simple)];
-            figure[name] = json!({
-                "auc": auc(&own, &hard),
-                "auc_random_negatives": auc(&own, &any),
-                "network_above_by": compare([&ours[0], &ours[1]], [&own, &hard], &stretches, seed),
-            });
-        }
-        figure
-    };
-    Ok((task(&predicted), task(&detected)))
-}
-
-/// Places that are drawn together, by their numbers.
-fn stretches(places: &[Place]) -> Vec<Range<usize>> {
-    let mut from = 0;
-    let runs = places.chunk_by(|a, b| a.stretch == b.stretch);
-    let range = |run: &[Place]| {
-        from += run.len();
-        from - run.len()..from
-    };
-    runs.map(range).collect()
 }
 
 fn mean(values: &[f64]) -> f64 {

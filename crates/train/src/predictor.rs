@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use cortica_env::Seed;
-use cortica_neural::{CODE, Code, WINDOW};
+use cortica_neural::{CODE, Code};
 
 use crate::curve::{Curve, Progress};
 use crate::layer::{Descent, Layer, Network, shuffle, sigmoid, softplus, unit};
@@ -59,17 +59,15 @@ impl Predictor {
         })
     }
 
-    /// Predictions from windows, `[batch, WINDOW, CODE]`, whose missing codes are in front; `there`
-    /// is 1 where there is a code, `[batch, WINDOW]`.
+    /// Predictions from windows, `[batch, steps, CODE]`, whose missing codes are in front; `there`
+    /// is 1 where there is a code, `[batch, steps]`.
     fn predict(&self, windows: &Tensor, there: &Tensor) -> Result<Tensor> {
-        let (batch, _, _) = windows.dims3()?;
-        let projected = self
-            .input
-            .apply(&windows.reshape((batch * WINDOW, CODE))?)?;
-        let projected = projected.reshape((batch, WINDOW, 4 * STATE))?;
+        let (batch, steps, _) = windows.dims3()?;
+        let projected = self.input.apply(&windows.reshape((batch * steps, CODE))?)?;
+        let projected = projected.reshape((batch, steps, 4 * STATE))?;
         let mut hidden = Tensor::zeros((batch, STATE), windows.dtype(), &Device::Cpu)?;
         let mut cell = hidden.clone();
-        for step in 0..WINDOW {
+        for step in 0..steps {
             let taken = projected.narrow(1, step, 1)?.squeeze(1)?;
             let sums = (taken + self.recurrent.apply(&hidden)?)?;
             let gates = sigmoid(&sums.narrow(1, 0, 3 * STATE)?)?;
@@ -80,9 +78,40 @@ impl Predictor {
             cell = ((gate(1)? * &cell)? + (gate(0)? * candidate)?)?.broadcast_mul(&there)?;
             hidden = (gate(2)? * cell.tanh()?)?.broadcast_mul(&there)?;
         }
-        let last = windows.narrow(1, WINDOW - 1, 1)?.squeeze(1)?;
+        let last = windows.narrow(1, steps - 1, 1)?.squeeze(1)?;
         unit(&self.output.apply(&Tensor::cat(&[&hidden, &last], 1)?)?)
     }
+}
+
+impl Predictor {
+    /// What it expects at each place, not yet rounded to i8.
+    pub(crate) fn predictions(&self, codes: &[Code], places: &[Place]) -> Result<Vec<Code>> {
+        let mut all = Vec::with_capacity(places.len());
+        for places in places.chunks(BATCH) {
+            let places: Vec<&Place> = places.iter().collect();
+            let (windows, there) = windows(codes, &places)?;
+            let rows: Vec<f32> = self.predict(&windows, &there)?.flatten_all()?.to_vec1()?;
+            all.extend_from_slice(rows.as_chunks::<CODE>().0);
+        }
+        Ok(all)
+    }
+}
+
+/// The windows of places, as many steps as the longest has, and where in them there are codes; see
+/// [`Predictor::predict`].
+fn windows(codes: &[Code], places: &[&Place]) -> Result<(Tensor, Tensor)> {
+    let all: Vec<Vec<Code>> = places.iter().map(|place| place.window(codes)).collect();
+    let steps = all.iter().map(Vec::len).max().unwrap_or(0);
+    let (mut windows, mut there) = (Vec::new(), Vec::new());
+    for window in &all {
+        let missing = steps - window.len();
+        there.extend((0..steps).map(|at| if at < missing { 0.0 } else { 1.0_f32 }));
+        windows.resize(windows.len() + missing * CODE, 0.0);
+        windows.extend_from_slice(window.as_flattened());
+    }
+    let windows = Tensor::from_vec(windows, (all.len(), steps, CODE), &Device::Cpu)?;
+    let there = Tensor::from_vec(there, (all.len(), steps), &Device::Cpu)?;
+    Ok((windows, there))
 }
 
 /// Trains on these places: in each batch, every code that comes next should be nearer to its
@@ -103,27 +132,16 @@ pub(crate) fn train(
     for _ in 0..epochs {
         shuffle(&mut order, &mut rng);
         for batch in order.chunks_exact(batch_size) {
-            let (mut windows, mut there) = (Vec::new(), Vec::new());
             let (mut nexts, mut others) = (Vec::new(), Vec::new());
             for &at in batch {
                 let place = &places[at];
-                let window = place.window(codes);
-                for missing in 0..WINDOW {
-                    there.push(if missing + window.len() < WINDOW {
-                        0.0
-                    } else {
-                        1.0_f32
-                    });
-                }
-                windows.resize(windows.len() + (WINDOW - window.len()) * CODE, 0.0);
-                windows.extend_from_slice(window.as_flattened());
                 nexts.extend_from_slice(&codes[place.next as usize]);
                 let other = rng.below(place.others.len() as u64) as usize;
                 others.extend_from_slice(&codes[place.others[other] as usize]);
             }
             let rows = batch.len();
-            let windows = Tensor::from_vec(windows, (rows, WINDOW, CODE), &Device::Cpu)?;
-            let there = Tensor::from_vec(there, (rows, WINDOW), &Device::Cpu)?;
+            let batch: Vec<&Place> = batch.iter().map(|&at| &places[at]).collect();
+            let (windows, there) = windows(codes, &batch)?;
             let prediction = predictor.predict(&windows, &there)?;
             let cosines = |values: Vec<f32>| -> Result<Tensor> {
                 let rows = Tensor::from_vec(values, (rows, CODE), &Device::Cpu)?;

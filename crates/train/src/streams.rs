@@ -6,6 +6,8 @@ use cortica_neural::{Code, WINDOW};
 use cortica_testkit::{Dataset, Split};
 
 use crate::graph::Graph;
+use crate::groups::group_of;
+use crate::lineage;
 
 /// Codes seen before a place counts.
 const SEEN_MIN: usize = 2;
@@ -19,18 +21,22 @@ const DRAWN: usize = 16;
 /// An order in which concepts really follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
+    /// Along a line of the hierarchy, down from the top or up from the bottom. Whether the next is one of
+    /// many below or the one above is told by what came before the previous.
+    Lineage,
     /// Depth-first through the hierarchy.
     DepthFirst,
     /// Depth-first through what has parts, members and substances.
     Parts,
     /// From word to derived word, across parts of speech.
     Derivation,
-    /// As the rows stand in the folder; for WordNet that is how the lexicographers' files have them.
+    /// As the rows stand in the folder; for WordNet within one of the lexicographers' files.
     File,
 }
 
 impl Order {
-    pub(crate) const ALL: [Order; 4] = [
+    pub(crate) const ALL: [Order; 5] = [
+        Order::Lineage,
         Order::DepthFirst,
         Order::Parts,
         Order::Derivation,
@@ -40,6 +46,7 @@ impl Order {
     /// The name it has among metrics.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Order::Lineage => "lineage",
             Order::DepthFirst => "depth_first",
             Order::Parts => "parts",
             Order::Derivation => "derivation",
@@ -50,7 +57,9 @@ impl Order {
     /// Whether a relation of this type leads on in this order.
     fn leads_on(self) -> fn(&str) -> bool {
         match self {
-            Order::DepthFirst => |kind| matches!(kind, "hyponym" | "instance_hyponym" | "child"),
+            Order::Lineage | Order::DepthFirst => {
+                |kind| matches!(kind, "hyponym" | "instance_hyponym" | "child")
+            }
             Order::Parts => |kind| kind.ends_with("_meronym"),
             Order::Derivation => |kind| kind == "derivation",
             Order::File => |_| false,
@@ -65,7 +74,8 @@ pub(crate) struct Place {
     pub(crate) seen: Vec<u32>,
     /// The row that stands there.
     pub(crate) next: u32,
-    /// Rows of the same part of speech, three relations from it and not among those seen.
+    /// Rows of the same part of speech and with as many relations, three relations from it and not
+    /// among those seen.
     pub(crate) others: Vec<u32>,
     /// The stretch of its stream: places of one are not independent.
     pub(crate) stretch: u32,
@@ -75,6 +85,25 @@ impl Place {
     /// The codes before it.
     pub(crate) fn window(&self, codes: &[Code]) -> Vec<Code> {
         self.seen.iter().map(|&row| codes[row as usize]).collect()
+    }
+
+    /// The place, with nothing but the last so many rows before it.
+    pub(crate) fn with_last(&self, count: usize) -> Place {
+        let skipped = self.seen.len().saturating_sub(count);
+        Place {
+            seen: self.seen[skipped..].to_vec(),
+            others: self.others.clone(),
+            ..*self
+        }
+    }
+
+    /// The place, with all before the previous row in the opposite order.
+    pub(crate) fn with_earlier_reversed(&self) -> Place {
+        let mut place = self.with_last(WINDOW);
+        if let Some((_, earlier)) = place.seen.split_last_mut() {
+            earlier.reverse();
+        }
+        place
     }
 
     /// The last codes before it, and then this row's.
@@ -98,33 +127,47 @@ pub(crate) fn places(
     let rows: Vec<u32> = (0..data.len() as u32)
         .filter(|&row| sides[row as usize] == side)
         .collect();
-    let streams = match order {
-        Order::File => in_file(data, sides, side),
-        _ => depth_first(&graph.along(order.leads_on()), &rows),
-    };
     let mut rng = seed.derive("others").rng();
     let (mut places, mut stretch) = (Vec::new(), 0);
+    let mut add = |seen: &[u32], next: u32, stretch: u32| {
+        let mut others = if graph.is_empty() {
+            let draw = |_| rows[rng.below(rows.len() as u64) as usize];
+            (0..DRAWN).map(draw).collect()
+        } else {
+            graph.three_away(next as usize)
+        };
+        others.retain(|&row| {
+            let alike = part(data, row) == part(data, next) && graph.as_related(row, next);
+            alike && row != next && !seen.contains(&row)
+        });
+        if !others.is_empty() {
+            let seen = seen.to_vec();
+            places.push(Place {
+                seen,
+                next,
+                others,
+                stretch,
+            });
+        }
+    };
+    let along = graph.along(order.leads_on());
+    let streams = match order {
+        Order::File => in_file(data, sides, side),
+        _ => depth_first(&along, &rows),
+    };
+    if order == Order::Lineage {
+        let rows = streams.concat();
+        for (at, lines) in lineage::lines(&along, &rows).iter().enumerate() {
+            for line in lines.iter().flatten() {
+                add(&line.seen, line.next, (at / STRETCH) as u32);
+            }
+        }
+        return places;
+    }
     for stream in &streams {
         for at in SEEN_MIN..stream.len() {
             let seen = &stream[at.saturating_sub(WINDOW)..at];
-            let next = stream[at];
-            let mut others = if graph.is_empty() {
-                let draw = |_| rows[rng.below(rows.len() as u64) as usize];
-                (0..DRAWN).map(draw).collect()
-            } else {
-                graph.three_away(next as usize)
-            };
-            others.retain(|&row| {
-                row != next && part(data, row) == part(data, next) && !seen.contains(&row)
-            });
-            if !others.is_empty() {
-                places.push(Place {
-                    seen: seen.to_vec(),
-                    next,
-                    others,
-                    stretch: stretch + (at / STRETCH) as u32,
-                });
-            }
+            add(seen, stream[at], stretch + (at / STRETCH) as u32);
         }
         stretch += stream.len().div_ceil(STRETCH) as u32;
     }
@@ -155,32 +198,29 @@ fn depth_first(next: &[Vec<u32>], rows: &[u32]) -> Vec<Vec<u32>> {
     streams
 }
 
-/// Rows of one side as they stand, broken where the other side or another part of speech begins.
+/// Rows of one side as they stand, broken where the other side or another lexicographer's file begins.
 fn in_file(data: &Dataset, sides: &[Split], side: Split) -> Vec<Vec<u32>> {
     let all: Vec<u32> = (0..data.len() as u32).collect();
-    let kind = |row: u32| (sides[row as usize], part(data, row));
+    let kind = |row: u32| (sides[row as usize], group(data, row));
     let runs = all.chunk_by(|&a, &b| kind(a) == kind(b));
     runs.filter(|run| sides[run[0] as usize] == side)
         .map(<[u32]>::to_vec)
         .collect()
 }
 
-/// The part of speech: the first letter of an id like `n00001740`, satellite adjectives being
-/// adjectives. Ids of another form have none.
+fn group(data: &Dataset, row: u32) -> Option<(u8, usize)> {
+    group_of(&data.items.get(row as usize)?.id)
+}
+
 fn part(data: &Dataset, row: u32) -> Option<u8> {
-    let id = data.items.get(row as usize)?.id.as_bytes();
-    let digits = id.len() == 9 && id[1..].iter().all(u8::is_ascii_digit);
-    match id.first() {
-        Some(b's') if digits => Some(b'a'),
-        Some(&part) if digits => Some(part),
-        _ => None,
-    }
+    group(data, row).map(|(part, _)| part)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::graph::tests::chain;
+    use cortica_testkit::Item;
 
     fn places_of(data: &Dataset, sides: &[Split], order: Order) -> Vec<Place> {
         let graph = Graph::new(data, sides);
@@ -200,6 +240,27 @@ mod tests {
             assert!(place.next < 5 && !place.others.contains(&5));
             assert!(place.others.iter().all(|row| !place.seen.contains(row)));
         }
+    }
+
+    #[test]
+    fn streams_end_with_a_lexicographers_file() {
+        let mut data = chain().0;
+        let ids = [
+            "n00034400",
+            "n00034478",
+            "n00034479",
+            "n00040000",
+            "v00040000",
+            "v00040001",
+        ];
+        let item = |id: &str| Item {
+            id: id.to_owned(),
+            text: String::new(),
+            split: Split::Train,
+        };
+        data.items = ids.map(item).to_vec();
+        let streams = in_file(&data, &[Split::Train; 6], Split::Train);
+        assert_eq!(streams, [[0, 1], [2, 3], [4, 5]]);
     }
 
     #[test]

@@ -6,16 +6,20 @@
 )]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use cortica_neural::{CODE, Networks, WINDOW};
 use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
 
-/// The program with these arguments and a seed; what it prints.
-fn program(data: &Path, out: &Path, others: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_cortica-train"))
+const WEIGHTS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../neural/weights/768.safetensors"
+);
+
+fn output(data: &Path, out: &Path, others: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cortica-train"))
         .arg("--data")
         .arg(data)
         .arg("--out")
@@ -23,7 +27,12 @@ fn program(data: &Path, out: &Path, others: &[&str]) -> String {
         .args(["--seed", "7"])
         .args(others)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// The program with these arguments and a seed; what it prints.
+fn program(data: &Path, out: &Path, others: &[&str]) -> String {
+    let output = output(data, out, others);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     String::from_utf8(output.stdout).unwrap()
@@ -109,7 +118,10 @@ fn check_dimension(dimension: usize, related: bool) {
     let folder = tempfile::tempdir().unwrap();
     narrower(folder.path(), dimension, related);
     let path = folder.path().join("own.safetensors");
-    let order = if related { "depth-first" } else { "file" };
+    let (order, measured) = match related {
+        true => ("depth-first", "depth_first"),
+        false => ("file", "file"),
+    };
     let steps = ["--encoder-steps", "60", "--epochs", "1", "--orders", order];
     program(folder.path(), &path, &steps);
     let recall = &metrics(&path)["recall"]["held_out_items"];
@@ -124,10 +136,25 @@ fn check_dimension(dimension: usize, related: bool) {
         let features = &cortica_testkit::bundle().row(row)[..dimension];
         *code = networks.encoder().encode(features, &mut scratch).unwrap();
     }
+    // What is computed is what the file's weights define.
+    let close = |got: &[f32], want: &[f64]| {
+        let pairs = got.iter().zip(want);
+        let off = pairs.map(|(got, want)| (f64::from(*got) - want).abs());
+        let off = off.fold(0.0, f64::max);
+        assert!(got.len() == want.len() && off < 1e-4, "{off}");
+    };
     let next = networks.predictor().predict(&codes, &mut scratch).unwrap();
-    assert_ne!(next, [0.0; CODE]);
-    let exception = networks.detector().detect(&codes, &mut scratch).unwrap();
-    assert!((0.0..=1.0).contains(&exception));
+    close(&next, &networks.predictor().predict_reference(&codes));
+    let detector = networks.detector();
+    let all = detector.detect_all(&codes, &mut scratch).unwrap();
+    close(&all, &detector.detect_all_reference(&codes));
+    // A single pass over streams is enough to tell what stands there from a random row.
+    let metrics = metrics(&path);
+    for task in ["temporal", "exception"] {
+        let figures = &metrics[task][measured];
+        let area = figures["auc_random_negatives"].as_f64().unwrap();
+        assert!(area > 0.6, "{task}: {figures}");
+    }
 }
 
 #[test]
@@ -146,12 +173,8 @@ fn bare_rows_of_100_values_in_the_order_of_the_file() {
 fn shipped_weights_are_better_than_what_needs_no_training() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("measured");
-    let weights = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../neural/weights/768.safetensors"
-    );
     let check = |data: &Path, queries: bool, order: bool| {
-        program(data, &out, &["--measure", weights]);
+        program(data, &out, &["--measure", WEIGHTS]);
         let metrics = metrics(&out);
         let clear = |figures: &Value, way: &str, name: &str| {
             let low = figures[way][name][0].as_f64().unwrap();
@@ -165,10 +188,23 @@ fn shipped_weights_are_better_than_what_needs_no_training() {
                 clear(&metrics["recall"][*set], way, "encoder_above_by");
             }
         }
-        for task in ["temporal", "exception"].iter().filter(|_| order) {
-            for way in ["cosine_to_previous", "window_mean", "window_max"] {
-                clear(&metrics[*task]["depth_first"], way, "network_above_by");
+        if !order {
+            return;
+        }
+        for task in ["temporal", "exception"] {
+            let figures = &metrics[task]["lineage"];
+            for way in [
+                "cosine_to_previous",
+                "window_mean",
+                "window_max",
+                "candidate_only",
+            ] {
+                clear(figures, way, "network_above_by");
             }
+        }
+        // What the predictor gains by its window, and by the order in it.
+        for way in ["previous_only", "earlier_reversed"] {
+            clear(&metrics["temporal"]["lineage"], way, "network_above_by");
         }
     };
     check(&cortica_testkit::bundle_dir(), false, false);
@@ -181,13 +217,44 @@ fn shipped_weights_are_better_than_what_needs_no_training() {
 
 #[test]
 fn shipped_weights_say_what_they_are_and_what_they_are_worth() {
-    let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../neural/weights/768.safetensors");
-    let networks = Networks::open(&weights).unwrap();
+    let networks = Networks::open(Path::new(WEIGHTS)).unwrap();
     let about = ["dimension", "seed", "training_rows"].map(|key| networks.metadata(key));
     assert_eq!(about, [Some("768"), Some("1"), Some("24659")]);
     assert!(networks.metadata("architecture").unwrap().contains("LSTM"));
     assert!(networks.metadata("data").unwrap().contains("WordNet"));
     // The same run wrote both.
     let inside: Value = serde_json::from_str(networks.metadata("metrics").unwrap()).unwrap();
-    assert_eq!(inside, metrics(&weights));
+    assert_eq!(inside, metrics(Path::new(WEIGHTS)));
+}
+
+/// What the program says of a folder that it does not take.
+fn refusal(data: &Path, others: &[&str]) -> String {
+    let output = output(data, &data.join("out.safetensors"), others);
+    assert!(!output.status.success());
+    assert!(!data.join("out.safetensors").exists());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn what_is_no_number_is_named_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = vec![0.5_f32; 700 * 16];
+    rows[40 * 16 + 3] = f32::NAN;
+    cortica_formats::write_npy_f32(&folder.path().join("X.npy"), 700, 16, &rows).unwrap();
+    let said = refusal(folder.path(), &["--orders", "file"]);
+    assert!(
+        said.contains("X.npy: row 40 holds NaN in column 3"),
+        "{said}"
+    );
+}
+
+#[test]
+fn weights_for_other_embeddings_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    narrower(folder.path(), 100, false);
+    let said = refusal(folder.path(), &["--measure", WEIGHTS]);
+    assert!(
+        said.contains("takes embeddings of 768 values, and the rows of X.npy have 100"),
+        "{said}"
+    );
 }

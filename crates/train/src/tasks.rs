@@ -1,0 +1,177 @@
+//! How well what stands in a place is told from what does not, by the networks and by what is simpler.
+
+use std::ops::Range;
+
+use anyhow::Result;
+use cortica_env::{Rng, Seed};
+use cortica_neural::{CODE, Code, Networks, score};
+use cortica_simd::Isa;
+use serde_json::{Value, json};
+
+use crate::Sides;
+use crate::auc::{auc, compare};
+use crate::baselines::{Baselines, Learnt};
+use crate::streams::Place;
+
+/// How well a code fits a place, by the number of the place.
+type Scorer<'a> = dyn Fn(usize, &Code) -> f32 + 'a;
+
+/// Scores of the rows that stand in the places, of the near others, and of random ones.
+type Scores = [Vec<f32>; 3];
+
+/// How well a place's own code is told from another's, by the prediction (temporal) and by the
+/// detector (exception): against scores that need no network, against the networks trained without
+/// a window, and against themselves when what came before the previous code is turned round.
+pub(crate) fn measure(
+    networks: &Networks,
+    baselines: Option<&Baselines>,
+    sides: &Sides,
+    places: &[Place],
+    codes: &[Code],
+    seed: Seed,
+) -> Result<[Value; 2]> {
+    let asked = Asked::draw(places, sides, seed);
+    let isa = Isa::best();
+    let window = |at: usize| places[at].seen.iter().map(|&row| &codes[row as usize]);
+    let previous =
+        |at: usize, code: &Code| window(at).next_back().map_or(0.5, |w| score(isa, w, code));
+    let mean_of = |at: usize, code: &Code| {
+        let mut mean = [0.0; CODE];
+        for code in window(at) {
+            for (mean, value) in mean.iter_mut().zip(code) {
+                *mean += value;
+            }
+        }
+        score(isa, &mean, code)
+    };
+    let max_of =
+        |at: usize, code: &Code| window(at).map(|w| score(isa, w, code)).fold(0.0, f32::max);
+    let simple: [(&str, &Scorer<'_>); 3] = [
+        ("cosine_to_previous", &previous),
+        ("window_mean", &mean_of),
+        ("window_max", &max_of),
+    ];
+    let mut others: Vec<(&str, Scores)> = Vec::new();
+    for (name, simple) in simple {
+        let by = |rows: &[u32]| {
+            let scores = rows.iter().enumerate();
+            Ok(scores
+                .map(|(at, &row)| simple(at, &codes[row as usize]))
+                .collect())
+        };
+        others.push((name, asked.scores(by)?));
+    }
+    let mut own = [Vec::new(), Vec::new()];
+    if let Some(learnt) = baselines {
+        let by = |way: &Learnt<'_>| asked.scores(|rows| way(places, rows));
+        let alone = by(&|places, rows| learnt.alone(codes, places, rows))?;
+        let predicted = by(&|places, rows| learnt.predicted(codes, places, rows))?;
+        let belongs = by(&|places, rows| learnt.belongs(codes, places, rows))?;
+        others.push(("candidate_only", alone));
+        own[0].push(("previous_only", predicted));
+        own[1].push(("previous_only", belongs));
+    }
+    let turned: Vec<Place> = places.iter().map(Place::with_earlier_reversed).collect();
+    let predicted = |places| asked.scores(|rows| predicted(networks, places, codes, rows));
+    let belongs = |places| asked.scores(|rows| belongs(networks, places, codes, rows));
+    own[0].push(("earlier_reversed", predicted(&turned)?));
+    own[1].push(("earlier_reversed", belongs(&turned)?));
+
+    let stretches = stretches(places);
+    let [temporal, exception] = own;
+    let task = |ours: &Scores, own: &[(&str, Scores)]| {
+        let mut figure = json!({
+            "places": places.len(),
+            "stretches": stretches.len(),
+            "auc": auc(&ours[0], &ours[1]),
+            "auc_random_negatives": auc(&ours[0], &ours[2]),
+        });
+        for (name, theirs) in others.iter().chain(own) {
+            let pair = |scores: &Scores| [&scores[0][..], &scores[1][..]];
+            figure[*name] = json!({
+                "auc": auc(&theirs[0], &theirs[1]),
+                "auc_random_negatives": auc(&theirs[0], &theirs[2]),
+                "network_above_by": compare(pair(ours), pair(theirs), &stretches, seed),
+            });
+        }
+        figure
+    };
+    Ok([
+        task(&predicted(places)?, &temporal),
+        task(&belongs(places)?, &exception),
+    ])
+}
+
+/// The rows asked about at each place.
+struct Asked {
+    right: Vec<u32>,
+    near: Vec<u32>,
+    random: Vec<u32>,
+}
+
+impl Asked {
+    fn draw(places: &[Place], sides: &Sides, seed: Seed) -> Asked {
+        let mut rng = seed.derive("measured negatives").rng();
+        let near = |place: &Place, rng: &mut Rng| {
+            let at = rng.below(place.others.len() as u64) as usize;
+            place.others[at]
+        };
+        let random = |place: &Place, rng: &mut Rng| loop {
+            let row = sides.held_out[rng.below(sides.held_out.len() as u64) as usize] as u32;
+            if row != place.next {
+                return row;
+            }
+        };
+        Asked {
+            right: places.iter().map(|place| place.next).collect(),
+            near: places.iter().map(|place| near(place, &mut rng)).collect(),
+            random: places.iter().map(|place| random(place, &mut rng)).collect(),
+        }
+    }
+
+    fn scores(&self, by: impl Fn(&[u32]) -> Result<Vec<f32>>) -> Result<Scores> {
+        Ok([by(&self.right)?, by(&self.near)?, by(&self.random)?])
+    }
+}
+
+/// The score of each row with the prediction for its place.
+fn predicted(
+    networks: &Networks,
+    places: &[Place],
+    codes: &[Code],
+    rows: &[u32],
+) -> Result<Vec<f32>> {
+    let mut scratch = networks.scratch();
+    let mut score_of = |(place, &row): (&Place, &u32)| {
+        let window = place.window(codes);
+        let prediction = networks.predictor().predict(&window, &mut scratch)?;
+        Ok(score(scratch.isa(), &prediction, &codes[row as usize]))
+    };
+    places.iter().zip(rows).map(&mut score_of).collect()
+}
+
+/// How sure the detector is that each row belongs in its place.
+fn belongs(
+    networks: &Networks,
+    places: &[Place],
+    codes: &[Code],
+    rows: &[u32],
+) -> Result<Vec<f32>> {
+    let mut scratch = networks.scratch();
+    let mut belongs = |(place, &row): (&Place, &u32)| {
+        let window = place.window_with(row, codes);
+        Ok(1.0 - networks.detector().detect(&window, &mut scratch)?)
+    };
+    places.iter().zip(rows).map(&mut belongs).collect()
+}
+
+/// Places that are drawn together, by their numbers.
+fn stretches(places: &[Place]) -> Vec<Range<usize>> {
+    let mut from = 0;
+    let runs = places.chunk_by(|a, b| a.stretch == b.stretch);
+    let range = |run: &[Place]| {
+        from += run.len();
+        from - run.len()..from
+    };
+    runs.map(range).collect()
+}
