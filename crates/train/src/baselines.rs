@@ -49,11 +49,11 @@ impl Baselines {
         rows: &[u32],
     ) -> Result<Vec<f32>> {
         let predictions = self.predictor.predictions(codes, &with_last(places, 1))?;
-        let code = |&row: &u32| codes.get(row as usize).context("a row without a code");
-        let pairs = predictions.iter().zip(rows);
-        pairs
-            .map(|(prediction, row)| Ok(cortica_neural::score(Isa::best(), prediction, code(row)?)))
-            .collect()
+        let score_of = |(prediction, &row): (&Code, &u32)| -> Result<f32> {
+            let code = codes.get(row as usize).context("a row without a code")?;
+            Ok(cortica_neural::score(Isa::best(), prediction, code))
+        };
+        predictions.iter().zip(rows).map(score_of).collect()
     }
 
     /// The detector that knows only the code before.

@@ -39,10 +39,12 @@ impl Network for Detector {
 }
 
 impl Detector {
+    /// Begins by judging by the dot product with the code before, beside which all else counts little:
+    /// the dot products with each code before are led straight to the judge.
     fn new(seed: Seed) -> Result<Detector> {
         let deviation = |inputs: usize| 1.0 / (inputs as f64).sqrt();
         let layer = |name| Layer::new(name, WIDTH, 3 * WIDTH, deviation(3 * WIDTH), seed);
-        Ok(Detector {
+        let detector = Detector {
             lift: Layer::new("detector.lift", WIDTH, CHANNELS, deviation(CHANNELS), seed)?,
             layers: [
                 layer("detector.layer0")?,
@@ -51,7 +53,25 @@ impl Detector {
             ],
             hidden: Layer::new("detector.hidden", JUDGE, WIDTH, deviation(WIDTH), seed)?,
             output: Layer::new("detector.output", 1, JUDGE, deviation(JUDGE), seed)?,
-        })
+        };
+        let only = |value: f32, column: usize| move |at| if at == column { value } else { 0.0 };
+        for back in 1..WINDOW {
+            let channel = back - 1;
+            detector
+                .lift
+                .set_row(channel, only(4.0, 2 * CODE + channel))?;
+            for layer in &detector.layers {
+                layer.set_row(channel, |_| 0.0)?; // What comes in goes on as it is.
+            }
+            detector.hidden.set_row(channel, only(1.0, channel))?;
+        }
+        let small: Vec<f32> = detector.output.weight.flatten_all()?.to_vec1()?;
+        detector.output.set_row(0, |at| match at {
+            0 => -2.0,
+            at if at < WINDOW - 1 => 0.0,
+            at => small[at] / 10.0,
+        })?;
+        Ok(detector)
     }
 
     /// The logit of an exception at the last step of windows, `[batch, WINDOW, CODE]`; while training
@@ -62,20 +82,17 @@ impl Detector {
             let padded = rows.pad_with_zeros(1, back, 0)?;
             Ok(padded.narrow(1, 0, WINDOW)?)
         };
-        let mut parts = vec![
-            (windows * 8.0)?,
-            ((windows * earlier(windows, 1)?)? * 64.0)?,
-        ];
-        for back in 1..WINDOW {
-            parts.push((windows * earlier(windows, back)?)?.sum_keepdim(2)?);
-        }
-        let described = Tensor::cat(&parts, 2)?;
         let mut leave_out = |values: Tensor| match &mut rng {
             Some(rng) => dropout(&values, LEFT_OUT, rng),
             None => Ok(values),
         };
-        let described = leave_out(described)?;
-        let flat = described.reshape((batch * WINDOW, CHANNELS))?;
+        let products = ((windows * earlier(windows, 1)?)? * 64.0)?;
+        let values = Tensor::cat(&[(windows * 8.0)?, products], 2)?;
+        let mut parts = vec![leave_out(values)?];
+        for back in 1..WINDOW {
+            parts.push((windows * earlier(windows, back)?)?.sum_keepdim(2)?);
+        }
+        let flat = Tensor::cat(&parts, 2)?.reshape((batch * WINDOW, CHANNELS))?;
         let mut rows = self.lift.apply(&flat)?.reshape((batch, WINDOW, WIDTH))?;
         for (layer, dilation) in self.layers.iter().zip([1, 2, 4]) {
             let taps = [

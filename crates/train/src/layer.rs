@@ -47,6 +47,18 @@ impl Layer {
         })
     }
 
+    /// Sets the weights of one output, each by the number of its input.
+    pub(crate) fn set_row(&self, row: usize, value: impl Fn(usize) -> f32) -> Result<()> {
+        let shape = self.weight.dims2()?;
+        let mut weights: Vec<f32> = self.weight.flatten_all()?.to_vec1()?;
+        for (at, weight) in weights[row * shape.1..][..shape.1].iter_mut().enumerate() {
+            *weight = value(at);
+        }
+        let weights = Tensor::from_vec(weights, shape, &Device::Cpu)?;
+        self.weight.set(&weights)?;
+        Ok(())
+    }
+
     pub(crate) fn without_bias(mut self) -> Layer {
         self.bias = None;
         self

@@ -56,7 +56,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1_000)]
     encoder_steps: usize,
     /// Passes over the streams, for predictor and detector.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 4)]
     epochs: usize,
     /// Orders from which predictor and detector learn. All are measured.
     #[arg(long, value_delimiter = ',', default_value = "lineage")]
@@ -67,7 +67,7 @@ struct Arguments {
     /// Also write the weights as f32, as they are before they are rounded to i8.
     #[arg(long, value_name = "FILE", conflicts_with = "measure")]
     floats: Option<PathBuf>,
-    /// Train nothing, and measure this weight file instead; only metrics are written.
+    /// Measure this weight file instead of training one; only metrics are written.
     #[arg(long)]
     measure: Option<PathBuf>,
 }

@@ -72,8 +72,9 @@ pub(crate) fn measure(
         own[1].push(("previous_only", belongs));
     }
     let turned: Vec<Place> = places.iter().map(Place::with_earlier_reversed).collect();
-    let predicted = |places| asked.scores(|rows| predicted(networks, places, codes, rows));
-    let belongs = |places| asked.scores(|rows| belongs(networks, places, codes, rows));
+    let predicted =
+        |places: &[Place]| asked.scores(|rows| predicted(networks, places, codes, rows));
+    let belongs = |places: &[Place]| asked.scores(|rows| belongs(networks, places, codes, rows));
     own[0].push(("earlier_reversed", predicted(&turned)?));
     own[1].push(("earlier_reversed", belongs(&turned)?));
 
@@ -87,7 +88,6 @@ pub(crate) fn measure(
             "auc_random_negatives": auc(&ours[0], &ours[2]),
         });
         for (name, theirs) in others.iter().chain(own) {
-            let pair = |scores: &Scores| [&scores[0][..], &scores[1][..]];
             figure[*name] = json!({
                 "auc": auc(&theirs[0], &theirs[1]),
                 "auc_random_negatives": auc(&theirs[0], &theirs[2]),
@@ -102,7 +102,13 @@ pub(crate) fn measure(
     ])
 }
 
+/// What is right, and what is wrong but near.
+fn pair([right, near, _]: &Scores) -> [&[f32]; 2] {
+    [right, near]
+}
+
 /// The rows asked about at each place.
+#[derive(Debug)]
 struct Asked {
     right: Vec<u32>,
     near: Vec<u32>,
@@ -142,12 +148,12 @@ fn predicted(
     rows: &[u32],
 ) -> Result<Vec<f32>> {
     let mut scratch = networks.scratch();
-    let mut score_of = |(place, &row): (&Place, &u32)| {
+    let score_of = |(place, &row): (&Place, &u32)| -> Result<f32> {
         let window = place.window(codes);
         let prediction = networks.predictor().predict(&window, &mut scratch)?;
         Ok(score(scratch.isa(), &prediction, &codes[row as usize]))
     };
-    places.iter().zip(rows).map(&mut score_of).collect()
+    places.iter().zip(rows).map(score_of).collect()
 }
 
 /// How sure the detector is that each row belongs in its place.
@@ -158,11 +164,11 @@ fn belongs(
     rows: &[u32],
 ) -> Result<Vec<f32>> {
     let mut scratch = networks.scratch();
-    let mut belongs = |(place, &row): (&Place, &u32)| {
+    let belongs = |(place, &row): (&Place, &u32)| -> Result<f32> {
         let window = place.window_with(row, codes);
         Ok(1.0 - networks.detector().detect(&window, &mut scratch)?)
     };
-    places.iter().zip(rows).map(&mut belongs).collect()
+    places.iter().zip(rows).map(belongs).collect()
 }
 
 /// Places that are drawn together, by their numbers.
