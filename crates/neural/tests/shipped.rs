@@ -49,12 +49,14 @@ fn codes_keep_neighbours_better_than_a_random_projection() {
         .iter()
         .map(|row| std::array::from_fn(|at| cortica_simd::dot(Isa::best(), row, &directions[at])))
         .collect();
-    let (mut ours, mut theirs) = (0.0, 0.0);
-    for at in (0..rows.len()).step_by(4) {
-        ours += recall(&rows, &codes, at);
-        theirs += recall(&rows, &projected, at);
-    }
-    assert!(ours > theirs, "{ours} {theirs}");
+    let asked: Vec<usize> = (0..rows.len()).step_by(4).collect();
+    let mean = |codes: &[Code]| {
+        let shares = asked.iter().map(|&at| recall(&rows, codes, at));
+        shares.sum::<f64>() / asked.len() as f64
+    };
+    // Measured: 0.75; five random projections had 0.48 to 0.52.
+    let (ours, theirs) = (mean(&codes), mean(&projected));
+    assert!(ours > 0.73 && ours > theirs + 0.2, "{ours} {theirs}");
 }
 
 /// How far any value may be from its definition in f64: as for the small networks.
