@@ -204,6 +204,30 @@ impl Cortex {
         Ok(released)
     }
 
+    /// Gives a free column a concept without a competition, for one that is read back: the column neither
+    /// fires nor rests.
+    pub fn occupy(&self, id: ColumnId, concept: ConceptId, code: &Code) -> Result<(), OccupyError> {
+        let exemplar = self.exemplar_of(code)?;
+        let column = self.column(id)?;
+        let mut buffer = Vec::new();
+        let claims = self.activate(&[id], &[], &mut buffer);
+        if claims.is_empty() {
+            return Err(OccupyError::Taken(id));
+        }
+        column.learned.set_exemplar(&exemplar);
+        column.hold(concept);
+        self.counters.holds();
+        Ok(())
+    }
+
+    /// The code in i8.
+    fn exemplar_of(&self, code: &Code) -> Result<[i8; CODE_DIMENSION], CodeError> {
+        let code = normalised(code)?;
+        let mut exemplar = [0; CODE_DIMENSION];
+        encode_i8(self.options.isa, &code, &mut exemplar);
+        Ok(exemplar)
+    }
+
     /// Moves the prototypes of a column and of those within a radius towards a code (Kohonen 1982): by
     /// `rate exp(-d^2 / 2 sigma^2)` of the way, d in units of the lattice, `sigma` half of the radius. A
     /// radius of 0 is the column alone. `rate` is cut to \[0, 1\]. How many were moved.
@@ -335,13 +359,11 @@ impl Cortex {
         concept: ConceptId,
         code: &Code,
     ) -> Result<(), CommitError> {
-        let code = normalised(code)?;
+        let exemplar = self.exemplar_of(code)?;
         let column = &self.columns[claim.column.index()];
         if column.state.load() != claim.seen {
             return Err(CommitError::Gone);
         }
-        let mut exemplar = [0; CODE_DIMENSION];
-        encode_i8(self.options.isa, &code, &mut exemplar);
         column.learned.set_exemplar(&exemplar);
         column.hold(concept);
         column.set_fired(self.options.clock.now());
@@ -361,6 +383,21 @@ fn since_fired(column: &Column, now: Timestamp) -> Option<f64> {
         return Some(0.0);
     }
     Some(since)
+}
+
+/// Why a column was not given a concept.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OccupyError {
+    /// There is no such column.
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    /// The code has no direction.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// It holds a concept, rests, or is claimed by another thread.
+    #[error("{0} is taken or claimed; release it first, or try again")]
+    Taken(ColumnId),
 }
 
 /// Why nothing was learned.

@@ -1,6 +1,6 @@
 //! What a column is doing, in one word.
 
-use crate::sync::{AcqRel, Acquire, AtomicU64, Relaxed};
+use crate::sync::{Acquire, AtomicU64, Relaxed, Release};
 use std::fmt;
 
 /// What a column is doing. The concept that it holds is another matter: a column that holds one goes through
@@ -165,9 +165,9 @@ impl StateWord {
             return Err(ChangeError::Illegal { from, to });
         }
         let next = seen.next(to, level);
-        // Release for whoever moves the column on after this, Acquire for what was left by whoever
-        // moved it before: fields of a column are written by its holder alone, plainly.
-        match self.0.compare_exchange(seen.0, next, AcqRel, Relaxed) {
+        // Release for whoever moves the column on after this: fields of a column are written by its
+        // holder alone, plainly. What its last holder left was acquired with the word that was seen.
+        match self.0.compare_exchange(seen.0, next, Release, Relaxed) {
             Ok(_) => Ok(Snapshot(next)),
             Err(now) => Err(ChangeError::Changed(Snapshot(now))),
         }

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use cortica_cortex::models::Learned;
 use cortica_cortex::{
-    CODE_DIMENSION, ColumnId, ConceptId, Cortex, CortexOptions, Grid, State, StateWord,
+    CODE_DIMENSION, ColumnId, ConceptId, Concepts, Cortex, CortexOptions, Dedup, DedupError,
+    DedupParams, Duplicate, Grid, State, StateWord,
 };
 use cortica_env::ManualClock;
 use loom::thread::{JoinHandle, spawn};
@@ -261,4 +262,88 @@ fn no_learning_is_lost() {
         assert_eq!(learned.version(), 2);
         LEARNED.saw(true);
     });
+}
+
+struct Nobody;
+
+impl Concepts for Nobody {
+    fn id(&self, _concept: ConceptId) -> Option<&[u8]> {
+        None
+    }
+
+    fn features(&self, _concept: ConceptId) -> Option<&[f32]> {
+        None
+    }
+}
+
+/// Reserves and admits a concept, and gives it up or not. Whether it was admitted.
+fn admit(dedup: &Dedup, id: &[u8], features: &[f32], keep: bool) -> Result<(), DedupError> {
+    let mut ticket = dedup.reserve(id, features, &Nobody)?;
+    ticket.admit(&[1; CODE_DIMENSION], &Nobody)?;
+    if keep {
+        ticket.commit();
+    }
+    Ok(())
+}
+
+/// Two concepts of one meaning that come at once: the second finds the first, committed or on its way.
+#[test]
+fn one_meaning_at_once() {
+    static FIRST: Witness = Witness::new();
+    static SECOND: Witness = Witness::new();
+    explore("one_meaning_at_once", Some(3), &[&FIRST, &SECOND], || {
+        let dedup = Arc::new(Dedup::new(
+            DedupParams::default(),
+            cortica_simd::Isa::Scalar,
+        ));
+        // Admitted tickets are held until both have tried: what is on its way counts.
+        let come = |id: &'static [u8], features: &'static [f32]| {
+            with(&dedup, move |dedup| {
+                let mut ticket = dedup.reserve(id, features, &Nobody).unwrap();
+                let admitted = ticket.admit(&[1; CODE_DIMENSION], &Nobody).is_ok();
+                std::mem::forget(ticket); // On its way for good.
+                admitted
+            })
+        };
+        let (a, b) = (come(b"a", &[1.0, 0.0]), come(b"b", &[1.0, 0.01]));
+        let (a, b) = (a.join().unwrap(), b.join().unwrap());
+        assert!(a != b, "one of the two");
+        FIRST.saw(a);
+        SECOND.saw(b);
+    });
+}
+
+/// A reservation that is given up leaves its id to whoever comes after, and to nobody twice.
+#[test]
+fn a_reservation_is_given_up() {
+    static IN_THE_WAY: Witness = Witness::new();
+    static AFTER: Witness = Witness::new();
+    explore(
+        "a_reservation_is_given_up",
+        Some(3),
+        &[&IN_THE_WAY, &AFTER],
+        || {
+            let dedup = Arc::new(Dedup::new(
+                DedupParams::default(),
+                cortica_simd::Isa::Scalar,
+            ));
+            let gives_up = with(&dedup, |dedup| admit(dedup, b"a", &[1.0, 0.0], false));
+            let keeps = with(&dedup, |dedup| admit(dedup, b"a", &[0.0, 1.0], true));
+            let (tried, kept) = (gives_up.join().unwrap(), keeps.join().unwrap());
+            for result in [&tried, &kept] {
+                let good = matches!(
+                    result,
+                    Ok(()) | Err(DedupError::Duplicate(Duplicate::Id(_)))
+                );
+                assert!(good, "{result:?}");
+            }
+            let stats = dedup.stats();
+            assert_eq!(
+                (stats.concepts, stats.reserved),
+                (usize::from(kept.is_ok()), 0)
+            );
+            IN_THE_WAY.saw(kept.is_err());
+            AFTER.saw(tried.is_ok() && kept.is_ok());
+        },
+    );
 }

@@ -171,7 +171,9 @@ fn a_reader_never_sees_a_new_state_with_an_old_level() {
             .map(|_| {
                 threads.spawn(|| {
                     let mut seen = [0_u64; 5];
-                    while !done.load(Relaxed) {
+                    let mut last = false;
+                    while !last {
+                        last = done.load(Relaxed);
                         let now = word.load();
                         assert!((now.level() - level(now.state())).abs() < 1e-6, "{now:?}");
                         seen[now.state() as usize] += 1;
