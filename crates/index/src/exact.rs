@@ -369,12 +369,11 @@ impl VectorIndex for ExactIndex {
         }
         let exponent = self.exponent(checked.norm);
         let mut reserved = self.rows.reserve().map_err(no_room)?;
-        match exponent {
-            0 => reserved.values_mut().copy_from_slice(vector),
-            _ => {
-                let scaled = scaled(vector, -exponent);
-                reserved.values_mut().copy_from_slice(&scaled);
-            }
+        if exponent == 0 {
+            reserved.values_mut().copy_from_slice(vector);
+        } else {
+            let scaled = scaled(vector, -exponent);
+            reserved.values_mut().copy_from_slice(&scaled);
         }
         Ok(Prepared {
             of: &self.rows,
@@ -385,7 +384,7 @@ impl VectorIndex for ExactIndex {
 
     fn insert_prepared(&self, prepared: Prepared<'_>) -> Result<Row, VectorError> {
         let Prepared { of, reserved, norm } = prepared;
-        if !std::ptr::eq(of, &*self.rows) {
+        if !std::ptr::eq(of, Arc::as_ptr(&self.rows)) {
             return Err(VectorError::OtherIndex);
         }
         let exponent = self.exponent(norm);

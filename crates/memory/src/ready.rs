@@ -55,7 +55,7 @@ impl MemoryStore {
         };
         let (committed, helped) = thread::scope(|scope| {
             let named = thread::Builder::new().name("cortica-prepare".to_owned());
-            let helper = named.spawn_scoped(scope, &prepare);
+            let helper = named.spawn_scoped(scope, prepare);
             let committed = commit();
             (committed, helper.map(ScopedJoinHandle::join))
         });
