@@ -32,6 +32,9 @@
 //! | numbers in \[0, 1\] | [`weigh`], [`reinforce`], [`weighted_mean`], [`distance_similarities`] | 2^-23 |
 //! | functions | [`exp`], [`sigmoid`], [`tanh`] | [`EXP_ERROR`], [`SIGMOID_ERROR`], [`TANH_ERROR`] |
 //!
+//! On a lattice that lies flat: [`window_sum`], [`window_max`], [`ramp_field`], [`relax_field`], with the same bits on
+//! every [`Isa`].
+//!
 //! No input makes them panic: the cosine with a zero vector is 0, an average without weight is 0, and what is
 //! not a number either stays so or, among numbers in \[0, 1\], counts as 0.
 //!
@@ -80,6 +83,7 @@ mod fold;
 mod i8_codes;
 mod i8_scores;
 mod isa;
+mod lattice;
 mod map;
 mod native;
 mod pair;
@@ -125,6 +129,10 @@ pub use crate::i8_scores::{
     dot_estimate_i8_reference, dot_estimates_i8, squared_distance_estimates_i8,
 };
 pub use crate::isa::{Isa, ParseIsaError};
+pub use crate::lattice::{
+    WINDOW_REACH_MAX, ramp_field, ramp_field_reference, relax_field, relax_field_reference,
+    window_max, window_max_reference, window_sum, window_sum_reference,
+};
 pub use crate::pair::{
     dot, dot_reference, norm, norm_reference, squared_distance, squared_distance_reference,
     squared_norm_f64, squared_norm_f64_reference,

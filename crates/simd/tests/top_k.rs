@@ -41,9 +41,9 @@ fn sizes_at_the_end_of_their_range_are_no_trouble() {
         let mut found = Vec::new();
         top_k(isa, &[1.0, 3.0, 2.0], usize::MAX, &mut found);
         assert_eq!(found.len(), 3, "{isa}");
-        let halves = CodeRows::<u16>::new(&[], 1, 1 << 63).unwrap();
+        let halves = CodeRows::<u16>::new(&[], 1, 1 << (usize::BITS - 1)).unwrap();
         dot_rows_f16(isa, &[1.0], halves, &mut [0.0; 4]);
-        let signs = CodeRows::<u64>::new(&[], 1, 1 << 61).unwrap();
+        let signs = CodeRows::<u64>::new(&[], 1, 1 << (usize::BITS - 3)).unwrap();
         hamming_rows(isa, &[1], signs, &mut [0; 4]);
     }
 }

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 HERE = Path(__file__).parent
 D, HIDDEN, STATE, WIDTH, JUDGE = 40, 64, 32, 16, 16
 CODE, WINDOW, CHANNELS = 64, 8, 2 * 64 + 7
+STREAM, RESET = 80, 56  # Codes of a stream, and after how many of them the state forgets.
 DTYPES = {np.dtype("<f4"): "F32", np.dtype("i1"): "I8"}
 
 
@@ -80,7 +81,7 @@ def quantise(weights):
     return stored, meant
 
 
-def run(weights, features, windows, lengths):
+def run(weights, features, windows, lengths, stream):
     w = {name: torch.tensor(np.asarray(array, dtype="f8")) for name, array in weights.items()}
 
     def linear(name, x):
@@ -109,6 +110,14 @@ def run(weights, features, windows, lengths):
         shown = torch.cat([hidden, window[0, -1]]).unsqueeze(0)
         predictions.append(F.normalize(linear("predictor.output", shown), dim=1)[0])
 
+    # A state that carries through a whole stream, and one that begins anew in the midst of it.
+    def carried(codes):
+        hidden = lstm(codes.unsqueeze(0))[0][0]
+        return F.normalize(linear("predictor.output", torch.cat([hidden, codes], dim=1)), dim=1)
+
+    stream = torch.tensor(stream, dtype=torch.float64)
+    carried = torch.cat([carried(stream), carried(stream[RESET:])])
+
     # Detector, over whole windows with zero codes in front of the shorter ones.
     before = F.pad(windows, (0, 0, 1, 0))[:, :WINDOW]
     dots = []
@@ -126,7 +135,7 @@ def run(weights, features, windows, lengths):
     judged = linear("detector.output", F.relu(linear("detector.hidden", y.transpose(1, 2))))
     exceptions = torch.sigmoid(judged)[..., 0]
     as_f32 = lambda tensor: tensor.detach().numpy().astype("<f4")
-    return as_f32(codes), as_f32(torch.stack(predictions)), as_f32(exceptions)
+    return as_f32(codes), as_f32(torch.stack(predictions)), as_f32(exceptions), as_f32(carried)
 
 
 def main():
@@ -146,17 +155,22 @@ def main():
     lengths = [8, 8, 8, 5, 3, 1, 8, 8, 7, 6, 4, 2]
     for window, length in zip(windows, lengths):
         window[: WINDOW - length] = 0
+    # Drawn after all else, so that everything else stays as it was.
+    stream = np.cumsum(rng.standard_normal((STREAM, CODE)), axis=0)
+    stream = (stream / np.linalg.norm(stream, axis=1, keepdims=True)).astype("<f4")
     golden = {
         "features": features,
         "windows": windows,
         "lengths": np.array(lengths, dtype="i1"),
+        "stream": stream,
     }
     stored, meant = quantise(weights)
     for suffix, meant in [("", weights), ("_i8", meant)]:
-        codes, predictions, exceptions = run(meant, features, windows, lengths)
+        codes, predictions, exceptions, carried = run(meant, features, windows, lengths, stream)
         golden["codes" + suffix] = codes
         golden["predictions" + suffix] = predictions
         golden["exceptions" + suffix] = exceptions
+        golden["carried" + suffix] = carried
     write_sealed(HERE / "networks.safetensors", metadata, weights)
     write_sealed(HERE / "networks_i8.safetensors", metadata, stored)
     write_sealed(HERE / "golden.safetensors", {"by": "PyTorch"}, golden)

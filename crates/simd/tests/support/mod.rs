@@ -15,8 +15,10 @@ pub fn lengths() -> impl Iterator<Item = usize> {
 
 /// Values in [-1, 1] without a pattern that lines up with lanes.
 pub fn values(len: usize, salt: usize) -> Vec<f32> {
-    let spread = |at: usize| ((at * 7_919 + salt * 104_729 + 13) % 2_003) as f32 / 1_001.5 - 1.0;
-    (0..len).map(spread).collect()
+    // In 64 bits everywhere, so that 32-bit processors test with the same values.
+    let spread =
+        |at: u64| ((at * 7_919 + salt as u64 * 104_729 + 13) % 2_003) as f32 / 1_001.5 - 1.0;
+    (0..len as u64).map(spread).collect()
 }
 
 /// Runs `check` with every instruction set this machine has, forced one by one.

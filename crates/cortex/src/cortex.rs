@@ -1,0 +1,413 @@
+//! All columns of a grid.
+
+use crate::column::{Column, ConceptId};
+use crate::grid::{ColumnId, Grid, GridError};
+use crate::guard::{Claim, Claims, CommitError};
+use crate::membrane::{MembraneParams, Step};
+use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
+use crate::refractory::{RefractoryParams, millis_between};
+use crate::state::{ChangeError, Snapshot, State};
+use crate::stats::{CortexStats, Counters};
+use cortica_env::{Clock, SystemClock, Timestamp};
+use cortica_simd::{Isa, encode_i8};
+use std::sync::Arc;
+
+/// How columns behave.
+#[derive(Clone, Debug)]
+pub struct CortexOptions {
+    /// Leak and threshold.
+    pub membrane: MembraneParams,
+    /// Rest after a spike.
+    pub refractory: RefractoryParams,
+    /// Where "now" comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Which instructions are used.
+    pub isa: Isa,
+}
+
+impl Default for CortexOptions {
+    fn default() -> CortexOptions {
+        CortexOptions {
+            membrane: MembraneParams::default(),
+            refractory: RefractoryParams::default(),
+            clock: Arc::new(SystemClock),
+            isa: Isa::best(),
+        }
+    }
+}
+
+/// The system has no memory for so many columns; make the grid smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no memory for {columns} columns of {} bytes", Cortex::COLUMN_BYTES)]
+pub struct NoMemory {
+    /// How many there were to be.
+    pub columns: usize,
+}
+
+/// Columns on a grid, shared by any number of threads.
+///
+/// ```
+/// use cortica_cortex::{ConceptId, Cortex, CortexOptions, Grid, State};
+///
+/// let cortex = Cortex::new(Grid::new(4, 4, 4)?, CortexOptions::default())?;
+/// let candidates: Vec<_> = cortex.grid().columns().take(8).collect();
+/// let mut buffer = Vec::new();
+///
+/// let mut claims = cortex.activate(&candidates, &[0.5; 8], &mut buffer);
+/// claims.compete(&[0.5, 0.5, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5])?;
+/// let reservation = claims.win(2, 0.9).ok_or("it competed")?; // The other seven are available again.
+/// let column = reservation.commit(ConceptId::new(7), &[1.0; 64])?;
+/// assert_eq!(cortex.held(column)?, Some(ConceptId::new(7)));
+/// assert_eq!(cortex.state(column)?.state(), State::Refractory);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Cortex {
+    grid: Grid,
+    columns: Vec<Column>,
+    options: CortexOptions,
+    counters: Counters,
+}
+
+impl Cortex {
+    /// Bytes of a column, whatever it holds.
+    pub const COLUMN_BYTES: usize = size_of::<Column>();
+
+    /// A cortex whose columns are all available and hold nothing. Every column is initialised, and its
+    /// memory touched, here: O(columns).
+    pub fn new(grid: Grid, options: CortexOptions) -> Result<Cortex, NoMemory> {
+        let mut columns = Vec::new();
+        let enough = columns.try_reserve_exact(grid.len());
+        enough.map_err(|_| NoMemory {
+            columns: grid.len(),
+        })?;
+        columns.extend((0..grid.len()).map(|_| Column::new()));
+        Ok(Cortex {
+            grid,
+            columns,
+            options,
+            counters: Counters::default(),
+        })
+    }
+
+    /// Where the columns lie.
+    #[must_use]
+    pub fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// How they behave.
+    #[must_use]
+    pub fn options(&self) -> &CortexOptions {
+        &self.options
+    }
+
+    /// What a column is doing.
+    pub fn state(&self, column: ColumnId) -> Result<Snapshot, GridError> {
+        Ok(self.column(column)?.state.load())
+    }
+
+    /// The concept that a column holds.
+    pub fn held(&self, column: ColumnId) -> Result<Option<ConceptId>, GridError> {
+        let column = self.column(column)?;
+        let _ = column.state.load(); // What the last holder left can be read after.
+        Ok(column.held())
+    }
+
+    /// How often prototype and exemplar of a column were written.
+    pub fn version(&self, column: ColumnId) -> Result<u64, GridError> {
+        Ok(self.column(column)?.learned.version())
+    }
+
+    /// Milliseconds since a column fired; `None` for one that never did. Where the clock was put back
+    /// behind that moment, 0, and the rest begins anew: it never lasts longer than its length from now.
+    pub fn since_fired_ms(&self, column: ColumnId) -> Result<Option<f64>, GridError> {
+        Ok(since_fired(self.column(column)?, self.options.clock.now()))
+    }
+
+    /// The threshold of a column now: infinite in its absolute rest, raised after it.
+    pub fn threshold(&self, column: ColumnId) -> Result<f32, GridError> {
+        Ok(self.threshold_at(self.column(column)?, self.options.clock.now()))
+    }
+
+    fn threshold_at(&self, column: &Column, now: Timestamp) -> f32 {
+        let raise = since_fired(column, now)
+            .map_or(0.0, |since| self.options.refractory.raise_after(since));
+        self.options.membrane.threshold + raise
+    }
+
+    /// Claims those of the candidates that hold nothing, are available and not absolutely refractory, each
+    /// with its level (a level that is missing is 0). A column that another thread has, or that is given
+    /// twice, is passed over; so is a number that is no column. O(candidates); allocates only where `buffer`
+    /// is too small.
+    pub fn activate<'a, 'b>(
+        &'a self,
+        candidates: &[ColumnId],
+        levels: &[f32],
+        buffer: &'b mut Vec<Claim>,
+    ) -> Claims<'a, 'b> {
+        let mut claims = Claims::new(self, buffer);
+        let now = self.options.clock.now();
+        for (at, &column) in candidates.iter().enumerate() {
+            let level = levels.get(at).copied().unwrap_or(0.0);
+            if let Some(seen) = self.try_activate(column, level, now) {
+                claims.push(Claim { column, seen });
+            }
+        }
+        claims
+    }
+
+    fn try_activate(&self, id: ColumnId, level: f32, now: Timestamp) -> Option<Snapshot> {
+        let column = self.columns.get(id.index())?;
+        let mut seen = column.state.load();
+        // Looked at between the state and its change: a concept is committed by a change of state, so
+        // if one came in between, the change below fails.
+        if column.held().is_some() {
+            return None;
+        }
+        if seen.state() == State::Refractory {
+            let since = since_fired(column, now)?;
+            if self.options.refractory.is_absolute(since) {
+                return None;
+            }
+            seen = self.moved(column, seen, State::Available, 0.0).ok()?;
+        }
+        self.moved(column, seen, State::Activated, level).ok()
+    }
+
+    /// Makes all columns available whose absolute rest is over; how many there were. They become so by
+    /// themselves when they are activated: this is for those who count states. O(columns).
+    pub fn recover(&self) -> usize {
+        let now = self.options.clock.now();
+        let rested = |column: &&Column| {
+            let seen = column.state.load();
+            let over = || {
+                since_fired(column, now)
+                    .is_none_or(|since| !self.options.refractory.is_absolute(since))
+            };
+            seen.state() == State::Refractory
+                && over()
+                && self.moved(column, seen, State::Available, 0.0).is_ok()
+        };
+        self.columns.iter().filter(rested).count()
+    }
+
+    /// Lets go of a concept: the column can be won again. Whether the column held it.
+    pub fn release(&self, id: ColumnId, concept: ConceptId) -> Result<bool, GridError> {
+        let column = self.column(id)?;
+        let _ = column.state.load(); // What its last holder left is seen.
+        let released = column.let_go(concept);
+        if released {
+            column.learned.set_exemplar(&[0; CODE_DIMENSION]);
+            self.counters.released();
+        }
+        Ok(released)
+    }
+
+    /// Gives a free column a concept without a competition, for one that is read back: the column neither
+    /// fires nor rests.
+    pub fn occupy(&self, id: ColumnId, concept: ConceptId, code: &Code) -> Result<(), OccupyError> {
+        let exemplar = self.exemplar_of(code)?;
+        let column = self.column(id)?;
+        let mut buffer = Vec::new();
+        let claims = self.activate(&[id], &[], &mut buffer);
+        if claims.is_empty() {
+            return Err(OccupyError::Taken(id));
+        }
+        column.learned.set_exemplar(&exemplar);
+        column.hold(concept);
+        self.counters.holds();
+        Ok(())
+    }
+
+    /// The code in i8.
+    fn exemplar_of(&self, code: &Code) -> Result<[i8; CODE_DIMENSION], CodeError> {
+        let code = normalised(code)?;
+        let mut exemplar = [0; CODE_DIMENSION];
+        encode_i8(self.options.isa, &code, &mut exemplar);
+        Ok(exemplar)
+    }
+
+    /// Moves the prototypes of a column and of those within a radius towards a code (Kohonen 1982): by
+    /// `rate exp(-d^2 / 2 sigma^2)` of the way, d in units of the lattice, `sigma` half of the radius. A
+    /// radius of 0 is the column alone. `rate` is cut to \[0, 1\]. How many were moved.
+    pub fn learn(
+        &self,
+        winner: ColumnId,
+        code: &Code,
+        rate: f32,
+        radius: f32,
+    ) -> Result<usize, LearnError> {
+        let code = normalised(code)?;
+        let rate = if rate > 0.0 { rate.min(1.0) } else { 0.0 };
+        let salt = |column: ColumnId| u64::from(column.get()) | 1 << 40;
+        self.column(winner)?
+            .learned
+            .learn(&code, rate, salt(winner));
+        let mut moved = 1;
+        if radius != 0.0 {
+            let sigma = f64::from(radius) / 2.0;
+            for (column, distance) in self.grid.neighbours(winner, radius)? {
+                if column != winner {
+                    let share = (-(distance as f64) / (2.0 * sigma * sigma)).exp() as f32;
+                    let near = &self.columns[column.index()];
+                    near.learned.learn(&code, rate * share, salt(column));
+                    moved += 1;
+                }
+            }
+        }
+        self.counters.learned(moved as u64);
+        Ok(moved)
+    }
+
+    /// The prototype of a column, as f16, of one version.
+    pub fn prototype(&self, column: ColumnId) -> Result<[u16; CODE_DIMENSION], GridError> {
+        Ok(self.column(column)?.learned.prototype())
+    }
+
+    /// Puts a prototype there as it is: for a cortex that is read back.
+    pub fn set_prototype(
+        &self,
+        column: ColumnId,
+        prototype: &[u16; CODE_DIMENSION],
+    ) -> Result<(), GridError> {
+        self.column(column)?.learned.set_prototype(prototype);
+        Ok(())
+    }
+
+    /// The exemplar of a column: the code of the concept that it holds, in i8 and of any length; zeros where it
+    /// holds none.
+    pub fn exemplar(&self, column: ColumnId) -> Result<[i8; CODE_DIMENSION], GridError> {
+        Ok(self.column(column)?.learned.exemplar())
+    }
+
+    /// What was done so far, and what is held. O(1).
+    #[must_use]
+    pub fn stats(&self) -> CortexStats {
+        self.counters.read(self.columns.len() as u64)
+    }
+
+    /// Starts the counts anew; what is held stays counted.
+    pub fn reset_stats(&self) {
+        self.counters.reset();
+    }
+
+    /// How many columns are in each state now, in the order of [`State::ALL`]. O(columns).
+    #[must_use]
+    pub fn census(&self) -> [usize; 5] {
+        let mut counts = [0; 5];
+        for column in &self.columns {
+            counts[column.state.load().state() as usize] += 1;
+        }
+        counts
+    }
+
+    pub(crate) fn column(&self, column: ColumnId) -> Result<&Column, GridError> {
+        let columns = self.columns.len() as u32;
+        let found = self.columns.get(column.index());
+        found.ok_or(GridError::NoColumn { column, columns })
+    }
+
+    fn moved(
+        &self,
+        column: &Column,
+        seen: Snapshot,
+        to: State,
+        level: f32,
+    ) -> Result<Snapshot, ChangeError> {
+        let changed = column.state.change(seen, to, level)?;
+        self.counters.changed(seen.state(), to);
+        Ok(changed)
+    }
+
+    /// Moves a claimed column on.
+    pub(crate) fn change(
+        &self,
+        claim: &Claim,
+        to: State,
+        level: f32,
+    ) -> Result<Snapshot, ChangeError> {
+        self.moved(&self.columns[claim.column.index()], claim.seen, to, level)
+    }
+
+    pub(crate) fn give_back(&self, claim: &Claim) {
+        // A claimed column is moved by its holder alone, and every state that one holds it in may
+        // become available: this cannot fail, and a guard could do nothing about it.
+        let _ = self.change(claim, State::Available, 0.0);
+    }
+
+    pub(crate) fn integrate(&self, id: ColumnId, drive: f32) -> Step {
+        let column = &self.columns[id.index()];
+        let now = self.options.clock.now();
+        let (potential, since) = column.potential();
+        let elapsed = since
+            .map_or(0.0, |since| millis_between(since, now))
+            .max(0.0);
+        let threshold = self.threshold_at(column, now);
+        let drive = if drive.is_finite() { drive } else { 0.0 };
+        let step = self
+            .options
+            .membrane
+            .step(potential, drive, threshold, elapsed);
+        column.set_potential(step.potential, now);
+        step
+    }
+
+    pub(crate) fn commit(
+        &self,
+        claim: &Claim,
+        concept: ConceptId,
+        code: &Code,
+    ) -> Result<(), CommitError> {
+        let exemplar = self.exemplar_of(code)?;
+        let column = &self.columns[claim.column.index()];
+        if column.state.load() != claim.seen {
+            return Err(CommitError::Gone);
+        }
+        column.learned.set_exemplar(&exemplar);
+        column.hold(concept);
+        column.set_fired(self.options.clock.now());
+        column.set_potential(0.0, self.options.clock.now());
+        let fired = self.moved(column, claim.seen, State::Refractory, 0.0);
+        fired.map_err(|_| CommitError::Gone)?;
+        self.counters.holds();
+        Ok(())
+    }
+}
+
+/// Milliseconds since it fired. A moment that lies ahead becomes now.
+fn since_fired(column: &Column, now: Timestamp) -> Option<f64> {
+    let since = millis_between(column.fired()?, now);
+    if since < 0.0 {
+        column.set_fired(now);
+        return Some(0.0);
+    }
+    Some(since)
+}
+
+/// Why a column was not given a concept.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OccupyError {
+    /// There is no such column.
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    /// The code has no direction.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// It holds a concept, rests, or is claimed by another thread.
+    #[error("{0} is taken or claimed; release it first, or try again")]
+    Taken(ColumnId),
+}
+
+/// Why nothing was learned.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LearnError {
+    /// There is no such column, or the radius is none.
+    #[error(transparent)]
+    Grid(#[from] GridError),
+    /// The code has no direction.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+}

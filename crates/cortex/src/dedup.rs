@@ -1,0 +1,393 @@
+//! What is there already is refused.
+
+use crate::code_table::{By, CodeTable};
+use crate::column::ConceptId;
+use crate::prototype::CODE_DIMENSION;
+use crate::sync::{Counter, Relaxed, RwLock, read, write};
+use cortica_simd::{Isa, cosine};
+use hashbrown::DefaultHashBuilder;
+use std::hash::BuildHasher;
+
+/// Where a dedup finds the concepts that were committed: ids and features are the caller's and are lent while
+/// they are compared.
+pub trait Concepts {
+    /// The id of a concept that was committed.
+    fn id(&self, concept: ConceptId) -> Option<&[u8]>;
+    /// Its features.
+    fn features(&self, concept: ConceptId) -> Option<&[f32]>;
+}
+
+/// When two concepts are one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DedupParams {
+    /// The least cosine of their features.
+    pub cosine_min: f32,
+    /// The least cosine of their codes at which features are compared at all. With codes of 64 values by
+    /// a random projection, a pair of cosine c has codes of cosine c give or take `(1 - c^2) / 8`: at 0.95, by
+    /// 0.012, so that the default leaves out one pair in more than a million.
+    pub code_cosine_min: f32,
+}
+
+impl Default for DedupParams {
+    fn default() -> DedupParams {
+        DedupParams {
+            cosine_min: 0.95,
+            code_cosine_min: 0.88,
+        }
+    }
+}
+
+/// How a concept is there already.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Duplicate {
+    /// Another has its id.
+    Id(ConceptId),
+    /// Another has its features, to the last bit.
+    Content(ConceptId),
+    /// Another means the same.
+    Meaning {
+        /// The most similar one; of equal ones the lowest number.
+        of: ConceptId,
+        /// The cosine of their features.
+        cosine: f32,
+    },
+}
+
+/// Why a concept was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DedupError {
+    /// It is there already, committed or on its way.
+    #[error("the concept is there already: {0:?}")]
+    Duplicate(Duplicate),
+    /// Ids have 1 to 256 bytes.
+    #[error("the id has {0} bytes; it must have 1 to 256")]
+    Id(usize),
+    /// Every feature must be finite.
+    #[error("feature {at} is {value}; every feature must be finite")]
+    NotFinite {
+        /// Its place.
+        at: usize,
+        /// What is there.
+        value: f32,
+    },
+    /// Features without direction mean nothing.
+    #[error("there are no features but zeros")]
+    NoFeatures,
+    /// There are no numbers left; remove concepts first.
+    #[error("2^32 - 1 concepts are there; remove some first")]
+    Full,
+}
+
+/// Counts since the dedup was made or they were reset, and what is there now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DedupStats {
+    /// Concepts that are there, or reserved.
+    pub concepts: usize,
+    /// Of these, reserved and not committed.
+    pub reserved: usize,
+    /// Bytes held for them all; ids and features of concepts that are on their way not counted.
+    pub bytes: usize,
+    /// Refused for their id.
+    pub same_id: u64,
+    /// Refused for their features.
+    pub same_content: u64,
+    /// Refused for their meaning.
+    pub same_meaning: u64,
+    /// Features that were compared because codes were near.
+    pub compared: u64,
+    /// Reservations that were given up.
+    pub rolled_back: u64,
+}
+
+/// Refuses concepts that are there already: by id, by their very features, and by meaning.
+///
+/// A concept is reserved before any work is done for it, so that of two that come at once one is refused
+/// at once; its code is admitted when it is known, and it is committed when its id and features can be found
+/// where [`Concepts`] looks. A reservation that is dropped before leaves nothing behind.
+///
+/// For each concept 64 bytes of code and some 10 beside it are kept, and two tables of 5 bytes an entry: 100
+/// bytes at most, from some thousands of concepts on.
+#[derive(Debug)]
+pub struct Dedup {
+    params: DedupParams,
+    isa: Isa,
+    hasher: DefaultHashBuilder,
+    inner: RwLock<Inner>,
+    counters: Counters,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    table: CodeTable,
+    /// On their way: few, so they are looked through.
+    pending: Vec<Pending>,
+    /// Counts admissions.
+    generation: u64,
+}
+
+/// What a concept on its way is compared by; gone when it is committed.
+#[derive(Debug)]
+struct Pending {
+    concept: ConceptId,
+    id: Box<[u8]>,
+    features: Box<[f32]>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    same_id: Counter,
+    same_content: Counter,
+    same_meaning: Counter,
+    compared: Counter,
+    rolled_back: Counter,
+}
+
+impl Dedup {
+    /// The longest id, bytes.
+    pub const ID_BYTES_MAX: usize = 256;
+
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new(params: DedupParams, isa: Isa) -> Dedup {
+        Dedup {
+            params,
+            isa,
+            hasher: DefaultHashBuilder::default(),
+            inner: RwLock::new(Inner::default()),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Reserves a number for a concept, unless its id or its very features are there or on their way.
+    pub fn reserve(
+        &self,
+        id: &[u8],
+        features: &[f32],
+        concepts: &impl Concepts,
+    ) -> Result<Ticket<'_>, DedupError> {
+        check(id, features)?;
+        let hashes = [self.hasher.hash_one(id), self.hash_of(features)].map(|hash| hash as u32);
+        let pending = |concept| Pending {
+            concept,
+            id: id.into(),
+            features: features.into(),
+        };
+        let mut inner = write(&self.inner);
+        let Inner {
+            table,
+            pending: all,
+            ..
+        } = &mut *inner;
+        let on_its_way = |concept: ConceptId| all.iter().find(|pending| pending.concept == concept);
+        let same_id = |concept| match on_its_way(concept) {
+            Some(pending) => *pending.id == *id,
+            None => concepts.id(concept) == Some(id),
+        };
+        if let Some(of) = table.find(By::Id, hashes[0], same_id) {
+            self.counters.same_id.fetch_add(1, Relaxed);
+            return Err(DedupError::Duplicate(Duplicate::Id(of)));
+        }
+        let same_content = |concept| match on_its_way(concept) {
+            Some(pending) => same_bits(&pending.features, features),
+            None => concepts
+                .features(concept)
+                .is_some_and(|known| same_bits(known, features)),
+        };
+        if let Some(of) = table.find(By::Content, hashes[1], same_content) {
+            self.counters.same_content.fetch_add(1, Relaxed);
+            return Err(DedupError::Duplicate(Duplicate::Content(of)));
+        }
+        let concept = table.insert(hashes).ok_or(DedupError::Full)?;
+        all.push(pending(concept));
+        Ok(Ticket {
+            dedup: self,
+            concept,
+            open: true,
+        })
+    }
+
+    /// The concept that these features mean, among those that are there: the most similar one, if its cosine is
+    /// at least [`DedupParams::cosine_min`]. Looks at every code and at the features of those that are
+    /// near. O(concepts).
+    pub fn find(
+        &self,
+        code: &[i8; CODE_DIMENSION],
+        features: &[f32],
+        concepts: &impl Concepts,
+    ) -> Option<Duplicate> {
+        self.find_in(&read(&self.inner), code, features, concepts, None)
+    }
+
+    fn find_in(
+        &self,
+        inner: &Inner,
+        code: &[i8; CODE_DIMENSION],
+        features: &[f32],
+        concepts: &impl Concepts,
+        itself: Option<ConceptId>,
+    ) -> Option<Duplicate> {
+        let mut near = Vec::new();
+        inner
+            .table
+            .near(self.isa, code, self.params.code_cosine_min, &mut near);
+        self.counters.compared.fetch_add(near.len() as u64, Relaxed);
+        let mut best: Option<(ConceptId, f32)> = None;
+        for concept in near.into_iter().filter(|&concept| Some(concept) != itself) {
+            let on_its_way = inner
+                .pending
+                .iter()
+                .find(|pending| pending.concept == concept);
+            let known = match on_its_way {
+                Some(pending) => Some(&*pending.features),
+                None => concepts.features(concept),
+            };
+            let Some(known) = known.filter(|known| known.len() == features.len()) else {
+                continue;
+            };
+            let cosine = cosine(self.isa, features, known);
+            if cosine >= self.params.cosine_min && best.is_none_or(|(_, best)| cosine > best) {
+                best = Some((concept, cosine));
+            }
+        }
+        best.map(|(of, cosine)| Duplicate::Meaning { of, cosine })
+    }
+
+    /// Takes a concept away: its id, features and meaning can be taken again. Whether it was there.
+    pub fn remove(&self, concept: ConceptId) -> bool {
+        let mut inner = write(&self.inner);
+        inner.pending.retain(|pending| pending.concept != concept);
+        inner.table.remove(concept)
+    }
+
+    /// What is there, and what was done so far.
+    #[must_use]
+    pub fn stats(&self) -> DedupStats {
+        let inner = read(&self.inner);
+        let count = |counter: &Counter| counter.load(Relaxed);
+        DedupStats {
+            concepts: inner.table.len(),
+            reserved: inner.pending.len(),
+            bytes: inner.table.bytes(),
+            same_id: count(&self.counters.same_id),
+            same_content: count(&self.counters.same_content),
+            same_meaning: count(&self.counters.same_meaning),
+            compared: count(&self.counters.compared),
+            rolled_back: count(&self.counters.rolled_back),
+        }
+    }
+
+    /// Starts the counts anew; what is there stays counted.
+    pub fn reset_stats(&self) {
+        let Counters {
+            same_id,
+            same_content,
+            same_meaning,
+            compared,
+            rolled_back,
+        } = &self.counters;
+        for counter in [same_id, same_content, same_meaning, compared, rolled_back] {
+            counter.store(0, Relaxed);
+        }
+    }
+
+    fn hash_of(&self, features: &[f32]) -> u64 {
+        use std::hash::Hasher as _;
+        let mut hasher = self.hasher.build_hasher();
+        for pair in features.chunks(2) {
+            let high = pair.get(1).map_or(0, |value| u64::from(value.to_bits()));
+            hasher.write_u64(high << 32 | u64::from(pair[0].to_bits()));
+        }
+        hasher.write_usize(features.len());
+        hasher.finish()
+    }
+}
+
+fn check(id: &[u8], features: &[f32]) -> Result<(), DedupError> {
+    if id.is_empty() || id.len() > Dedup::ID_BYTES_MAX {
+        return Err(DedupError::Id(id.len()));
+    }
+    if let Some(at) = features.iter().position(|value| !value.is_finite()) {
+        let value = features[at];
+        return Err(DedupError::NotFinite { at, value });
+    }
+    if features.iter().all(|&value| value == 0.0) {
+        return Err(DedupError::NoFeatures);
+    }
+    Ok(())
+}
+
+fn same_bits(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+/// A concept on its way. Dropped before it is committed, it leaves nothing behind.
+#[derive(Debug)]
+#[must_use = "the reservation is given up at once"]
+pub struct Ticket<'a> {
+    dedup: &'a Dedup,
+    concept: ConceptId,
+    open: bool,
+}
+
+impl Ticket<'_> {
+    /// The number that is reserved.
+    #[must_use]
+    pub fn concept(&self) -> ConceptId {
+        self.concept
+    }
+
+    /// Compares its meaning with all that are there or were admitted before, and lets others be compared with
+    /// it from now on. A duplicate stays reserved by its id and features until the ticket is dropped.
+    pub fn admit(
+        &mut self,
+        code: &[i8; CODE_DIMENSION],
+        concepts: &impl Concepts,
+    ) -> Result<(), DedupError> {
+        let dedup = self.dedup;
+        let itself = Some(self.concept);
+        let compare = |inner: &Inner| {
+            let pending = inner
+                .pending
+                .iter()
+                .find(|pending| pending.concept == self.concept);
+            let features = pending.map_or(&[][..], |pending| &pending.features);
+            match dedup.find_in(inner, code, features, concepts, itself) {
+                Some(duplicate) => {
+                    dedup.counters.same_meaning.fetch_add(1, Relaxed);
+                    Err(DedupError::Duplicate(duplicate))
+                }
+                None => Ok(inner.generation),
+            }
+        };
+        // Most of the work under a lock that others share.
+        let compared = compare(&read(&dedup.inner))?;
+        let mut inner = write(&dedup.inner);
+        if inner.generation != compared {
+            compare(&inner)?; // Somebody came in between.
+        }
+        inner.generation += 1;
+        inner.table.set_code(dedup.isa, self.concept, code);
+        Ok(())
+    }
+
+    /// Keeps the concept: from now on its id and features are looked for where [`Concepts`] has them.
+    pub fn commit(mut self) -> ConceptId {
+        self.open = false;
+        let concept = self.concept;
+        write(&self.dedup.inner)
+            .pending
+            .retain(|pending| pending.concept != concept);
+        concept
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.dedup.remove(self.concept);
+            self.dedup.counters.rolled_back.fetch_add(1, Relaxed);
+        }
+    }
+}
