@@ -2,8 +2,10 @@
 
 mod answers;
 mod codes;
+mod cortex;
 mod counting_disk;
 mod counts;
+mod dedup;
 mod fixture;
 mod gemm;
 mod graph;
@@ -61,6 +63,12 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("count.index_bytes_i8", Count(index_bytes::of_i8)),
     ("count.index_bytes_signs", Count(index_bytes::of_signs)),
     ("count.index_bytes_blocks", Count(index_bytes::of_blocks)),
+    ("count.cortex_column_bytes", Count(cortex::column_bytes)),
+    ("count.cortex_allocations", Count(cortex::allocations)),
+    ("count.dedup_bytes", Count(dedup::bytes)),
+    ("cortex.build", Ratio(cortex::build)),
+    ("cortex.compete", Ratio(cortex::compete)),
+    ("cortex.dedup", Ratio(dedup::against_scan)),
     ("arena.pool_allocations", Count(pool::allocations)),
     ("arena.pool", Ratio(|_| Ok(pool::against_slab::<64>()))),
     ("arena.pool_256", Ratio(|_| Ok(pool::against_slab::<256>()))),

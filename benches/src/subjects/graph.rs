@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 use cortica_index::{Codes, HnswIndex, HnswOptions, Metric, Nearest, Query, VectorIndex};
 use cortica_simd::Isa;
-use cortica_testkit::Dataset;
+use cortica_testkit::{Dataset, Rng};
 
 use super::fixture;
 use crate::subject::{Pair, Run, Setup};
@@ -209,28 +209,38 @@ pub(super) fn against_f32(setup: &Setup) -> Result<Pair> {
     Ok(pair(subject, baseline))
 }
 
-/// All queries in one call against one after the other.
+/// Many queries in one call against one after the other, in the order in which they were given:
+/// stored rows in a random one, as whoever looks for the neighbours of all that is stored asks.
 pub(super) fn batch(setup: &Setup) -> Result<Pair> {
     const WIDTH: usize = 64;
+    const BATCH: usize = 10_000;
     let work = Work::new(setup)?;
-    let (index, data, count) = (work.graph(Codes::Blocks)?, work.data.clone(), work.queries);
+    let (index, data) = (work.graph(Codes::Blocks)?, work.data.clone());
+    let mut rows: Vec<usize> = (0..data.len()).collect();
+    let mut random = Rng::new(7);
+    for place in (1..rows.len()).rev() {
+        rows.swap(place, random.below(place + 1));
+    }
+    rows.truncate(BATCH);
+    let rows: Arc<[usize]> = rows.into();
     let how = Nearest {
         k: K,
         width: WIDTH,
         ..Nearest::default()
     };
     let one_by_one = {
-        let (index, data) = (index.clone(), data.clone());
+        let (index, data, rows) = (index.clone(), data.clone(), rows.clone());
         move || {
-            (0..count)
-                .map(|query| index.nearest(data.query(query), how))
+            let rows = rows.iter();
+            rows.map(|&row| index.nearest(data.row(row), how))
                 .collect::<Vec<_>>()
         }
     };
     let together = move || {
-        let queries: Vec<_> = (0..count)
-            .map(|query| Query {
-                vector: data.query(query),
+        let rows = rows.iter();
+        let queries: Vec<_> = rows
+            .map(|&row| Query {
+                vector: data.row(row),
                 k: K,
             })
             .collect();

@@ -350,25 +350,71 @@ fn more_threads_than_vectors_link_them_all() {
     sound(&index, 10);
 }
 
+/// Large batches are put in another order, and walks go on in turns: neither changes a bit of an
+/// answer, whatever is let through, with some rows waiting, some removed, and on several threads.
 #[test]
 fn a_batch_gives_what_its_queries_give_one_by_one() {
-    let index = graph(real(1_000), 768, Metric::Cosine, Codes::Signs);
-    let queries: Vec<_> = queries(30).map(|vector| Query { vector, k: 7 }).collect();
+    const VALUES: usize = 64;
+    let cut = |vector: &[f32]| vector[..VALUES].to_vec();
+    let stored: Vec<f32> = real(1_040).chunks(768).flat_map(cut).collect();
+    let (linked, waiting) = stored.split_at(1_000 * VALUES);
+    let others: Vec<f32> = queries(60).flat_map(cut).collect();
+    for codes in CODES {
+        let index = graph(linked, VALUES, Metric::Cosine, codes);
+        for vector in waiting.chunks(VALUES) {
+            index.insert(vector).unwrap();
+        }
+        for row in (0..1_000).step_by(9) {
+            assert!(index.remove(Row::new(row)));
+        }
+        let vectors = stored.chunks(VALUES).chain(others.chunks(VALUES));
+        let queries: Vec<_> = (0..2_500)
+            .zip(vectors.cycle())
+            .map(|(at, vector)| Query {
+                vector,
+                k: 1 + at % 13,
+            })
+            .collect();
+        let odd = |row: Row| row.get() % 2 == 1;
+        for filter in [Filter::All, Filter::Predicate(&odd)] {
+            for width in [8, 40] {
+                let how = |k| Nearest { k, width, filter };
+                let want: Vec<_> = queries
+                    .iter()
+                    .map(|query| index.nearest(query.vector, how(query.k)))
+                    .collect();
+                assert_eq!(index.nearest_many(&queries, how(1)), want, "{codes:?}");
+                std::thread::scope(|scope| {
+                    let parts = queries.chunks(2_100).zip(want.chunks(2_100));
+                    for (queries, want) in parts {
+                        let index = &index;
+                        scope.spawn(move || {
+                            assert_eq!(index.nearest_many(queries, how(1)), want);
+                        });
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_query_of_a_batch_fails_alone() {
+    let index = graph(real(200), 768, Metric::Cosine, Codes::Signs);
     let how = Nearest {
         k: 7,
         width: 20,
         ..Nearest::default()
     };
-    let many = index.nearest_many(&queries, how);
-    for (query, found) in queries.iter().zip(many) {
-        assert_eq!(index.nearest(query.vector, how), found);
-    }
     let bad = [
         Query {
             vector: &[1.0],
             k: 1,
         },
-        queries[0],
+        Query {
+            vector: bundle().query(0),
+            k: 7,
+        },
     ];
     let answers = index.nearest_many(&bad, how);
     assert!(

@@ -120,6 +120,10 @@ impl WithSimd for Encode<'_> {
     // Plain code: inlined where the wide instructions are on, the compiler uses them.
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) -> I8Scale {
+        // Adding 1.5 * 2^23 rounds to the nearest whole number, ties to even, as the processor's
+        // own rounding does, without a call where the target has no instruction for it. The number
+        // then stands in the last bits: a cast would look for what does not fit, one at a time.
+        const ROUND: f32 = 12_582_912.0;
         let Self { values, codes } = self;
         let (squares, largest) = squares_and_largest(values);
         if !squares.is_finite() {
@@ -140,19 +144,21 @@ impl WithSimd for Encode<'_> {
             };
         }
         let (scale, steps) = (largest / CODE_MAX, CODE_MAX / largest);
+        for (value, code) in zip(values, &mut *codes) {
+            *code = (value * steps + ROUND).to_bits() as i8;
+        }
+        let miss = |value: f32, code: i8| f64::from(value) - f64::from(scale) * f64::from(code);
         let mut missed = [0.0_f64; LANES];
         let (value_chunks, value_tail) = values.as_chunks::<LANES>();
-        let (code_chunks, code_tail) = codes.as_chunks_mut::<LANES>();
+        let (code_chunks, code_tail) = codes.as_chunks::<LANES>();
         for (values, codes) in zip(value_chunks, code_chunks) {
-            for lane in 0..LANES {
-                let (code, miss) = encode_one(values[lane], scale, steps);
-                codes[lane] = code;
-                missed[lane] += miss * miss;
+            let misses: [f64; LANES] = std::array::from_fn(|lane| miss(values[lane], codes[lane]));
+            for (missed, miss) in zip(&mut missed, misses) {
+                *missed += miss * miss;
             }
         }
-        for ((value, code), missed) in zip(zip(value_tail, code_tail), &mut missed) {
-            let miss;
-            (*code, miss) = encode_one(*value, scale, steps);
+        for ((&value, &code), missed) in zip(zip(value_tail, code_tail), &mut missed) {
+            let miss = miss(value, code);
             *missed += miss * miss;
         }
         I8Scale {
@@ -190,17 +196,6 @@ fn squares_and_largest(values: &[f32]) -> (f64, f32) {
         squares.iter().sum(),
         largest.into_iter().fold(0.0, f32::max),
     )
-}
-
-/// A code, and what its value misses by.
-#[inline(always)]
-fn encode_one(value: f32, scale: f32, steps: f32) -> (i8, f64) {
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even, as the
-    // processor's own rounding does, without a call where the target has no instruction for it.
-    const ROUND: f32 = 12_582_912.0;
-    let code = (value * steps + ROUND) - ROUND;
-    let miss = f64::from(value) - f64::from(scale) * f64::from(code);
-    (code as i8, miss)
 }
 
 /// The root of a sum of squares, never below it.

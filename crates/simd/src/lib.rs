@@ -148,7 +148,8 @@ pub use crate::scattered::{
     weighted_hamming_scattered,
 };
 pub use crate::sign_blocks::{
-    SIGN_BLOCK_ROWS, SignTables, set_sign_row, sign_block_bytes, sign_dot_reference,
+    SIGN_BLOCK_ROWS, SignBlock, SignKeys, SignTables, set_sign_row, sign_block_bytes,
+    sign_dot_reference,
 };
 pub use crate::sign_codes::{encode_signs, hamming, hamming_reference, hamming_rows, sign_words};
 pub use crate::sign_weights::{SignWeights, weighted_hamming, weighted_hamming_reference};

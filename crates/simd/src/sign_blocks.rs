@@ -7,6 +7,7 @@
 
 use crate::isa::Isa;
 use crate::native;
+use pulp::{Simd, WithSimd};
 use std::iter::zip;
 
 /// Rows in a block.
@@ -55,13 +56,15 @@ pub fn set_sign_row(block: &mut [u8], row: usize, signs: &[u64]) {
 /// set_sign_row(&mut block, 5, &signs);
 ///
 /// let mut query = SignTables::default();
-/// query.encode(&[1.0, 0.5, 0.25]);
+/// query.encode(Isa::best(), &[1.0, 0.5, 0.25]);
 /// let dots = query.dots(Isa::best(), &block);
 /// assert!((dots[5] - 0.75).abs() < 0.05); // 1 - 0.5 + 0.25
 /// assert!((dots[0] + 1.75).abs() < 0.05); // No sign is set.
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct SignTables {
+    /// What each value is worth under its sign, in 512ths of a step.
+    parts: Vec<i16>,
     /// Two tables for each eight values.
     tables: Vec<u8>,
     /// What an entry of 1 is worth.
@@ -71,30 +74,16 @@ pub struct SignTables {
 }
 
 impl SignTables {
-    /// Encodes a query over what was here. Cost: O(d), four additions a value.
-    pub fn encode(&mut self, query: &[f32]) {
-        let mut largest = 0.0_f32;
-        let mut least = 0.0;
-        for four in query.chunks(HALF) {
-            let sum: f32 = four.iter().map(|value| value.abs()).sum();
-            largest = largest.max(2.0 * sum);
-            least -= sum;
-        }
-        self.least = least;
-        self.step = largest / ENTRY_MAX;
-        let per_step = Some(self.step.recip()).filter(|per_step| per_step.is_finite());
-        let per_step = per_step.unwrap_or(0.0);
-        self.tables.clear();
+    /// Encodes a query over what was here. The same on every [`Isa`]; finite values only, others
+    /// give sums that are no numbers. Cost: O(d), four additions a value.
+    pub fn encode(&mut self, isa: Isa, query: &[f32]) {
         self.tables
             .resize(query.len().div_ceil(VALUES) * 2 * TABLE, 0);
-        let (tables, _) = self.tables.as_chunks_mut();
-        for (table, four) in zip(tables, query.chunks(HALF)) {
-            let mut parts = [0; HALF];
-            for (part, value) in zip(&mut parts, four) {
-                *part = fixed(2.0 * value * per_step);
-            }
-            *table = entries(parts);
-        }
+        (self.least, self.step) = isa.run(Encode {
+            query,
+            parts: &mut self.parts,
+            tables: &mut self.tables,
+        });
     }
 
     /// How much the dot product of the query with each of the block's rows of signs, each +1 where
@@ -105,31 +94,125 @@ impl SignTables {
     /// each eight values of 16 rows.
     #[inline]
     pub fn dots(&self, isa: Isa, block: &[u8]) -> [f32; SIGN_BLOCK_ROWS] {
-        self.dots_fetching(isa, block, &[])
-    }
-
-    /// [`dots`](SignTables::dots), which asks for `ahead` meanwhile, but for no more of it than half
-    /// of the block's length: a line after the other, so that it comes while this block is summed and
-    /// nothing waits for it. Changes nothing but time.
-    #[inline]
-    pub fn dots_fetching(&self, isa: Isa, block: &[u8], ahead: &[u8]) -> [f32; SIGN_BLOCK_ROWS] {
-        let sums = native::sign_blocks::Path::of(isa).sums(&self.tables, block, ahead);
+        let sums = native::sign_blocks::Path::of(isa).sums(&self.tables, block, &[]);
         sums.map(|sum| self.least + self.step * sum as f32)
     }
+
+    /// The keys of a block's rows, and which of them are above `least`: those of what is not there,
+    /// and what is no number, are not. `ahead` is asked for meanwhile, but for no more of it than
+    /// the block's signs are long: a line or two after the other, so that it comes while this block
+    /// is summed and nothing waits for it. That changes nothing but time. Cost: as
+    /// [`dots`](SignTables::dots). The same on every [`Isa`].
+    #[inline]
+    pub fn keys(&self, isa: Isa, block: SignBlock<'_>, least: f32, ahead: &[u8]) -> SignKeys {
+        let path = native::sign_blocks::Path::of(isa);
+        let sums = path.sums(&self.tables, block.signs, ahead);
+        let mut keys = [0.0; SIGN_BLOCK_ROWS];
+        let above = path.keys(&sums, (self.least, self.step), block, least, &mut keys);
+        SignKeys { keys, above }
+    }
 }
 
-/// What is added where a sign is set, in 256ths of a step; 0 for what is no number.
-#[inline]
-fn fixed(steps: f32) -> i16 {
-    let scaled = steps * 256.0;
-    // Rounded by hand: without SSE4.1 the function for it is a call.
-    (scaled + 0.5_f32.copysign(scaled)) as i16
+/// Rows of signs and what makes keys of dot products with them: the key of row `i` is
+/// `base + sums[i] + factors[i] * dot`.
+#[derive(Clone, Copy, Debug)]
+pub struct SignBlock<'a> {
+    /// As [`set_sign_row`] puts them.
+    pub signs: &'a [u8],
+    /// Of all rows.
+    pub base: f32,
+    /// Of each.
+    pub sums: &'a [f32; SIGN_BLOCK_ROWS],
+    /// Of each.
+    pub factors: &'a [f32; SIGN_BLOCK_ROWS],
+    /// 0 where there is no row.
+    pub rows: &'a [u32; SIGN_BLOCK_ROWS],
 }
 
-/// The sums of all choices of four parts, the least being 0, in whole steps. In integers of 16
-/// bits, for which compilers find vector instructions everywhere.
-#[inline]
-fn entries(parts: [i16; HALF]) -> [u8; TABLE] {
+/// The keys of a block's rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SignKeys {
+    /// Of all of them.
+    pub keys: [f32; SIGN_BLOCK_ROWS],
+    /// Bit `i` is set where the key of row `i` is above what was asked for.
+    pub above: u32,
+}
+
+/// Fills tables; gives the least sum and what a step is worth.
+struct Encode<'a> {
+    query: &'a [f32],
+    parts: &'a mut Vec<i16>,
+    tables: &'a mut [u8],
+}
+
+impl WithSimd for Encode<'_> {
+    type Output = (f32, f32);
+
+    // Plain code: inlined where the wide instructions are on, the compiler uses them.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) -> (f32, f32) {
+        /// 1.5 * 2^23: what is added to it is rounded, and stands in its last bits.
+        const ROUND: f32 = 12_582_912.0;
+        let Self {
+            query,
+            parts,
+            tables,
+        } = self;
+        let (least, largest) = least_and_largest(query);
+        let step = largest / ENTRY_MAX;
+        let per_step = 512.0 / step;
+        let (tables, _) = tables.as_chunks_mut::<TABLE>();
+        if !least.is_finite() || !per_step.is_finite() {
+            // What is no number, or so small that a step is nothing: the least sum is all there is.
+            tables.as_flattened_mut().fill(0);
+            return (least, step);
+        }
+        parts.resize(tables.len() * HALF, 0);
+        for (part, value) in zip(&mut *parts, query) {
+            *part = (value * per_step + ROUND).to_bits() as i16;
+        }
+        if let Some(missing) = parts.get_mut(query.len()..) {
+            missing.fill(0);
+        }
+        let (parts, _) = parts.as_chunks::<HALF>();
+        for (table, parts) in zip(tables, parts) {
+            *table = entries(parts);
+        }
+        (least, step)
+    }
+}
+
+/// The sum of all values without sign, negated, and the largest of what four add up to, doubled.
+#[inline(always)]
+fn least_and_largest(query: &[f32]) -> (f32, f32) {
+    /// Sums side by side, which the compiler makes vectors of.
+    const LANES: usize = 16;
+    let mut least = [0.0; LANES];
+    let (chunks, tail) = query.as_chunks::<LANES>();
+    let mut largest = [0.0_f32; LANES / HALF];
+    let mut last = [0.0; LANES];
+    last[..tail.len()].copy_from_slice(tail);
+    for chunk in chunks.iter().chain([&last]) {
+        let sizes = chunk.map(f32::abs);
+        for (least, size) in zip(&mut least, sizes) {
+            *least -= size;
+        }
+        let (fours, _) = sizes.as_chunks::<HALF>();
+        for (largest, [a, b, c, d]) in zip(&mut largest, fours) {
+            let sum = (a + b) + (c + d);
+            *largest = if sum > *largest { sum } else { *largest };
+        }
+    }
+    (
+        least.iter().sum(),
+        2.0 * largest.into_iter().fold(0.0, f32::max),
+    )
+}
+
+/// The sums of all choices of four parts, the least being 0, in whole steps, from halves of parts in
+/// 256ths of a step. In integers of 16 bits, for which compilers find vector instructions everywhere.
+#[inline(always)]
+fn entries(parts: &[i16; HALF]) -> [u8; TABLE] {
     /// All bits where the sign that is meant is set.
     const SET: [[i16; TABLE]; HALF] = {
         let mut set = [[0; TABLE]; HALF];
@@ -141,11 +224,12 @@ fn entries(parts: [i16; HALF]) -> [u8; TABLE] {
         }
         set
     };
-    let least: i16 = parts.iter().map(|part| part.min(&0)).sum();
-    let mut sums = [128 - least; TABLE]; // 128: half a step, for rounding.
-    for (part, set) in zip(parts, &SET) {
+    let mut sums = [128; TABLE]; // Half a step, for rounding.
+    for (&part, set) in zip(parts, &SET) {
+        // Where the sign is that of the part it adds all of it, where not nothing.
+        let (size, against) = (part.abs(), part >> 15);
         for (sum, set) in zip(&mut sums, set) {
-            *sum += part & set;
+            *sum += size & (set ^ against);
         }
     }
     sums.map(|sum| (sum >> 8) as u8)
@@ -189,7 +273,7 @@ mod tests {
         let mut tables = SignTables::default();
         for dimension in lengths() {
             let query = values(1, dimension);
-            tables.encode(&query);
+            tables.encode(Isa::best(), &query);
             let mut block = vec![0; sign_block_bytes(dimension)];
             let mut signs = vec![vec![0; sign_words(dimension)]; SIGN_BLOCK_ROWS];
             for (row, signs) in signs.iter_mut().enumerate() {
@@ -215,6 +299,51 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_the_same_everywhere_and_those_above_are_found() {
+        let dimension = 100;
+        let query = values(3, dimension);
+        let mut block = vec![0; sign_block_bytes(dimension)];
+        let mut signs = vec![0; sign_words(dimension)];
+        for row in 0..SIGN_BLOCK_ROWS {
+            encode_signs(&values(row as u64 + 7, dimension), &mut signs);
+            set_sign_row(&mut block, row, &signs);
+        }
+        let mut sums: [f32; SIGN_BLOCK_ROWS] = std::array::from_fn(|row| row as f32 / 9.0);
+        sums[8] = f32::NAN;
+        let factors = std::array::from_fn(|row| 1.0 / (row + 1) as f32);
+        for present in [0, 1, 7, 8, 9, 31, 32] {
+            let rows = std::array::from_fn(|row| u32::from(row < present));
+            let block = SignBlock {
+                signs: &block,
+                base: 0.25,
+                sums: &sums,
+                factors: &factors,
+                rows: &rows,
+            };
+            let mut tables = SignTables::default();
+            tables.encode(Isa::best(), &query);
+            let dots = tables.dots(Isa::best(), block.signs);
+            let want: Vec<f32> = (0..SIGN_BLOCK_ROWS)
+                .map(|row| block.base + sums[row] + factors[row] * dots[row])
+                .collect();
+            for least in [f32::NEG_INFINITY, 0.3, want[5], 1e9] {
+                let above = (0..present).filter(|&row| want[row] > least);
+                let above = above.fold(0, |bits, row| bits | 1 << row);
+                for isa in Isa::available() {
+                    tables.encode(isa, &query);
+                    let got = tables.keys(isa, block, least, &[]);
+                    let bits = |keys: &[f32]| keys.iter().map(|key| key.to_bits()).collect();
+                    let (got_bits, want_bits): (Vec<u32>, Vec<u32>) =
+                        (bits(&got.keys), bits(&want));
+                    assert_eq!(got_bits[..8], want_bits[..8], "{isa}");
+                    assert_eq!(got_bits[9..], want_bits[9..], "{isa}");
+                    assert_eq!(got.above, above, "{isa} {present} {least}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_row_is_replaced_and_its_neighbours_stay() {
         let mut block = vec![0; sign_block_bytes(70)];
         set_sign_row(&mut block, 3, &[u64::MAX, 63]);
@@ -229,16 +358,16 @@ mod tests {
     fn queries_of_zeros_and_of_no_numbers_give_finite_sums_where_they_can() {
         let block = vec![0x5a; sign_block_bytes(16)];
         let mut tables = SignTables::default();
-        tables.encode(&[0.0; 16]);
+        tables.encode(Isa::best(), &[0.0; 16]);
         assert_eq!(tables.dots(Isa::best(), &block), [0.0; SIGN_BLOCK_ROWS]);
-        tables.encode(&[1e-45; 16]);
+        tables.encode(Isa::best(), &[1e-45; 16]);
         assert!(
             tables
                 .dots(Isa::best(), &block)
                 .iter()
                 .all(|dot| dot.is_finite())
         );
-        tables.encode(&[f32::NAN; 16]);
+        tables.encode(Isa::best(), &[f32::NAN; 16]);
         let _ = tables.dots(Isa::best(), &block);
         assert_eq!(tables.dots(Isa::best(), &[]).len(), SIGN_BLOCK_ROWS);
     }

@@ -16,9 +16,13 @@ use std::iter::zip;
 /// before the walk's next, few enough for their codes to stay in the nearest caches.
 const IN_TURNS: usize = 8;
 
-/// Queries that are put in order together: enough for near ones to be among them. Bounds what a
-/// batch keeps beside its answers.
-const IN_ORDER: usize = 1 << 12;
+/// Queries that are put in order together: enough for near ones to be among them, which is what a
+/// large batch gains by. Bounds what a batch keeps beside its answers, about a hundred bytes a query.
+const IN_ORDER: usize = 1 << 15;
+
+/// With fewer queries none are near enough to each other for the order to pay, and a walk alone
+/// waits for memory as little as walks in turns do.
+const ORDERED_MIN: usize = 2_000;
 
 /// Descents that are made while what inserts and removes waits.
 const SLICE: usize = 64;
@@ -37,10 +41,11 @@ struct Asked<'a> {
 }
 
 impl HnswIndex {
-    /// [`nearest`](HnswIndex::nearest) of each query, which brings its own `k`. Queries that come
-    /// down to the base level by the same way follow each other, as their walks read much of the
-    /// same memory, and walks over [`Blocks`](crate::Codes::Blocks) go on in turns, so that memory is fetched
-    /// for one while others compute. Neither changes an answer.
+    /// [`nearest`](HnswIndex::nearest) of each query, which brings its own `k`. In batches of
+    /// thousands, queries that come down to the base level by the same way follow each other, as
+    /// their walks read much of the same memory, and walks over [`Blocks`](crate::Codes::Blocks) go
+    /// on in turns, so that memory is fetched for one while others compute. Neither changes an
+    /// answer; smaller batches are searched one by one.
     pub fn nearest_many(
         &self,
         queries: &[Query<'_>],
@@ -64,10 +69,12 @@ impl HnswIndex {
                 }
             }
             self.encode();
-            if let (true, Some(walker)) = (asked.len() > IN_TURNS, walkers.first_mut()) {
+            let mut turns = 1;
+            if let (true, Some(walker)) = (asked.len() >= ORDERED_MIN, walkers.first_mut()) {
                 self.put_in_order(&mut asked, walker);
+                turns = IN_TURNS;
             }
-            for group in asked.chunks(IN_TURNS) {
+            for group in asked.chunks(turns) {
                 let found = self.nearest_in_turns(&mut walkers, group, how);
                 for (asked, found) in zip(group, found) {
                     answers[asked.place] = Ok(found);

@@ -1,5 +1,7 @@
 //! The best nodes a walk has seen, and which of them it has still to go on from.
 
+use std::iter::zip;
+
 /// A node and how near it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Near {
@@ -7,9 +9,10 @@ pub(crate) struct Near {
     pub(crate) row: u32,
 }
 
+/// What is known of a node beside its key.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    near: Near,
+struct Node {
+    row: u32,
     /// Its links have not been followed.
     open: bool,
     /// It may be found; others are only passed through.
@@ -20,23 +23,29 @@ struct Entry {
 /// may only be passed through.
 ///
 /// A flat list: inserting moves what lies behind, which for the usual widths costs less than a heap
-/// does, and the next to go on from is found without looking.
+/// does, and the next to go on from is found without looking. Keys lie by themselves, so that many
+/// are compared at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Beam {
     width: usize,
-    entries: Vec<Entry>,
+    keys: Vec<f32>,
+    nodes: Vec<Node>,
     eligible: usize,
-    /// No entry before it is open.
+    /// No node before it is open.
     next: usize,
     /// What is above it has a place.
     limit: f32,
 }
 
+/// So many keys are counted rather than searched: no step has to wait for the one before.
+const COUNTED: usize = 128;
+
 impl Beam {
     /// Forgets everything; holds `width` nodes from now on, at least one.
     pub(crate) fn restart(&mut self, width: usize) {
         self.width = width.max(1);
-        self.entries.clear();
+        self.keys.clear();
+        self.nodes.clear();
         self.eligible = 0;
         self.next = 0;
         self.limit = f32::NEG_INFINITY;
@@ -45,20 +54,27 @@ impl Beam {
     /// Holds these instead, which come best first and may be found; as many as there is place for.
     pub(crate) fn refill(&mut self, nears: &[Near]) {
         self.restart(self.width);
-        let entries = nears.iter().take(self.width).map(|&near| Entry {
-            near,
+        let nears = nears.get(..self.width).unwrap_or(nears);
+        self.keys.extend(nears.iter().map(|near| near.key));
+        self.nodes.extend(nears.iter().map(|near| Node {
+            row: near.row,
             open: false,
             eligible: true,
-        });
-        self.entries.extend(entries);
-        self.eligible = self.entries.len();
+        }));
+        self.eligible = self.nodes.len();
         self.set_limit();
     }
 
     fn set_limit(&mut self) {
-        if let (true, Some(last)) = (self.eligible >= self.width, self.entries.last()) {
-            self.limit = last.near.key;
+        if let (true, Some(&last)) = (self.eligible >= self.width, self.keys.last()) {
+            self.limit = last;
         }
+    }
+
+    /// What is above it has a place now.
+    #[inline]
+    pub(crate) fn limit(&self) -> f32 {
+        self.limit
     }
 
     /// Whether a node with this key has a place. None is infinitely far.
@@ -67,21 +83,38 @@ impl Beam {
         key > self.limit
     }
 
+    /// How many nodes are no farther than this key.
+    #[inline]
+    fn place_of(&self, key: f32) -> usize {
+        let mut keys = &self.keys[..];
+        let mut before = 0;
+        while keys.len() > COUNTED {
+            let (near, far) = keys.split_at(keys.len() / 2);
+            if far.first().is_some_and(|&first| first >= key) {
+                before += near.len();
+                keys = far;
+            } else {
+                keys = near;
+            }
+        }
+        let no_farther = keys.iter().map(|&other| u32::from(other >= key));
+        before + no_farther.sum::<u32>() as usize
+    }
+
     /// Takes a node if it has a place. Of equal keys the first stays.
     #[inline]
     pub(crate) fn offer(&mut self, near: Near, eligible: bool) {
         if !self.takes(near.key) {
             return;
         }
-        let at = self
-            .entries
-            .partition_point(|entry| entry.near.key >= near.key);
-        let entry = Entry {
-            near,
+        let at = self.place_of(near.key);
+        self.keys.insert(at, near.key);
+        let node = Node {
+            row: near.row,
             open: true,
             eligible,
         };
-        self.entries.insert(at, entry);
+        self.nodes.insert(at, node);
         self.next = self.next.min(at);
         self.eligible += usize::from(eligible);
         if self.eligible >= self.width {
@@ -92,14 +125,15 @@ impl Beam {
 
     /// Drops what lies behind the `width`-th node that may be found.
     fn cut(&mut self) {
-        while let Some(last) = self.entries.last() {
+        while let Some(last) = self.nodes.last() {
             let surplus = self.eligible > self.width;
             if !surplus && last.eligible {
                 break;
             }
             self.eligible -= usize::from(last.eligible);
-            self.entries.pop();
+            self.nodes.pop();
         }
+        self.keys.truncate(self.nodes.len());
     }
 
     /// The best node whose links were not followed yet, and whether it may be found; it is taken
@@ -107,34 +141,36 @@ impl Beam {
     #[inline]
     pub(crate) fn next(&mut self) -> Option<(u32, bool)> {
         let open = self
-            .entries
+            .nodes
             .get(self.next..)?
             .iter()
-            .position(|entry| entry.open)?;
+            .position(|node| node.open)?;
         self.next += open;
-        let entry = &mut self.entries[self.next];
-        entry.open = false;
-        Some((entry.near.row, entry.eligible))
+        let node = &mut self.nodes[self.next];
+        node.open = false;
+        Some((node.row, node.eligible))
     }
 
     /// The node that [`next`](Beam::next) would give, as far as is known now.
     #[inline]
     pub(crate) fn peek(&self) -> Option<u32> {
-        let rest = self.entries.get(self.next..)?;
-        rest.iter()
-            .find(|entry| entry.open)
-            .map(|entry| entry.near.row)
+        let rest = self.nodes.get(self.next..)?;
+        rest.iter().find(|node| node.open).map(|node| node.row)
     }
 
     /// What may be found, best first.
     pub(crate) fn found(&self) -> impl Iterator<Item = Near> + Clone + '_ {
-        let eligible = self.entries.iter().filter(|entry| entry.eligible);
-        eligible.map(|entry| entry.near)
+        let nodes = zip(&self.keys, &self.nodes).filter(|(_, node)| node.eligible);
+        nodes.map(|(&key, node)| Near { key, row: node.row })
     }
 
     /// The best of all, whether it may be found or not.
     pub(crate) fn best(&self) -> Option<Near> {
-        self.entries.first().map(|entry| entry.near)
+        let (key, node) = self.keys.first().zip(self.nodes.first())?;
+        Some(Near {
+            key: *key,
+            row: node.row,
+        })
     }
 }
 

@@ -69,7 +69,9 @@ impl Walker {
             visited,
             ..
         } = self;
-        blocks.neighbors(block, key, &query.tables, ahead, |link, key| {
+        let least = beam.limit();
+        blocks.neighbors(block, key, least, &query.tables, ahead, |link, key| {
+            // The limit rises with each that is taken.
             if beam.takes(key) && visited.first(link) {
                 blocks.expect(link);
                 beam.offer(Near { row: link, key }, eligible(link));

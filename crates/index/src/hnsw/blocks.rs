@@ -23,8 +23,8 @@ use crate::metric::Metric;
 use crate::sync::{AtomicU32, Ordering, block_arena};
 use cortica_arena::{Reader, Row as ArenaRow, VectorArena};
 use cortica_simd::{
-    Isa, SIGN_BLOCK_ROWS, SignTables, encode_signs, prefetch_row, set_sign_row, sign_block_bytes,
-    sign_words,
+    Isa, SIGN_BLOCK_ROWS, SignBlock, SignKeys, SignTables, encode_signs, prefetch_row,
+    set_sign_row, sign_block_bytes, sign_words,
 };
 use std::sync::Mutex;
 
@@ -35,9 +35,6 @@ const FIRST: u32 = 2;
 
 /// Blocks that are made while inserting and removing wait.
 const SLICE: usize = 16;
-
-/// A line of memory, in bytes.
-const LINE: usize = 64;
 
 /// Bytes of a factor or a row.
 const WORD: usize = size_of::<u32>();
@@ -377,13 +374,14 @@ impl BlockReader<'_> {
         prefetch_row(places.unwrap_or_default());
     }
 
-    /// Gives `visit` each neighbour that a node's block tells of and the key that it is estimated to
-    /// have, the node's own being `key`. Asks for `ahead` meanwhile.
+    /// Gives `visit` those neighbours that a node's block tells of whose keys are estimated to be
+    /// above `least`, the node's own being `key`. Asks for `ahead` meanwhile.
     #[inline]
     pub(crate) fn neighbors(
         &self,
         block: &[u8],
         key: f32,
+        least: f32,
         query: &SignTables,
         ahead: &[u8],
         mut visit: impl FnMut(u32, f32),
@@ -391,32 +389,28 @@ impl BlockReader<'_> {
         let Layout {
             isa, signs, part, ..
         } = self.blocks.layout;
-        // A half while signs are summed, the other by line and neighbour.
-        let (first, mut rest_ahead) = ahead.split_at(ahead.len().min(signs / 2));
         for part in block.chunks_exact(part) {
-            let (block, rest) = part.split_at(signs);
-            let dots = query.dots_fetching(isa, block, first);
-            let Ok(words) = bytemuck::try_cast_slice::<u8, f32>(rest) else {
+            let (signs, rest) = part.split_at(signs);
+            let Ok([sums, factors, rows]) = bytemuck::try_cast_slice(rest) else {
                 return;
             };
-            let (sums, words) = words.split_at(SIGN_BLOCK_ROWS);
-            let (factors, links) = words.split_at(SIGN_BLOCK_ROWS);
-            let mut keys = [0.0; SIGN_BLOCK_ROWS];
-            for (((place, dot), sum), factor) in keys.iter_mut().zip(&dots).zip(sums).zip(factors) {
-                *place = key + sum + factor * dot;
-            }
-            for (link, key) in bytemuck::cast_slice::<f32, u32>(links).iter().zip(keys) {
-                let Some(link) = link.checked_sub(1) else {
-                    break;
-                };
-                if let Some((line, rest)) = rest_ahead.split_at_checked(LINE) {
-                    prefetch_row(line);
-                    rest_ahead = rest;
-                }
-                visit(link, key);
+            let rows = bytemuck::cast_ref(rows);
+            let block = SignBlock {
+                signs,
+                base: key,
+                sums,
+                factors,
+                rows,
+            };
+            // Which are near enough is hard to foretell: only those are looked at.
+            let SignKeys { keys, mut above } = query.keys(isa, block, least, ahead);
+            while above != 0 {
+                let at = above.trailing_zeros() as usize % SIGN_BLOCK_ROWS;
+                above &= above - 1;
+                visit(rows[at].wrapping_sub(1), keys[at]);
             }
         }
-        prefetch_row(rest_ahead);
+        prefetch_row(ahead.get(signs..).unwrap_or_default());
     }
 }
 

@@ -231,9 +231,9 @@ impl<'a> Space<'a> {
             query
                 .scaled
                 .extend(vector.iter().map(|value| value * scale));
-            query.tables.encode(&query.scaled);
+            query.tables.encode(self.store.isa, &query.scaled);
         } else {
-            query.tables.encode(vector);
+            query.tables.encode(self.store.isa, vector);
         }
     }
 
@@ -320,6 +320,21 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// How near a row is: as [`keys`](Space::keys), of one.
+    #[inline]
+    pub(crate) fn key(&self, query: &Prepared, row: u32) -> f32 {
+        let mut key = [0.0];
+        match query.form {
+            Form::I8 => {
+                let (isa, mut sum) = (self.store.isa, [0]);
+                dot_scattered_i8(isa, &query.codes, &[self.store.i8(row)], &mut sum);
+                key[0] = self.key_i8(query, row, sum[0]);
+            }
+            Form::F32 | Form::Signs => self.keys(query, &[row], &mut key),
+        }
+        key[0]
+    }
+
     /// `keys[i]` says how near `rows[i]` is; as many keys as rows.
     pub(crate) fn keys(&self, query: &Prepared, rows: &[u32], keys: &mut [f32]) {
         for (rows, keys) in zip(rows.chunks(TOGETHER), keys.chunks_mut(TOGETHER)) {
@@ -368,16 +383,22 @@ impl<'a> Space<'a> {
             &mut sums,
         );
         for ((key, &row), sum) in zip(zip(keys, rows), sums) {
-            let scale = self.store.scale(row);
-            let dot = query.scale.scale * (scale.scale * sum as f32);
-            *key = match self.store.metric {
-                Metric::Dot => dot,
-                Metric::Cosine => dot / (query.scale.norm * scale.norm).max(f32::MIN_POSITIVE),
-                Metric::L2 => {
-                    let (a, b) = (query.scale.norm, scale.norm);
-                    2.0 * dot - a * a - b * b
-                }
-            };
+            *key = self.key_i8(query, row, sum);
+        }
+    }
+
+    /// The key that a dot product of codes comes to.
+    #[inline]
+    fn key_i8(&self, query: &Prepared, row: u32, sum: i32) -> f32 {
+        let scale = self.store.scale(row);
+        let dot = query.scale.scale * (scale.scale * sum as f32);
+        match self.store.metric {
+            Metric::Dot => dot,
+            Metric::Cosine => dot / (query.scale.norm * scale.norm).max(f32::MIN_POSITIVE),
+            Metric::L2 => {
+                let (a, b) = (query.scale.norm, scale.norm);
+                2.0 * dot - a * a - b * b
+            }
         }
     }
 

@@ -58,10 +58,9 @@ impl Walker {
 
     /// How near a row is.
     pub(crate) fn key(&self, space: Space<'_>, row: u32) -> f32 {
-        let mut key = [0.0];
-        space.keys(&self.query, &[row], &mut key);
+        let key = space.key(&self.query, row);
         // What is no number is farthest: a walk has to begin somewhere.
-        if key[0].is_nan() { f32::MIN } else { key[0] }
+        if key.is_nan() { f32::MIN } else { key }
     }
 
     /// A new beam of `width` that holds `starts`.

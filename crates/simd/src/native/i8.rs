@@ -93,10 +93,24 @@ macro_rules! kernel {
                 dot_scattered,
             };
 
-            /// What [`block`] adds too much.
+            /// What [`sums`] adds too much for each row.
             #[inline]
+            #[target_feature(enable = $features)]
             fn too_much(query: &[i8]) -> i32 {
-                let sum = query.iter().fold(0_i32, |sum, &code| sum.wrapping_add(code.into()));
+                /// Codes that `step` makes ones of.
+                const ONES: [i8; $chunk] = [(1 - $offset) as i8; $chunk];
+                if $offset == 0 {
+                    return 0;
+                }
+                let (chunks, tail) = query.as_chunks::<$chunk>();
+                let mut last = [0; $chunk];
+                last[..tail.len()].copy_from_slice(tail);
+                let mut sum = zero();
+                for chunk in chunks.iter().chain([&last]) {
+                    // SAFETY: both have as many codes as are read.
+                    unsafe { sum = step(sum, load(chunk.as_ptr()), load(ONES.as_ptr())) };
+                }
+                let [sum, ..] = sums_of_four([sum, zero(), zero(), zero()]);
                 sum.wrapping_mul($offset)
             }
 
@@ -112,20 +126,52 @@ macro_rules! kernel {
                         *places = unsafe { block(query, rows.map(<[i8]>::as_ptr), whole) };
                     } else {
                         for (row, place) in std::iter::zip(rows, places) {
-                            *place = one(query, row);
+                            *place = one(query, row, whole);
                         }
                     }
                 }
                 for (row, place) in std::iter::zip(rest, places) {
-                    *place = one(query, row);
+                    *place = one(query, row, whole);
                 }
             }
 
+            /// The sum of one row; `whole` is what the whole query adds too much.
+            #[inline]
             #[target_feature(enable = $features)]
-            fn one(query: &[i8], row: &[i8]) -> i32 {
-                let query = &query[..query.len().min(row.len())];
+            fn one(query: &[i8], row: &[i8], whole: i32) -> i32 {
+                if row.len() < query.len() {
+                    let query = &query[..row.len()];
+                    // SAFETY: the row is as long as what is left of the query.
+                    return unsafe { single(query, row.as_ptr(), too_much(query)) };
+                }
                 // SAFETY: the row is not shorter than `query`.
-                unsafe { block(query, [row.as_ptr()], too_much(query))[0] }
+                unsafe { single(query, row.as_ptr(), whole) }
+            }
+
+            /// The sum of one row, four chunks at a time, so that none waits for the one before.
+            ///
+            /// # Safety
+            /// As many codes as the query has can be read from the start of the row.
+            #[inline]
+            #[target_feature(enable = $features)]
+            unsafe fn single(query: &[i8], row: *const i8, too_much: i32) -> i32 {
+                const FOUR: usize = 4 * $chunk;
+                let whole = query.len() - query.len() % FOUR;
+                let mut sums = [zero(); 4];
+                let mut at = 0;
+                // SAFETY: every read ends at or before the query's length.
+                unsafe {
+                    while at < whole {
+                        for (part, sum) in sums.iter_mut().enumerate() {
+                            let from = at + part * $chunk;
+                            *sum = step(*sum, load(query.as_ptr().add(from)), load(row.add(from)));
+                        }
+                        at += FOUR;
+                    }
+                    let rest = block(&query[whole..], [row.add(whole)], too_much)[0];
+                    let sums = sums_of_four(sums);
+                    sums.into_iter().fold(rest, i32::wrapping_add)
+                }
             }
 
             #[target_feature(enable = $features)]

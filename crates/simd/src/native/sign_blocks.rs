@@ -2,12 +2,22 @@
 
 use crate::isa::Isa;
 use crate::native::prefetch::{of_rows, prefetch};
-use crate::sign_blocks::{SIGN_BLOCK_ROWS, TABLE};
+use crate::sign_blocks::{SIGN_BLOCK_ROWS, SignBlock, TABLE};
 use std::iter::zip;
 
 /// Takes tables and a block of equal length, of no more than [`TOGETHER`] bytes, and what to ask
-/// for meanwhile: a line of it for each [`IN_BYTES`] pairs.
+/// for meanwhile: [`LINES`] of it for each [`IN_BYTES`] pairs.
 type Sums = unsafe fn(&[u8], &[u8], &[u8]) -> [u16; SIGN_BLOCK_ROWS];
+
+/// Takes sums, the least of what they stand for and what a step is worth, the block and what keys
+/// are to be above. Puts keys into the last, and gives the bits of those that are above.
+type Keys = unsafe fn(
+    &[u32; SIGN_BLOCK_ROWS],
+    (f32, f32),
+    SignBlock<'_>,
+    f32,
+    &mut [f32; SIGN_BLOCK_ROWS],
+) -> u32;
 
 /// The signs of 16 values in a block of 32 rows, and their tables.
 const PAIR: usize = 2 * TABLE;
@@ -17,6 +27,10 @@ const IN_BYTES: usize = 4;
 
 /// A line of memory, in bytes.
 const LINE: usize = 64;
+
+/// Lines that are asked for one after the other: more of them would fill the processor's list of
+/// misses.
+const LINES: usize = 2;
 
 /// 512 pairs of entries up to 63 fit 16 bits.
 const TOGETHER: usize = 512 * PAIR;
@@ -28,11 +42,13 @@ pub(crate) struct Path {
     #[cfg_attr(not(test), expect(dead_code, reason = "for the messages of tests"))]
     pub(crate) name: &'static str,
     sums: Sums,
+    keys: Keys,
 }
 
 const PORTABLE: Path = Path {
     name: "portable",
     sums: portable,
+    keys: portable_keys,
 };
 
 impl Path {
@@ -46,7 +62,7 @@ impl Path {
     }
 
     /// For each row of the block the sum of the entries that its signs choose. Asks for the first
-    /// of `ahead` meanwhile: as much as half of the block at most.
+    /// of `ahead` meanwhile: as much as the block is long at most.
     #[inline]
     pub(crate) fn sums(self, tables: &[u8], block: &[u8], ahead: &[u8]) -> [u32; SIGN_BLOCK_ROWS] {
         let bytes = tables.len().min(block.len()) / PAIR * PAIR;
@@ -62,7 +78,7 @@ impl Path {
             // features that its function is compiled for.
             let more = unsafe { (self.sums)(tables, block, ahead) };
             ahead = ahead
-                .get(TOGETHER / (IN_BYTES * PAIR) * LINE..)
+                .get(TOGETHER / (IN_BYTES * PAIR) * LINES * LINE..)
                 .unwrap_or(&[]);
             for (sum, more) in zip(&mut sums, more) {
                 *sum += u32::from(more);
@@ -70,11 +86,42 @@ impl Path {
         }
         sums
     }
+
+    /// The keys that sums, in steps above a least, come to; which of those that are there are above
+    /// `limit`.
+    #[inline]
+    pub(crate) fn keys(
+        self,
+        sums: &[u32; SIGN_BLOCK_ROWS],
+        scale: (f32, f32),
+        block: SignBlock<'_>,
+        limit: f32,
+        keys: &mut [f32; SIGN_BLOCK_ROWS],
+    ) -> u32 {
+        // SAFETY: as above.
+        unsafe { (self.keys)(sums, scale, block, limit, keys) }
+    }
+}
+
+fn portable_keys(
+    sums: &[u32; SIGN_BLOCK_ROWS],
+    (least, step): (f32, f32),
+    block: SignBlock<'_>,
+    limit: f32,
+    keys: &mut [f32; SIGN_BLOCK_ROWS],
+) -> u32 {
+    let mut above = 0;
+    for row in 0..SIGN_BLOCK_ROWS {
+        let dot = least + step * sums[row] as f32;
+        keys[row] = block.base + block.sums[row] + block.factors[row] * dot;
+        above |= u32::from(keys[row] > limit && block.rows[row] != 0) << row;
+    }
+    above
 }
 
 fn portable(tables: &[u8], block: &[u8], ahead: &[u8]) -> [u16; SIGN_BLOCK_ROWS] {
     let mut sums = [0; SIGN_BLOCK_ROWS];
-    for at in (0..ahead.len().min(block.len() / 2)).step_by(LINE) {
+    for at in (0..ahead.len().min(block.len())).step_by(LINE) {
         prefetch(ahead, at, of_rows());
     }
     for (table, signs) in zip(tables.chunks_exact(TABLE), block.chunks_exact(TABLE)) {
@@ -89,7 +136,7 @@ fn portable(tables: &[u8], block: &[u8], ahead: &[u8]) -> [u16; SIGN_BLOCK_ROWS]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{IN_BYTES, LINE, PAIR, SIGN_BLOCK_ROWS};
+    use super::{IN_BYTES, LINE, LINES, PAIR, SIGN_BLOCK_ROWS, SignBlock};
     use crate::native::prefetch::{of_rows, prefetch};
     use crate::native::x86::load_256;
     #[allow(
@@ -98,7 +145,49 @@ mod avx2 {
     )]
     use std::arch::x86_64::*;
 
-    pub(super) const PATH: super::Path = super::Path { name: "avx2", sums };
+    pub(super) const PATH: super::Path = super::Path {
+        name: "avx2",
+        sums,
+        keys,
+    };
+
+    /// Rows in a vector.
+    const LANES: usize = 8;
+
+    #[target_feature(enable = "avx2")]
+    fn keys(
+        sums: &[u32; SIGN_BLOCK_ROWS],
+        (least, step): (f32, f32),
+        block: SignBlock<'_>,
+        limit: f32,
+        keys: &mut [f32; SIGN_BLOCK_ROWS],
+    ) -> u32 {
+        let all = _mm256_set1_ps;
+        let (least, step, base, limit) = (all(least), all(step), all(block.base), all(limit));
+        let mut above = 0;
+        for from in (0..SIGN_BLOCK_ROWS).step_by(LANES) {
+            // SAFETY: eight values are there in each, and the instructions ask for no alignment.
+            let [sums, add, factors, rows] = unsafe {
+                [
+                    load_256(sums[from..from + LANES].as_ptr()),
+                    load_256(block.sums[from..from + LANES].as_ptr()),
+                    load_256(block.factors[from..from + LANES].as_ptr()),
+                    load_256(block.rows[from..from + LANES].as_ptr()),
+                ]
+            };
+            let [add, factors] = [add, factors].map(|bits| _mm256_castsi256_ps(bits));
+            // Products and sums apart, as everywhere: rounding them at once gives other bits.
+            let dots = _mm256_add_ps(least, _mm256_mul_ps(step, _mm256_cvtepi32_ps(sums)));
+            let found = _mm256_add_ps(_mm256_add_ps(base, add), _mm256_mul_ps(factors, dots));
+            let none = _mm256_cmpeq_epi32(rows, _mm256_setzero_si256());
+            let near = _mm256_cmp_ps::<_CMP_GT_OQ>(found, limit);
+            let near = _mm256_andnot_ps(_mm256_castsi256_ps(none), near);
+            above |= (_mm256_movemask_ps(near) as u32) << from;
+            // SAFETY: as above.
+            unsafe { _mm256_storeu_ps(keys[from..from + LANES].as_mut_ptr(), found) };
+        }
+        above
+    }
 
     /// Sums of 32 lanes of bytes, of the even lanes and, in `odd`, of the odd ones. In `all` the
     /// odd lanes' sums are above the even ones', and carries go where they are taken away at last.
@@ -151,27 +240,36 @@ mod avx2 {
             odd: zero,
         };
         let (mut first, mut second) = (none, none);
-        let groups = std::iter::zip(
-            tables.chunks(IN_BYTES * PAIR),
-            block.chunks(IN_BYTES * PAIR),
-        );
-        for (at, (tables, block)) in groups.enumerate() {
-            // One at a time, so that what is asked for never fills the processor's list of misses.
-            prefetch(ahead, at * LINE, into);
-            let (mut of_first, mut of_second) = (zero, zero);
-            let pairs = std::iter::zip(tables.chunks_exact(PAIR), block.chunks_exact(PAIR));
-            for (table, signs) in pairs {
+        let (tables, table_tail) = tables.as_chunks::<PAIR>();
+        let (pairs, pair_tail) = block.as_chunks::<PAIR>();
+        debug_assert!(table_tail.is_empty() && pair_tail.is_empty());
+        // What the entries of some pairs add up to in bytes, for the rows of low halves and high.
+        let of_pairs = |tables: &[[u8; PAIR]], pairs: &[[u8; PAIR]]| {
+            let mut sums = [zero; 2];
+            for (table, signs) in std::iter::zip(tables, pairs) {
                 // SAFETY: 32 bytes are there.
                 let [table, signs] =
                     unsafe { [load_256(table.as_ptr()), load_256(signs.as_ptr())] };
                 let high = _mm256_and_si256(_mm256_srli_epi16::<4>(signs), low);
                 let found = _mm256_shuffle_epi8(table, _mm256_and_si256(signs, low));
-                of_first = _mm256_add_epi8(of_first, found);
-                of_second = _mm256_add_epi8(of_second, _mm256_shuffle_epi8(table, high));
+                sums[0] = _mm256_add_epi8(sums[0], found);
+                sums[1] = _mm256_add_epi8(sums[1], _mm256_shuffle_epi8(table, high));
             }
+            sums
+        };
+        let (table_groups, tables) = tables.as_chunks::<IN_BYTES>();
+        let (groups, pairs) = pairs.as_chunks::<IN_BYTES>();
+        for (at, (tables, pairs)) in std::iter::zip(table_groups, groups).enumerate() {
+            for line in 0..LINES {
+                prefetch(ahead, (LINES * at + line) * LINE, into);
+            }
+            let [of_first, of_second] = of_pairs(tables, pairs);
             first.add(of_first);
             second.add(of_second);
         }
+        let [of_first, of_second] = of_pairs(tables, pairs);
+        first.add(of_first);
+        second.add(of_second);
         let mut rows = [0; SIGN_BLOCK_ROWS];
         let (of_first, of_second) = rows.split_at_mut(SIGN_BLOCK_ROWS / 2);
         first.rows(of_first);
