@@ -119,7 +119,7 @@ pub struct DedupStats {
 /// where [`Concepts`] looks. A reservation that is dropped before leaves nothing behind.
 ///
 /// For each concept 64 bytes of code and some 10 beside it are kept, and two tables of 5 bytes an entry: 100
-/// bytes at most, from some thousands of concepts on.
+/// bytes at most, from 4,000 concepts on.
 #[derive(Debug)]
 pub struct Dedup {
     params: DedupParams,

@@ -313,6 +313,26 @@ fn bad_input_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_hundred_bytes_a_concept_from_four_thousand_on() {
+    let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
+    let known = Known::default();
+    let mut most = 0.0_f64;
+    for at in 0..16_000_u32 {
+        let id = at.to_le_bytes();
+        // Never admitted: every concept has the bytes of a code from the beginning.
+        let _ = dedup
+            .reserve(&id, &[1.0, at as f32], &known)
+            .unwrap()
+            .commit();
+        if at + 1 >= 4_000 {
+            most = most.max(dedup.stats().bytes as f64 / f64::from(at + 1));
+        }
+    }
+    assert!(most <= 100.0, "{most}");
+    println!("{most} bytes at most");
+}
+
+#[test]
 fn what_is_on_its_way_is_its_tickets_alone() {
     let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
     let known = Known::default();

@@ -223,6 +223,41 @@ fn release_against_commit() {
     });
 }
 
+/// Of two who come to a column whose rest is over, one has it, and its rest ends once.
+#[test]
+fn a_rested_column_is_claimed_once() {
+    static FIRST: Witness = Witness::new();
+    static SECOND: Witness = Witness::new();
+    let witnesses = [&FIRST, &SECOND];
+    explore("a_rested_column_is_claimed_once", None, &witnesses, || {
+        let clock = Arc::new(ManualClock::default());
+        let options = CortexOptions {
+            clock: clock.clone(),
+            isa: cortica_simd::Isa::Scalar,
+            ..CortexOptions::default()
+        };
+        let cortex = Arc::new(Cortex::new(Grid::new(1, 1, 1).unwrap(), options).unwrap());
+        assert!(allocate(&cortex, Some(1)));
+        cortex.release(ONLY, ConceptId::new(1)).unwrap();
+        clock.advance_micros(2_000);
+        let claim = |cortex: &Cortex| {
+            let mut buffer = Vec::new();
+            let claims = cortex.activate(&[ONLY], &[0.5], &mut buffer);
+            let mine = !claims.is_empty();
+            std::mem::forget(claims); // Held until both have tried.
+            mine
+        };
+        let (a, b) = (with(&cortex, claim), with(&cortex, claim));
+        let (a, b) = (a.join().unwrap(), b.join().unwrap());
+        assert!(a != b, "one of the two");
+        assert_eq!(cortex.state(ONLY).unwrap().state(), State::Activated);
+        let stats = cortex.stats();
+        assert_eq!((stats.recovered, stats.activated), (1, 2));
+        FIRST.saw(a);
+        SECOND.saw(b);
+    });
+}
+
 /// Each state has a level of its own: no reader finds one with the level of another.
 #[test]
 fn level_against_state() {
