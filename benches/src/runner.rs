@@ -17,6 +17,11 @@ use crate::verdict::{Outcome, Verdict, WIDTH_MAX, held_to, judge_below, judge_ex
 const PAIRS_MIN: usize = 15;
 const PAIRS_MAX: usize = 60;
 
+/// At most for elapsed times of gates that only full runs have, as long as their bounds are too far
+/// apart to tell anything: threads that meet on a few processors fall into modes that last for
+/// seconds.
+const PAIRS_MAX_OF_MODES: usize = 240;
+
 /// A machine on which plain arithmetic scales less than this share of perfectly is too busy or
 /// too small to tell how anything else scales: 1.8 on two threads.
 const LOOP_SHARE_MIN: f64 = 0.9;
@@ -160,7 +165,13 @@ fn interleave(gate: &Gate, subject: &mut Side, baseline: &mut Side) -> Result<Me
     let is_doubtful = |estimate: &Estimate| {
         gate.clock == Clock::Wall && judge_ratio(&gate.required, estimate) == Verdict::Fail
     };
-    let (estimate, pairs) = converge(&gate.name, is_doubtful, |subject_first| {
+    let has_modes = gate.clock == Clock::Wall && gate.needs.contains(&Need::Full);
+    let most = if has_modes {
+        PAIRS_MAX_OF_MODES
+    } else {
+        PAIRS_MAX
+    };
+    let (estimate, pairs) = converge(&gate.name, most, is_doubtful, |subject_first| {
         let (of_subject, of_baseline);
         if subject_first {
             of_subject = subject.sample()?;
@@ -222,11 +233,12 @@ fn repeats(at_least: Duration, once: f64) -> u32 {
 }
 
 /// Takes pairs until their bounds are close enough and leave no doubt, or there are [`PAIRS_MAX`] of
-/// them, all of which count. The
+/// them, or, while the bounds are too far apart, `most`; all of them count. The
 /// argument of `sample` says whether the subject goes first: A B, B A, A B, so that a machine
 /// which slows down during a pair favours neither side.
 fn converge(
     name: &str,
+    most: usize,
     is_doubtful: impl Fn(&Estimate) -> bool,
     mut sample: impl FnMut(bool) -> Result<f64>,
 ) -> Result<(Estimate, usize)> {
@@ -237,8 +249,13 @@ fn converge(
             samples.push(sample(samples.len() % 2 == 0)?);
         }
         let estimate = Estimate::of(&samples, seed).context("a sample is not a number")?;
-        let is_clear = estimate.width() <= WIDTH_MAX && !is_doubtful(&estimate);
-        if is_clear || samples.len() >= PAIRS_MAX {
+        let is_wide = estimate.width() > WIDTH_MAX;
+        let enough = match (is_wide, is_doubtful(&estimate)) {
+            (true, _) => most,
+            (false, true) => PAIRS_MAX,
+            (false, false) => 0,
+        };
+        if samples.len() >= enough {
             return Ok((estimate, samples.len()));
         }
     }
@@ -257,6 +274,7 @@ fn scaling(gate: &Gate, mut scaled: Scaled, at_least: Duration, brake: f64) -> R
     let mut of_subject = Vec::new();
     let (estimate, pairs) = converge(
         &gate.name,
+        PAIRS_MAX,
         |_| false,
         |subject_first| {
             let (ours, plain);
@@ -373,6 +391,7 @@ mod tests {
         let mut order = Vec::new();
         let (estimate, pairs) = converge(
             "test",
+            PAIRS_MAX,
             |_| false,
             |subject_first| {
                 order.push(subject_first);
@@ -388,23 +407,39 @@ mod tests {
     fn noise_takes_more_pairs_and_then_gives_up() {
         let mut rng = Seed(3).rng();
         let (estimate, pairs) =
-            converge("test", |_| false, |_| Ok(1.0 + 9.0 * rng.unit())).unwrap();
+            converge("test", PAIRS_MAX, |_| false, |_| Ok(1.0 + 9.0 * rng.unit())).unwrap();
         assert_eq!(pairs, PAIRS_MAX);
         let bar = ">= 1".parse().unwrap();
         assert_eq!(judge_ratio(&bar, &estimate), Verdict::Unmeasurable);
+    }
+
+    /// Two modes, of which one holds more often: 60 pairs do not tell which, 240 do.
+    #[test]
+    fn what_has_modes_may_be_taken_for_longer() {
+        let mut taken = 0;
+        let mut sample = |_: bool| {
+            taken += 1;
+            Ok(if taken % 5 < 3 { 3.0 } else { 6.0 })
+        };
+        let (_, pairs) = converge("test", PAIRS_MAX, |_| false, &mut sample).unwrap();
+        assert_eq!(pairs, PAIRS_MAX);
+        let most = PAIRS_MAX_OF_MODES;
+        let (estimate, pairs) = converge("test", most, |_| false, &mut sample).unwrap();
+        assert_eq!(estimate, Estimate::exact(3.0));
+        assert!((PAIRS_MAX..=most).contains(&pairs), "{pairs}");
     }
 
     #[test]
     fn what_is_in_doubt_takes_more_pairs_all_of_which_count() {
         let mut taken = 0;
         let below = |estimate: &Estimate| estimate.median < 2.0;
-        let (estimate, pairs) = converge("test", below, |_| {
+        let (estimate, pairs) = converge("test", PAIRS_MAX, below, |_| {
             taken += 1;
             Ok(if taken <= PAIRS_MIN { 1.9 } else { 2.1 })
         })
         .unwrap();
         assert_eq!((estimate.median, pairs), (2.0, 2 * PAIRS_MIN));
-        let (estimate, pairs) = converge("test", below, |_| Ok(1.9)).unwrap();
+        let (estimate, pairs) = converge("test", PAIRS_MAX, below, |_| Ok(1.9)).unwrap();
         assert_eq!((estimate.median, pairs), (1.9, PAIRS_MAX));
     }
 

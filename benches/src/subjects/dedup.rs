@@ -110,7 +110,7 @@ fn asked(known: &Known, projection: &Projection) -> Vec<Asked> {
 /// All concepts by their codes, near-duplicates among them or not.
 fn filled(known: &Known, projection: &Projection) -> Result<Dedup> {
     // Nothing is refused while it is filled: nobody knows any features.
-    let dedup = Dedup::new(params(), Isa::best());
+    let dedup = Dedup::new(params(), Isa::best())?;
     for at in 0..CONCEPTS {
         let features = &known.features[at * known.dimension..][..known.dimension];
         let mut ticket = dedup.reserve(&known.ids[at], features, &Nobody)?;
@@ -211,7 +211,7 @@ pub(super) fn bytes(setup: &Setup) -> Result<f64> {
         let fill = || -> Result<Vec<Dedup>> {
             let mut all = Vec::with_capacity(copies);
             for _ in 0..copies {
-                let dedup = Dedup::new(params(), Isa::best());
+                let dedup = Dedup::new(params(), Isa::best())?;
                 for at in 0..count {
                     let mut code = [0; 64];
                     code[at % 64] = 1 + (at / 64 % 100) as i8;

@@ -10,7 +10,7 @@ use concurrent_queue::ConcurrentQueue;
 use cortica_queue::{BoundedQueue, Queue};
 use crossbeam_queue::ArrayQueue;
 
-use super::traffic::{self, Batches, in_batches, one_by_one, pair};
+use super::traffic::{self, Batches, Placement, in_batches, one_by_one, pair};
 use crate::subject::{Pair, Setup};
 
 const CAPACITY: usize = 1024;
@@ -100,21 +100,34 @@ pub(super) fn many_unbounded() -> Pair {
 
 fn against_array_queue_singly(subject: impl Fn() -> Result<()> + Clone + 'static) -> Pair {
     let theirs = Arc::new(ArrayQueue::new(CAPACITY));
-    pair(subject, move || singly(&*theirs))
+    pair(subject, move || singly_placed(&*theirs))
 }
 
 fn ours() -> Result<Arc<BoundedQueue<u64>>> {
     Ok(Arc::new(BoundedQueue::new(CAPACITY)?))
 }
 
+/// Threads that send batches are done so soon that it depends on where they happened to begin how
+/// long it takes, twofold and for seconds on end. So both ways to begin are taken in turn.
+const PLACED: [Placement; 2] = [Placement::InPairs, Placement::Apart];
+
 fn batchwise(queue: &impl Batches) -> Result<()> {
-    PRODUCERS
-        .iter()
-        .try_for_each(|producers| in_batches(queue, *producers, ITEMS))
+    placed(|producers, placement| in_batches(queue, producers, ITEMS, placement))
+}
+
+fn singly_placed(queue: &impl traffic::Queue<u64>) -> Result<()> {
+    placed(|producers, placement| one_by_one(queue, producers, ITEMS, placement))
+}
+
+fn placed(run: impl Fn(u64, Placement) -> Result<()>) -> Result<()> {
+    let mut runs = PLACED
+        .into_iter()
+        .flat_map(|placement| PRODUCERS.map(|count| (count, placement)));
+    runs.try_for_each(|(producers, placement)| run(producers, placement))
 }
 
 fn singly(queue: &impl traffic::Queue<u64>) -> Result<()> {
     PRODUCERS
         .iter()
-        .try_for_each(|producers| one_by_one(queue, *producers, ITEMS))
+        .try_for_each(|producers| one_by_one(queue, *producers, ITEMS, Placement::Free))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cortica_queue::Queue;
 use crossbeam_queue::SegQueue;
 
-use super::traffic::{self, Item, latency_p99, one_by_one, pair};
+use super::traffic::{self, Item, Placement, latency_p99, one_by_one, pair};
 use crate::subject::{Pair, Run};
 
 /// In one run. Divisible by every number of producers.
@@ -62,16 +62,17 @@ impl<T: Send + 'static> traffic::Queue<T> for SegQueue<T> {
 /// From `producers` threads to as many.
 pub(super) fn throughput<T: Item>(producers: u64) -> Pair {
     let (ours, theirs) = (Arc::new(Queue::<T>::new()), Arc::new(SegQueue::<T>::new()));
+    let free = Placement::Free;
     pair(
-        move || one_by_one(&*ours, producers, ITEMS),
-        move || one_by_one(&*theirs, producers, ITEMS),
+        move || one_by_one(&*ours, producers, ITEMS, free),
+        move || one_by_one(&*theirs, producers, ITEMS, free),
     )
 }
 
 /// The 99th percentile of pushes and pops together, four threads of each.
 pub(super) fn p99<T: Item>() -> Pair {
     Pair {
-        check: Box::new(|| one_by_one(&Queue::<T>::new(), 4, TIMED)),
+        check: Box::new(|| one_by_one(&Queue::<T>::new(), 4, TIMED, Placement::Free)),
         subject: timed(Queue::<T>::new()),
         baseline: timed(SegQueue::<T>::new()),
     }

@@ -71,8 +71,25 @@ fn run(work: impl Fn() -> Result<()> + 'static) -> Run {
     Box::new(move |watch: &mut Stopwatch| watch.time(&work))
 }
 
+/// Where the threads of a run are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// Wherever the system puts them.
+    Free,
+    /// Each producer and one consumer on the same processor, the next two on the next: they take
+    /// turns.
+    InPairs,
+    /// Producers and consumers apart, by turns on every other processor: all items cross.
+    Apart,
+}
+
 /// Sends `items` numbers through `queue` from as many producers to as many consumers.
-pub(super) fn one_by_one<T: Item>(queue: &impl Queue<T>, producers: u64, items: u64) -> Result<()> {
+pub(super) fn one_by_one<T: Item>(
+    queue: &impl Queue<T>,
+    producers: u64,
+    items: u64,
+    placement: Placement,
+) -> Result<()> {
     let produce = |numbers: Range<u64>| {
         let mut waited = 0;
         for number in numbers {
@@ -94,13 +111,18 @@ pub(super) fn one_by_one<T: Item>(queue: &impl Queue<T>, producers: u64, items: 
         }
         sum
     };
-    transfer(producers, items, produce, consume)?;
+    transfer(producers, items, placement, produce, consume)?;
     ensure!(queue.is_empty(), "items are left over");
     Ok(())
 }
 
 /// As [`one_by_one`], in batches.
-pub(super) fn in_batches(queue: &impl Batches, producers: u64, items: u64) -> Result<()> {
+pub(super) fn in_batches(
+    queue: &impl Batches,
+    producers: u64,
+    items: u64,
+    placement: Placement,
+) -> Result<()> {
     let produce = |numbers: Range<u64>| {
         let mut batch = Vec::with_capacity(BATCH);
         let (mut next, mut waited) = (numbers.start, 0);
@@ -131,7 +153,7 @@ pub(super) fn in_batches(queue: &impl Batches, producers: u64, items: u64) -> Re
         }
         sum
     };
-    transfer(producers, items, produce, consume)?;
+    transfer(producers, items, placement, produce, consume)?;
     ensure!(queue.is_empty(), "items are left over");
     Ok(())
 }
@@ -179,7 +201,7 @@ pub(super) fn latency_p99<T: Item>(
         pool(latencies);
         sum
     };
-    transfer(producers, items, produce, consume)?;
+    transfer(producers, items, Placement::Free, produce, consume)?;
     let mut pooled = pooled.into_inner().unwrap_or_else(PoisonError::into_inner);
     let at = pooled.len() * 99 / 100;
     ensure!(
@@ -205,6 +227,7 @@ fn wait(waited: &mut u32) {
 fn transfer(
     producers: u64,
     items: u64,
+    placement: Placement,
     produce: impl Fn(Range<u64>) + Sync,
     consume: impl Fn(u64) -> u64 + Sync,
 ) -> Result<()> {
@@ -214,6 +237,11 @@ fn transfer(
     let threads = usize::try_from(2 * producers).context("too many threads")?;
     in_parallel(threads, 1.0, |thread| {
         let number = thread as u64 / 2;
+        match placement {
+            Placement::Free => {}
+            Placement::InPairs => stay_on_processor(thread / 2),
+            Placement::Apart => stay_on_processor(thread % 2),
+        }
         if thread % 2 == 0 {
             produce(number * share..(number + 1) * share);
         } else {
@@ -225,3 +253,22 @@ fn transfer(
     ensure!(sum == items * (items - 1) / 2, "items add up to {sum}");
     Ok(())
 }
+
+/// Keeps the calling thread on one of the processors that it may run on, in turn.
+#[cfg(target_os = "linux")]
+fn stay_on_processor(number: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return; // It stays where it is put: the figures are noisier, and no other.
+    };
+    let mut allowed_ones = (0..CpuSet::MAX_CPU).filter(|&one| allowed.is_set(one));
+    let count = (allowed.count() as usize).max(1);
+    if let Some(one) = allowed_ones.nth(number % count) {
+        let mut only = CpuSet::new();
+        only.set(one);
+        let _ = sched_setaffinity(None, &only); // As above.
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stay_on_processor(_: usize) {}

@@ -93,17 +93,29 @@ impl Column {
     pub(crate) fn set_potential(&self, potential: f32, now: Timestamp) {
         self.potential
             .store(u64::from(potential.to_bits()), Relaxed);
-        self.stepped.store(now.as_micros() as u64, Relaxed);
+        self.stepped.store(bits(now), Relaxed);
     }
 
     pub(crate) fn fired(&self) -> Option<Timestamp> {
         moment(self.fired.load(Relaxed))
     }
 
-    /// By its holder, or by whoever finds that the clock was put back.
+    /// By its holder.
     pub(crate) fn set_fired(&self, now: Timestamp) {
-        self.fired.store(now.as_micros() as u64, Relaxed);
+        self.fired.store(bits(now), Relaxed);
     }
+
+    /// By whoever finds that the clock was put back behind this spike; a newer one stays.
+    pub(crate) fn put_back_fired(&self, fired: Timestamp, now: Timestamp) {
+        let _ = self
+            .fired
+            .compare_exchange(bits(fired), bits(now), Relaxed, Relaxed);
+    }
+}
+
+/// The earliest moment there is stands for none: the one after it for that.
+fn bits(moment: Timestamp) -> u64 {
+    moment.as_micros().max(NEVER + 1) as u64
 }
 
 fn moment(micros: u64) -> Option<Timestamp> {

@@ -228,3 +228,42 @@ impl Competition {
         }));
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use cortica_testkit::Rng;
+
+    /// What [`Outcome`] shows is cut to \[0, 1\]; the field itself is bounded, too.
+    #[test]
+    fn the_field_is_bounded_before_it_is_cut() {
+        let params = InhibitionParams::default();
+        let sigma = f64::from(params.sigma_surround);
+        let line: f64 = (-3..=3)
+            .map(|d: i32| (-f64::from(d * d) / (2.0 * sigma * sigma)).exp())
+            .sum();
+        let most = f64::from(params.surround) * line.powi(3);
+        let mut rng = Rng::new(12);
+        let mut competition = Competition::new(params, Isa::best()).unwrap();
+        let grid = Grid::new(7, 6, 5).unwrap();
+        let columns: Vec<_> = grid.columns().collect();
+        let (mut excited, mut inhibited) = (false, false);
+        for round in 0..200 {
+            let spread = [1.0, 1e-3, 2e-3, 0.0][round % 4];
+            let drives: Vec<f32> = columns
+                .iter()
+                .map(|_| (0.5 + spread * (rng.unit() - 0.5)).clamp(0.0, 1.0))
+                .collect();
+            let settled = competition.inhibit(&grid, &columns, &drives).unwrap();
+            assert!(matches!(settled, Settled::After(_)), "{round}");
+            for (&at, &drive) in competition.places.iter().zip(&drives) {
+                let (u, drive) = (f64::from(competition.field.u[at]), f64::from(drive));
+                assert!(u <= drive + 0.25 + 1e-5, "{u} {drive}");
+                assert!(u >= drive - most - 1e-5, "{u} {drive}");
+                excited |= u > drive + 0.24;
+                inhibited |= u < drive - 0.1;
+            }
+        }
+        assert!(excited && inhibited);
+    }
+}

@@ -3,46 +3,14 @@
 use crate::column::{Column, ConceptId};
 use crate::grid::{ColumnId, Grid, GridError};
 use crate::guard::{Claim, Claims, CommitError};
-use crate::membrane::{MembraneParams, Step};
+use crate::membrane::Step;
+use crate::options::{CortexError, CortexOptions};
 use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
-use crate::refractory::{RefractoryParams, millis_between};
+use crate::refractory::millis_between;
 use crate::state::{ChangeError, Snapshot, State};
 use crate::stats::{CortexStats, Counters};
-use cortica_env::{Clock, SystemClock, Timestamp};
-use cortica_simd::{Isa, encode_i8};
-use std::sync::Arc;
-
-/// How columns behave.
-#[derive(Clone, Debug)]
-pub struct CortexOptions {
-    /// Leak and threshold.
-    pub membrane: MembraneParams,
-    /// Rest after a spike.
-    pub refractory: RefractoryParams,
-    /// Where "now" comes from.
-    pub clock: Arc<dyn Clock>,
-    /// Which instructions are used.
-    pub isa: Isa,
-}
-
-impl Default for CortexOptions {
-    fn default() -> CortexOptions {
-        CortexOptions {
-            membrane: MembraneParams::default(),
-            refractory: RefractoryParams::default(),
-            clock: Arc::new(SystemClock),
-            isa: Isa::best(),
-        }
-    }
-}
-
-/// The system has no memory for so many columns; make the grid smaller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no memory for {columns} columns of {} bytes", Cortex::COLUMN_BYTES)]
-pub struct NoMemory {
-    /// How many there were to be.
-    pub columns: usize,
-}
+use cortica_env::Timestamp;
+use cortica_simd::{encode_i8, f32_from_f16};
 
 /// Columns on a grid, shared by any number of threads.
 ///
@@ -75,10 +43,11 @@ impl Cortex {
 
     /// A cortex whose columns are all available and hold nothing. Every column is initialised, and its
     /// memory touched, here: O(columns).
-    pub fn new(grid: Grid, options: CortexOptions) -> Result<Cortex, NoMemory> {
+    pub fn new(grid: Grid, options: CortexOptions) -> Result<Cortex, CortexError> {
+        options.check()?;
         let mut columns = Vec::new();
         let enough = columns.try_reserve_exact(grid.len());
-        enough.map_err(|_| NoMemory {
+        enough.map_err(|_| CortexError::NoMemory {
             columns: grid.len(),
         })?;
         columns.extend((0..grid.len()).map(|_| Column::new()));
@@ -122,7 +91,7 @@ impl Cortex {
     /// Milliseconds since a column fired; `None` for one that never did. Where the clock was put back
     /// behind that moment, 0, and the rest begins anew: it never lasts longer than its length from now.
     pub fn since_fired_ms(&self, column: ColumnId) -> Result<Option<f64>, GridError> {
-        Ok(since_fired(self.column(column)?, self.options.clock.now()))
+        Ok(self.since_fired(self.column(column)?, self.options.clock.now()))
     }
 
     /// The threshold of a column now: infinite in its absolute rest, raised after it.
@@ -131,7 +100,8 @@ impl Cortex {
     }
 
     fn threshold_at(&self, column: &Column, now: Timestamp) -> f32 {
-        let raise = since_fired(column, now)
+        let raise = self
+            .since_fired(column, now)
             .map_or(0.0, |since| self.options.refractory.raise_after(since));
         self.options.membrane.threshold + raise
     }
@@ -166,7 +136,7 @@ impl Cortex {
             return None;
         }
         if seen.state() == State::Refractory {
-            let since = since_fired(column, now)?;
+            let since = self.since_fired(column, now)?;
             if self.options.refractory.is_absolute(since) {
                 return None;
             }
@@ -182,7 +152,7 @@ impl Cortex {
         let rested = |column: &&Column| {
             let seen = column.state.load();
             let over = || {
-                since_fired(column, now)
+                self.since_fired(column, now)
                     .is_none_or(|since| !self.options.refractory.is_absolute(since))
             };
             seen.state() == State::Refractory
@@ -196,9 +166,10 @@ impl Cortex {
     pub fn release(&self, id: ColumnId, concept: ConceptId) -> Result<bool, GridError> {
         let column = self.column(id)?;
         let _ = column.state.load(); // What its last holder left is seen.
-        let released = column.let_go(concept);
+        // Under the version that exemplars are written under: whoever wins the column next writes after this.
+        let released = column.held() == Some(concept)
+            && column.learned.clear_exemplar_if(|| column.let_go(concept));
         if released {
-            column.learned.set_exemplar(&[0; CODE_DIMENSION]);
             self.counters.released();
         }
         Ok(released)
@@ -214,9 +185,9 @@ impl Cortex {
         if claims.is_empty() {
             return Err(OccupyError::Taken(id));
         }
+        self.counters.holds(); // Before anybody can release it.
         column.learned.set_exemplar(&exemplar);
         column.hold(concept);
-        self.counters.holds();
         Ok(())
     }
 
@@ -265,13 +236,19 @@ impl Cortex {
         Ok(self.column(column)?.learned.prototype())
     }
 
-    /// Puts a prototype there as it is: for a cortex that is read back.
+    /// Puts a prototype there as it is, in f16, every value finite: for a cortex that is read back.
     pub fn set_prototype(
         &self,
         column: ColumnId,
         prototype: &[u16; CODE_DIMENSION],
-    ) -> Result<(), GridError> {
-        self.column(column)?.learned.set_prototype(prototype);
+    ) -> Result<(), LearnError> {
+        let column = self.column(column)?;
+        for (at, value) in prototype.map(f32_from_f16).into_iter().enumerate() {
+            if !value.is_finite() {
+                return Err(CodeError::NotFinite { at, value }.into());
+            }
+        }
+        column.learned.set_prototype(prototype);
         Ok(())
     }
 
@@ -306,6 +283,22 @@ impl Cortex {
         let columns = self.columns.len() as u32;
         let found = self.columns.get(column.index());
         found.ok_or(GridError::NoColumn { column, columns })
+    }
+
+    /// Milliseconds since it fired. A moment that lies ahead becomes now.
+    fn since_fired(&self, column: &Column, now: Timestamp) -> Option<f64> {
+        let fired = column.fired()?;
+        let since = millis_between(fired, now);
+        if since >= 0.0 {
+            return Some(since);
+        }
+        // Another thread's spike may be newer than `now`. Only a clock that was put back is behind it still.
+        let now = self.options.clock.now();
+        let since = millis_between(fired, now);
+        if since < 0.0 {
+            column.put_back_fired(fired, now);
+        }
+        Some(since.max(0.0))
     }
 
     fn moved(
@@ -364,25 +357,16 @@ impl Cortex {
         if column.state.load() != claim.seen {
             return Err(CommitError::Gone);
         }
+        let now = self.options.clock.now();
+        self.counters.holds(); // Before anybody can release it.
         column.learned.set_exemplar(&exemplar);
         column.hold(concept);
-        column.set_fired(self.options.clock.now());
-        column.set_potential(0.0, self.options.clock.now());
+        column.set_fired(now);
+        column.set_potential(0.0, now);
         let fired = self.moved(column, claim.seen, State::Refractory, 0.0);
         fired.map_err(|_| CommitError::Gone)?;
-        self.counters.holds();
         Ok(())
     }
-}
-
-/// Milliseconds since it fired. A moment that lies ahead becomes now.
-fn since_fired(column: &Column, now: Timestamp) -> Option<f64> {
-    let since = millis_between(column.fired()?, now);
-    if since < 0.0 {
-        column.set_fired(now);
-        return Some(0.0);
-    }
-    Some(since)
 }
 
 /// Why a column was not given a concept.

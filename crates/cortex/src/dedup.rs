@@ -71,6 +71,17 @@ pub enum DedupError {
         /// What is there.
         value: f32,
     },
+    /// A code of zeros is like no other: its meaning could not be compared.
+    #[error("the code has no direction: all its values are 0")]
+    NoCode,
+    /// A cosine is in \[-1, 1\].
+    #[error("{field} is {got}; it must be in -1..=1")]
+    Params {
+        /// Which.
+        field: &'static str,
+        /// What was given.
+        got: f32,
+    },
     /// Features without direction mean nothing.
     #[error("there are no features but zeros")]
     NoFeatures,
@@ -108,7 +119,7 @@ pub struct DedupStats {
 /// where [`Concepts`] looks. A reservation that is dropped before leaves nothing behind.
 ///
 /// For each concept 64 bytes of code and some 10 beside it are kept, and two tables of 5 bytes an entry: 100
-/// bytes at most, from some thousands of concepts on.
+/// bytes at most, from 4,000 concepts on.
 #[derive(Debug)]
 pub struct Dedup {
     params: DedupParams,
@@ -149,15 +160,22 @@ impl Dedup {
     pub const ID_BYTES_MAX: usize = 256;
 
     /// Knows nothing yet.
-    #[must_use]
-    pub fn new(params: DedupParams, isa: Isa) -> Dedup {
-        Dedup {
+    pub fn new(params: DedupParams, isa: Isa) -> Result<Dedup, DedupError> {
+        for (field, got) in [
+            ("cosine_min", params.cosine_min),
+            ("code_cosine_min", params.code_cosine_min),
+        ] {
+            if !(-1.0..=1.0).contains(&got) {
+                return Err(DedupError::Params { field, got });
+            }
+        }
+        Ok(Dedup {
             params,
             isa,
             hasher: DefaultHashBuilder::default(),
             inner: RwLock::new(Inner::default()),
             counters: Counters::default(),
-        }
+        })
     }
 
     /// Reserves a number for a concept, unless its id or its very features are there or on their way.
@@ -254,11 +272,19 @@ impl Dedup {
         best.map(|(of, cosine)| Duplicate::Meaning { of, cosine })
     }
 
-    /// Takes a concept away: its id, features and meaning can be taken again. Whether it was there.
+    /// Takes a concept away that was committed: its id, features and meaning can be taken again. Whether it was
+    /// there; one that is on its way is its ticket's to give up.
     pub fn remove(&self, concept: ConceptId) -> bool {
         let mut inner = write(&self.inner);
+        let on_its_way = |pending: &Pending| pending.concept == concept;
+        !inner.pending.iter().any(on_its_way) && inner.table.remove(concept)
+    }
+
+    fn give_up(&self, concept: ConceptId) {
+        let mut inner = write(&self.inner);
         inner.pending.retain(|pending| pending.concept != concept);
-        inner.table.remove(concept)
+        inner.table.remove(concept);
+        self.counters.rolled_back.fetch_add(1, Relaxed);
     }
 
     /// What is there, and what was done so far.
@@ -345,6 +371,9 @@ impl Ticket<'_> {
         code: &[i8; CODE_DIMENSION],
         concepts: &impl Concepts,
     ) -> Result<(), DedupError> {
+        if code.iter().all(|&value| value == 0) {
+            return Err(DedupError::NoCode);
+        }
         let dedup = self.dedup;
         let itself = Some(self.concept);
         let compare = |inner: &Inner| {
@@ -386,8 +415,7 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if self.open {
-            self.dedup.remove(self.concept);
-            self.dedup.counters.rolled_back.fetch_add(1, Relaxed);
+            self.dedup.give_up(self.concept);
         }
     }
 }

@@ -75,7 +75,8 @@ impl<'a, 'b> Claims<'a, 'b> {
     }
 
     /// Steps a column's membrane to this moment under a drive that has lasted since the last step,
-    /// with the threshold that it has so long after its last spike. None for one that is not there.
+    /// with the threshold that it has so long after its last spike. A drive that is not finite counts as 0. None
+    /// for a claim that is not there.
     pub fn integrate(&mut self, at: usize, drive: f32) -> Option<Step> {
         let claim = self.claims.get(at)?;
         Some(self.cortex.integrate(claim.column, drive))

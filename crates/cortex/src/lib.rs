@@ -39,6 +39,7 @@ mod membrane;
 #[cfg(loom)]
 #[doc(hidden)]
 pub mod models;
+mod options;
 mod placement;
 mod prototype;
 mod refractory;
@@ -53,12 +54,13 @@ mod winners;
 pub use crate::allocate::{Allocate, AllocateError, Replayer, Reserved};
 pub use crate::column::ConceptId;
 pub use crate::competition::{CompeteError, Competition, Outcome, Winner};
-pub use crate::cortex::{Cortex, CortexOptions, LearnError, NoMemory, OccupyError};
+pub use crate::cortex::{Cortex, LearnError, OccupyError};
 pub use crate::dedup::{Concepts, Dedup, DedupError, DedupParams, DedupStats, Duplicate, Ticket};
 pub use crate::grid::{ColumnId, Grid, GridError};
 pub use crate::guard::{Claim, Claims, CommitError, Reservation};
 pub use crate::inhibition::{InhibitionError, InhibitionParams, Settled, inhibit_reference};
 pub use crate::membrane::{MembraneParams, Step};
+pub use crate::options::{CortexError, CortexOptions};
 pub use crate::placement::{Hint, Placement, PlacementError};
 pub use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
 pub use crate::refractory::RefractoryParams;

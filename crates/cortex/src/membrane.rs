@@ -22,7 +22,7 @@ impl Default for MembraneParams {
 /// What a step brought.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
-    /// The potential after it: 0 at the moment of a spike, and on from there.
+    /// The potential after it; 0 where it spiked.
     pub potential: f32,
     /// When in the step it first spiked, milliseconds from its beginning.
     pub spike_ms: Option<f32>,

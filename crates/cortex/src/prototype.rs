@@ -25,8 +25,8 @@ pub enum CodeError {
         /// What is there.
         value: f32,
     },
-    /// A code of length 0 has no direction, and a length beyond f32 none that can be told.
-    #[error("the code has no direction: its length is 0 or beyond f32")]
+    /// A code of zeros has no direction.
+    #[error("the code has no direction: all its values are 0")]
     NoDirection,
 }
 
@@ -154,9 +154,20 @@ impl Versioned {
         self.write(|of, _| store(&of.prototype, pack_u16(prototype)));
     }
 
-    /// Puts an exemplar there; zeros take it away.
+    /// Puts an exemplar there.
     pub(crate) fn set_exemplar(&self, exemplar: &[i8; CODE_DIMENSION]) {
         self.write(|of, _| store(&of.exemplar, pack_i8(exemplar)));
+    }
+
+    /// Takes the exemplar away if `gone` says so, which is asked while nobody else writes.
+    pub(crate) fn clear_exemplar_if(&self, gone: impl FnOnce() -> bool) -> bool {
+        self.write(|of, _| {
+            let gone = gone();
+            if gone {
+                store(&of.exemplar, [0; EXEMPLAR_WORDS]);
+            }
+            gone
+        })
     }
 }
 

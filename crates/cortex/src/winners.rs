@@ -83,7 +83,13 @@ impl Winners {
             // One number each, silent or not: who is silent does not change what others draw.
             let unit = chance.unit().max(f64::MIN_POSITIVE);
             let noise = -(-unit.ln()).ln();
-            let score = f64::from(one.activity) / f64::from(temperature) + noise;
+            // The same order, in the scale in which f32 neither overflows nor drowns the activities.
+            let (activity, temperature) = (f64::from(one.activity), f64::from(temperature));
+            let score = if temperature < 1.0 {
+                activity + temperature * noise
+            } else {
+                activity / temperature + noise
+            };
             (one.activity > 0.0).then(|| (place, rank(score as f32, *one)))
         });
         self.select_ranked(drawn, k)

@@ -88,7 +88,7 @@ fn unit(row: &[f32]) -> Vec<f32> {
 
 /// The rows of `data`, but for those that mean what others do.
 fn filled(data: &Dataset, projection: &Projection) -> (Dedup, Known) {
-    let dedup = Dedup::new(DedupParams::default(), Isa::best());
+    let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
     let mut known = Known::default();
     for row in 0..data.len() {
         let (id, features) = (row.to_string(), unit(data.row(row)));
@@ -212,7 +212,7 @@ fn real_concepts_that_mean_the_same_are_those_of_brute_force() {
 
 #[test]
 fn ids_contents_and_reservations() {
-    let dedup = Dedup::new(DedupParams::default(), Isa::best());
+    let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
     let mut known = Known::default();
     let (east, north) = ([1.0_f32, 0.0, 0.0], [0.0_f32, 1.0, 0.0]);
     let code = |at: usize| {
@@ -279,7 +279,7 @@ fn ids_contents_and_reservations() {
 
 #[test]
 fn bad_input_is_refused_and_changes_nothing() {
-    let dedup = Dedup::new(DedupParams::default(), Isa::best());
+    let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
     let known = Known::default();
     let refused = |id: &[u8], features: &[f32]| dedup.reserve(id, features, &known).err();
     assert_eq!(refused(b"", &[1.0]), Some(DedupError::Id(0)));
@@ -292,11 +292,68 @@ fn bad_input_is_refused_and_changes_nothing() {
     assert_eq!(refused(b"a", &[0.0, -0.0]), Some(DedupError::NoFeatures));
     assert_eq!(dedup.stats().concepts, 0);
     assert!(!dedup.remove(ConceptId::new(7)));
+    // A code without direction is like no other: its meaning would never be compared.
+    let mut ticket = dedup.reserve(b"a", &[1.0], &known).unwrap();
+    assert_eq!(ticket.admit(&[0; 64], &known), Err(DedupError::NoCode));
+    drop(ticket);
+    for got in [f32::NAN, f32::INFINITY, 1.1, -1.1] {
+        for field in ["cosine_min", "code_cosine_min"] {
+            let mut params = DedupParams::default();
+            match field {
+                "cosine_min" => params.cosine_min = got,
+                _ => params.code_cosine_min = got,
+            }
+            let error = Dedup::new(params, Isa::best()).unwrap_err();
+            assert!(
+                matches!(error, DedupError::Params { field: named, .. } if named == field),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_hundred_bytes_a_concept_from_four_thousand_on() {
+    let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
+    let known = Known::default();
+    let mut most = 0.0_f64;
+    for at in 0..16_000_u32 {
+        let id = at.to_le_bytes();
+        // Never admitted: every concept has the bytes of a code from the beginning.
+        let _ = dedup
+            .reserve(&id, &[1.0, at as f32], &known)
+            .unwrap()
+            .commit();
+        if at + 1 >= 4_000 {
+            most = most.max(dedup.stats().bytes as f64 / f64::from(at + 1));
+        }
+    }
+    assert!(most <= 100.0, "{most}");
+    println!("{most} bytes at most");
+}
+
+#[test]
+fn what_is_on_its_way_is_its_tickets_alone() {
+    let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
+    let known = Known::default();
+    let first = dedup.reserve(b"a", &[1.0, 0.0], &known).unwrap();
+    assert!(!dedup.remove(first.concept()), "not committed");
+    let second = dedup.reserve(b"b", &[0.0, 1.0], &known).unwrap();
+    assert_ne!(first.concept(), second.concept());
+    drop(first);
+    let stats = dedup.stats();
+    assert_eq!(
+        (stats.concepts, stats.reserved, stats.rolled_back),
+        (1, 1, 1)
+    );
+    assert!(dedup.reserve(b"b", &[1.0, 1.0], &known).is_err());
+    let concept = second.commit();
+    assert!(dedup.remove(concept));
 }
 
 #[test]
 fn of_ten_threads_with_one_concept_one_has_it() {
-    let dedup = Dedup::new(DedupParams::default(), Isa::best());
+    let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
     let known = Mutex::new(Known::default());
     let rounds = 100;
     let barrier = Barrier::new(10);

@@ -196,6 +196,68 @@ fn a_held_column_is_not_claimed() {
     );
 }
 
+/// Who releases a concept takes its exemplar with it, and never that of the concept which is committed next.
+#[test]
+fn release_against_commit() {
+    static COMMITTED_AFTER: Witness = Witness::new();
+    static TOO_EARLY: Witness = Witness::new();
+    let witnesses = [&COMMITTED_AFTER, &TOO_EARLY];
+    explore("release_against_commit", Some(3), &witnesses, || {
+        let cortex = one_column();
+        let first = ConceptId::new(1);
+        cortex.occupy(ONLY, first, &[-1.0; CODE_DIMENSION]).unwrap();
+        let releases = with(&cortex, move |cortex| cortex.release(ONLY, first).unwrap());
+        let commits = with(&cortex, |cortex| allocate(cortex, Some(2)));
+        assert!(releases.join().unwrap());
+        let committed = commits.join().unwrap();
+        let exemplar = cortex.exemplar(ONLY).unwrap();
+        assert!(
+            exemplar
+                .iter()
+                .all(|&value| (value > 0) == committed && value >= 0)
+        );
+        let held = u64::from(committed);
+        assert_eq!(cortex.stats().held, held);
+        COMMITTED_AFTER.saw(committed);
+        TOO_EARLY.saw(!committed);
+    });
+}
+
+/// Of two who come to a column whose rest is over, one has it, and its rest ends once.
+#[test]
+fn a_rested_column_is_claimed_once() {
+    static FIRST: Witness = Witness::new();
+    static SECOND: Witness = Witness::new();
+    let witnesses = [&FIRST, &SECOND];
+    explore("a_rested_column_is_claimed_once", None, &witnesses, || {
+        let clock = Arc::new(ManualClock::default());
+        let options = CortexOptions {
+            clock: clock.clone(),
+            isa: cortica_simd::Isa::Scalar,
+            ..CortexOptions::default()
+        };
+        let cortex = Arc::new(Cortex::new(Grid::new(1, 1, 1).unwrap(), options).unwrap());
+        assert!(allocate(&cortex, Some(1)));
+        cortex.release(ONLY, ConceptId::new(1)).unwrap();
+        clock.advance_micros(2_000);
+        let claim = |cortex: &Cortex| {
+            let mut buffer = Vec::new();
+            let claims = cortex.activate(&[ONLY], &[0.5], &mut buffer);
+            let mine = !claims.is_empty();
+            std::mem::forget(claims); // Held until both have tried.
+            mine
+        };
+        let (a, b) = (with(&cortex, claim), with(&cortex, claim));
+        let (a, b) = (a.join().unwrap(), b.join().unwrap());
+        assert!(a != b, "one of the two");
+        assert_eq!(cortex.state(ONLY).unwrap().state(), State::Activated);
+        let stats = cortex.stats();
+        assert_eq!((stats.recovered, stats.activated), (1, 2));
+        FIRST.saw(a);
+        SECOND.saw(b);
+    });
+}
+
 /// Each state has a level of its own: no reader finds one with the level of another.
 #[test]
 fn level_against_state() {
@@ -264,6 +326,10 @@ fn no_learning_is_lost() {
     });
 }
 
+fn dedup() -> Dedup {
+    Dedup::new(DedupParams::default(), cortica_simd::Isa::Scalar).unwrap()
+}
+
 struct Nobody;
 
 impl Concepts for Nobody {
@@ -292,10 +358,7 @@ fn one_meaning_at_once() {
     static FIRST: Witness = Witness::new();
     static SECOND: Witness = Witness::new();
     explore("one_meaning_at_once", Some(3), &[&FIRST, &SECOND], || {
-        let dedup = Arc::new(Dedup::new(
-            DedupParams::default(),
-            cortica_simd::Isa::Scalar,
-        ));
+        let dedup = Arc::new(dedup());
         // Admitted tickets are held until both have tried: what is on its way counts.
         let come = |id: &'static [u8], features: &'static [f32]| {
             with(&dedup, move |dedup| {
@@ -323,10 +386,7 @@ fn a_reservation_is_given_up() {
         Some(3),
         &[&IN_THE_WAY, &AFTER],
         || {
-            let dedup = Arc::new(Dedup::new(
-                DedupParams::default(),
-                cortica_simd::Isa::Scalar,
-            ));
+            let dedup = Arc::new(dedup());
             let gives_up = with(&dedup, |dedup| admit(dedup, b"a", &[1.0, 0.0], false));
             let keeps = with(&dedup, |dedup| admit(dedup, b"a", &[0.0, 1.0], true));
             let (tried, kept) = (gives_up.join().unwrap(), keeps.join().unwrap());

@@ -9,9 +9,9 @@
 )]
 
 use cortica_cortex::{
-    Allocate, AllocateError, Code, ColumnId, ConceptId, ConceptRequest, Cortex, CortexOptions,
-    Decision, Grid, GridError, Hint, OccupyError, Placement, PlacementError, Replayer, ScoreError,
-    ScoreWeights, Scorer, normalised,
+    Allocate, AllocateError, Code, CodeError, ColumnId, ConceptId, ConceptRequest, Cortex,
+    CortexOptions, Decision, Grid, GridError, Hint, LearnError, OccupyError, Placement,
+    PlacementError, Replayer, ScoreError, ScoreWeights, Scorer, normalised,
 };
 use cortica_env::Seed;
 use cortica_simd::{Isa, f32_from_f16};
@@ -267,13 +267,28 @@ fn prototypes_are_whole_while_others_learn() {
             })
             .collect();
         for version in 0..200_000_u32 {
-            cortex.set_prototype(column, &[version as u16; 64]).unwrap();
+            let finite = (version % 0x7c00) as u16;
+            cortex.set_prototype(column, &[finite; 64]).unwrap();
         }
         done.store(true, Relaxed);
         for reader in readers {
             assert!(reader.join().unwrap() > 0);
         }
     });
+    assert_eq!(cortex.version(column), Ok(200_000));
+    // Infinite, and no number: refused, nothing changes.
+    for bad in [0x7c00, 0xfc00, 0x7e00] {
+        let mut prototype = [0; 64];
+        prototype[9] = bad;
+        let refused = cortex.set_prototype(column, &prototype);
+        assert!(
+            matches!(
+                refused,
+                Err(LearnError::Code(CodeError::NotFinite { at: 9, .. }))
+            ),
+            "{refused:?}"
+        );
+    }
     assert_eq!(cortex.version(column), Ok(200_000));
 }
 

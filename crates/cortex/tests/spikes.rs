@@ -9,12 +9,12 @@
 )]
 
 use cortica_cortex::{
-    ColumnId, ConceptId, Connections, Cortex, CortexOptions, Grid, MembraneParams,
+    ColumnId, ConceptId, Connections, Cortex, CortexError, CortexOptions, Grid, MembraneParams,
     RefractoryParams, State, StdpParams,
 };
-use cortica_env::{ManualClock, Timestamp};
+use cortica_env::{Clock, ManualClock, Timestamp};
 use cortica_testkit::Rng;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 const CODE: [f32; 64] = [0.5; 64];
 
@@ -197,7 +197,7 @@ fn a_clock_that_is_put_back_does_not_make_rest_longer() {
         .commit(ConceptId::new(0), &CODE)
         .unwrap();
     cortex.release(only[0], ConceptId::new(0)).unwrap();
-    for back in [0, i64::MIN + 1] {
+    for back in [0, i64::MIN, i64::MIN + 1] {
         clock.set(Timestamp::from_micros(back));
         assert!(cortex.activate(&only, &[], &mut buffer).is_empty());
         assert_eq!(cortex.state(only[0]).unwrap().state(), State::Refractory);
@@ -206,6 +206,90 @@ fn a_clock_that_is_put_back_does_not_make_rest_longer() {
     assert_eq!(cortex.activate(&only, &[], &mut buffer).len(), 1);
     clock.set(Timestamp::from_micros(i64::MAX));
     assert_eq!(cortex.activate(&only, &[], &mut buffer).len(), 1);
+}
+
+/// Tells each of these moments once, then the last one.
+#[derive(Debug)]
+struct Readings(Mutex<Vec<i64>>);
+
+impl Readings {
+    fn next(&self, moments: &[i64]) {
+        *self.0.lock().unwrap() = moments.iter().rev().copied().collect();
+    }
+}
+
+impl Clock for Readings {
+    fn now(&self) -> Timestamp {
+        let mut left = self.0.lock().unwrap();
+        let next = left[left.len() - 1];
+        if left.len() > 1 {
+            left.pop();
+        }
+        Timestamp::from_micros(next)
+    }
+}
+
+#[test]
+fn a_spike_between_a_reading_and_its_use_does_not_make_rest_shorter() {
+    let clock = Arc::new(Readings(Mutex::new(vec![10_000])));
+    let options = CortexOptions {
+        clock: clock.clone(),
+        ..CortexOptions::default()
+    };
+    let cortex = Cortex::new(Grid::new(1, 1, 1).unwrap(), options).unwrap();
+    let only = [ColumnId::new(0)];
+    let mut buffer = Vec::new();
+    let mut claims = cortex.activate(&only, &[], &mut buffer);
+    claims.compete(&[]).unwrap();
+    let reservation = claims.win(0, 1.0).unwrap();
+    reservation.commit(ConceptId::new(0), &CODE).unwrap();
+    cortex.release(only[0], ConceptId::new(0)).unwrap();
+    // Another thread read the clock 3 ms before the spike, and comes to the column after it.
+    clock.next(&[7_000, 10_001]);
+    assert!(cortex.activate(&only, &[], &mut buffer).is_empty());
+    clock.next(&[7_000, 10_001]);
+    assert_eq!(cortex.recover(), 0);
+    clock.next(&[7_000, 10_001]);
+    assert_eq!(cortex.since_fired_ms(only[0]), Ok(Some(0.001)));
+    clock.next(&[11_999]);
+    assert!(cortex.activate(&only, &[], &mut buffer).is_empty());
+    clock.next(&[12_000]);
+    assert_eq!(cortex.activate(&only, &[], &mut buffer).len(), 1);
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    type Change = fn(&mut CortexOptions, f32);
+    let fields: [(&str, Change, &[f32]); 5] = [
+        ("membrane.tau_ms", |of, to| of.membrane.tau_ms = to, &[0.0]),
+        (
+            "membrane.threshold",
+            |of, to| of.membrane.threshold = to,
+            &[0.0],
+        ),
+        (
+            "refractory.absolute_ms",
+            |of, to| of.refractory.absolute_ms = to,
+            &[],
+        ),
+        (
+            "refractory.relative_ms",
+            |of, to| of.refractory.relative_ms = to,
+            &[],
+        ),
+        ("refractory.raise", |of, to| of.refractory.raise = to, &[]),
+    ];
+    for (name, change, more) in fields {
+        for &got in [f32::NAN, f32::INFINITY, -1.0].iter().chain(more) {
+            let mut options = CortexOptions::default();
+            change(&mut options, got);
+            let error = Cortex::new(Grid::new(1, 1, 1).unwrap(), options).unwrap_err();
+            assert!(
+                matches!(error, CortexError::Option { field, .. } if field == name),
+                "{error}"
+            );
+        }
+    }
 }
 
 #[test]

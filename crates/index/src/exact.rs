@@ -2,16 +2,17 @@
 
 use crate::limit::Limit;
 use crate::metric::Metric;
+use crate::prepared::Prepared;
 use crate::select::Collector;
 use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };
 use crate::vectors::{Vectors, scaled};
-use cortica_arena::{AddError, Reader, RoomError, Row as ArenaRow, VectorArena};
+use cortica_arena::{Reader, RoomError, Row as ArenaRow, VectorArena};
 use cortica_simd::{self as simd, Isa, Rows};
 use std::collections::{HashMap, HashSet};
 use std::iter::zip;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Rows scored before their scores are looked at: small enough for the scores and the rows of a
 /// block to stay in the second-level cache.
@@ -38,6 +39,8 @@ pub struct ExactIndex {
     isa: Isa,
     metric: Metric,
     dimension: usize,
+    /// That of `vectors`.
+    rows: Arc<VectorArena>,
     vectors: RwLock<Vectors>,
 }
 
@@ -48,8 +51,9 @@ impl ExactIndex {
         if dimension > DIMENSION_MAX {
             return Err(range);
         }
+        let rows = Arc::new(VectorArena::new(dimension).map_err(|_| range)?);
         let vectors = Vectors {
-            rows: VectorArena::new(dimension).map_err(|_| range)?,
+            rows: rows.clone(),
             removed: false,
             hidden: HashSet::new(),
             inverse_norms: Vec::new(),
@@ -60,6 +64,7 @@ impl ExactIndex {
             isa,
             metric,
             dimension,
+            rows,
             vectors: RwLock::new(vectors),
         })
     }
@@ -352,24 +357,39 @@ impl VectorIndex for ExactIndex {
     }
 
     fn reserve(&self, additional: usize) -> Result<(), VectorError> {
-        self.write().rows.make_room(additional).map_err(no_room)
+        self.rows.make_room(additional).map_err(no_room)
     }
 
-    fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError> {
-        let Checked { norm } = checked;
+    fn prepare(&self, vector: &[f32], checked: Checked) -> Result<Prepared<'_>, VectorError> {
         if vector.len() != self.dimension {
             return Err(VectorError::Dimension {
                 got: vector.len(),
                 expected: self.dimension,
             });
         }
+        let exponent = self.exponent(checked.norm);
+        let mut reserved = self.rows.reserve().map_err(no_room)?;
+        if exponent == 0 {
+            reserved.values_mut().copy_from_slice(vector);
+        } else {
+            let scaled = scaled(vector, -exponent);
+            reserved.values_mut().copy_from_slice(&scaled);
+        }
+        Ok(Prepared {
+            of: &self.rows,
+            reserved,
+            norm: checked.norm,
+        })
+    }
+
+    fn insert_prepared(&self, prepared: Prepared<'_>) -> Result<Row, VectorError> {
+        let Prepared { of, reserved, norm } = prepared;
+        if !std::ptr::eq(of, Arc::as_ptr(&self.rows)) {
+            return Err(VectorError::OtherIndex);
+        }
         let exponent = self.exponent(norm);
         let mut vectors = self.write();
-        let added = match exponent {
-            0 => vectors.rows.add(vector),
-            _ => vectors.rows.add(&scaled(vector, -exponent)),
-        };
-        let row = added.map_err(not_added)?.get();
+        let row = reserved.publish().get();
         if exponent != 0 {
             vectors.exponents.insert(row, exponent);
         }
@@ -461,14 +481,6 @@ impl VectorIndex for ExactIndex {
             vectors: vectors.len() as u64,
             bytes: (rows + norms + exponents) as u64,
         }
-    }
-}
-
-fn not_added(error: AddError) -> VectorError {
-    match error {
-        AddError::Dimension { got, expected } => VectorError::Dimension { got, expected },
-        AddError::Room(error) => no_room(error),
-        _ => VectorError::Full { max: u32::MAX },
     }
 }
 

@@ -33,6 +33,7 @@ use self::nodes::Nodes;
 use self::walk::{Entry, Walker};
 use crate::exact::ExactIndex;
 use crate::metric::Metric;
+use crate::prepared::Prepared;
 use crate::vector_index::{Checked, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex};
 use cortica_arena::Row as ArenaRow;
 use cortica_simd::Isa;
@@ -283,8 +284,12 @@ impl VectorIndex for HnswIndex {
         self.exact.reserve(additional)
     }
 
-    fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError> {
-        let row = self.exact.insert_checked(vector, checked)?;
+    fn prepare(&self, vector: &[f32], checked: Checked) -> Result<Prepared<'_>, VectorError> {
+        self.exact.prepare(vector, checked)
+    }
+
+    fn insert_prepared(&self, prepared: Prepared<'_>) -> Result<Row, VectorError> {
+        let row = self.exact.insert_prepared(prepared)?;
         self.add_node(row);
         Ok(row)
     }

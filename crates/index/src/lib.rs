@@ -25,6 +25,7 @@ mod filter;
 mod hnsw;
 mod limit;
 mod metric;
+mod prepared;
 mod range;
 mod select;
 mod sync;
@@ -41,6 +42,7 @@ pub use crate::hnsw::{
     SavedKey, WIDTH_MAX, Within, saved_position,
 };
 pub use crate::metric::{Metric, ParseMetricError};
+pub use crate::prepared::Prepared;
 pub use crate::vector_index::{
     Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
 };

@@ -1,6 +1,7 @@
 //! What every index can do.
 
 use crate::metric::Metric;
+use crate::prepared::Prepared;
 use std::fmt;
 
 /// The most values a vector may have.
@@ -98,6 +99,9 @@ pub enum VectorError {
         /// How much was asked for.
         bytes: usize,
     },
+    /// Insert it into the index that prepared it.
+    #[error("the vector was prepared by another index")]
+    OtherIndex,
     /// The index holds as many vectors as a row number can count.
     #[error("the index is full at {max} vectors")]
     Full {
@@ -147,7 +151,18 @@ pub trait VectorIndex: Send + Sync + fmt::Debug {
 
     /// Adds a vector that [`check`](VectorIndex::check) of this index has passed, without looking
     /// at every value again. With what was checked for another vector, scores come out wrong.
-    fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError>;
+    fn insert_checked(&self, vector: &[f32], checked: Checked) -> Result<Row, VectorError> {
+        self.insert_prepared(self.prepare(vector, checked)?)
+    }
+
+    /// Writes a vector that [`check`](VectorIndex::check) of this index has passed into a row,
+    /// where it is not found yet: the longer part of inserting it, and one that no search waits
+    /// for. O(d).
+    fn prepare(&self, vector: &[f32], checked: Checked) -> Result<Prepared<'_>, VectorError>;
+
+    /// Lets a vector that this index has prepared be found, and returns its row. Refuses one of
+    /// another index, and nothing else. O(1).
+    fn insert_prepared(&self, prepared: Prepared<'_>) -> Result<Row, VectorError>;
 
     /// Removes a vector: it is not found any more when this returns, and its row will be given to
     /// another one. False for a row that holds none. O(1).

@@ -3,10 +3,12 @@
 use cortica_arena::{Row as ArenaRow, Run, VectorArena};
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Vectors {
-    pub(crate) rows: VectorArena,
+    /// Shared with the index, which fills rows without a lock before they are found.
+    pub(crate) rows: Arc<VectorArena>,
     /// Whether a row was ever removed: until then none needs to be asked whether it is in use.
     pub(crate) removed: bool,
     /// Rows that are removed, but not given to other vectors before they are released.

@@ -348,3 +348,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_prepared_is_found_once_it_is_inserted_and_not_before() {
+    for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+        let index = ExactIndex::new(3, metric, Isa::best()).unwrap();
+        let vectors = [[1.0, 2.0, 3.0], [0.5, 0.0, 1e-25], [1e-20, 0.0, 0.0]];
+        index.reserve(1_000).unwrap();
+        let prepared = vectors.map(|vector| {
+            let checked = index.check(&vector).unwrap();
+            index.prepare(&vector, checked).unwrap()
+        });
+        assert!(index.is_empty());
+        assert_eq!(index.search(&vectors[0], 3), Ok(Vec::new()));
+        assert_eq!(index.vector(Row::new(0)), None);
+        let [first, dropped, last] = prepared;
+        drop(dropped);
+        let rows = [last, first].map(|it| index.insert_prepared(it).unwrap().get());
+        assert_eq!((rows, index.len()), ([2, 0], 2));
+        let same = index_of(metric, Isa::best(), &vectors.concat(), 3);
+        same.remove(Row::new(1));
+        let found = index.search(&[1.0, 1.0, 1.0], 3).unwrap();
+        assert_eq!(found, same.search(&[1.0, 1.0, 1.0], 3).unwrap());
+        assert!(found.iter().all(|found| found.row != Row::new(1)));
+        assert_eq!(
+            index.insert(&vectors[1]).unwrap(),
+            Row::new(1),
+            "given to another"
+        );
+
+        let other = ExactIndex::new(3, metric, Isa::best()).unwrap();
+        let checked = other.check(&vectors[0]).unwrap();
+        let foreign = other.prepare(&vectors[0], checked).unwrap();
+        assert_eq!(index.insert_prepared(foreign), Err(VectorError::OtherIndex));
+        assert_eq!((index.len(), other.len()), (3, 0));
+    }
+}

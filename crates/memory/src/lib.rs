@@ -38,6 +38,7 @@ mod live;
 mod options;
 mod outcome;
 mod queue;
+mod ready;
 mod recall;
 mod replay;
 mod round;

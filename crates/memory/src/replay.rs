@@ -219,7 +219,7 @@ impl Replay {
         let fingerprint = hashing.fingerprint(checked, &Content::from(&memory));
         let id_hash = hashing.id(&memory.id);
         let old = self.table.put(Put {
-            memory,
+            memory: memory.into(),
             row,
             id_hash,
             fingerprint,

@@ -91,7 +91,7 @@ impl<'a> Round<'a> {
     }
 
     /// Decides all jobs in their order.
-    pub(crate) fn decide(mut self, jobs: &[&'a Work]) -> Decided {
+    pub(crate) fn decide(mut self, jobs: &'a [Work]) -> Decided {
         let verdicts = jobs.iter().enumerate().map(|(job, work)| match work {
             Work::Store(episodes, given) => {
                 Verdicts::Stored(self.store_all(job, episodes, given.as_deref()))

@@ -53,7 +53,7 @@ pub(crate) struct Held {
 /// An episode on its way into the table.
 #[derive(Debug)]
 pub(crate) struct Put {
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) row: Option<Row>,
     pub(crate) id_hash: u64,
     pub(crate) fingerprint: u64,
@@ -154,7 +154,7 @@ impl Table {
         let seq = memory.seq;
         let seq_hash = self.hashing.seq(seq);
         let held = Held {
-            memory: Arc::new(memory),
+            memory,
             row,
             fingerprint,
             embedding_crc,

@@ -43,9 +43,13 @@ fn episodes() -> Vec<Episode> {
 }
 
 fn open(disk: &SimDisk, metric: Metric) -> MemoryStore {
+    open_at(disk, metric, Durability::Buffered)
+}
+
+fn open_at(disk: &SimDisk, metric: Metric, durability: Durability) -> MemoryStore {
     let options = StoreOptions {
         space: Some(SpaceSpec::new(768).with_metric(metric)),
-        durability: Durability::Buffered,
+        durability,
         disk: Arc::new(disk.clone()),
         clock: Arc::new(ManualClock::new(Timestamp::from_micros(42))),
         // How far the index is belongs to the figures that are compared.
@@ -76,9 +80,16 @@ fn words<T: std::fmt::Debug, E: std::fmt::Debug>(answers: &[Result<T, E>]) -> Ve
 
 #[test]
 fn storing_and_recalling_many_equals_one_by_one() {
-    for metric in [Metric::Cosine, Metric::L2, Metric::Dot] {
+    // Of a large durable batch, a second thread prepares what becomes visible.
+    for (metric, durability) in [
+        (Metric::Cosine, Durability::Buffered),
+        (Metric::Cosine, Durability::Durable),
+        (Metric::L2, Durability::Durable),
+        (Metric::Dot, Durability::Buffered),
+    ] {
         let (one_disk, many_disk) = (SimDisk::new(), SimDisk::new());
-        let (one, many) = (open(&one_disk, metric), open(&many_disk, metric));
+        let open = |disk: &SimDisk| open_at(disk, metric, durability);
+        let (one, many) = (open(&one_disk), open(&many_disk));
         let one_by_one: Vec<_> = episodes()
             .into_iter()
             .map(|episode| one.store(episode))
@@ -117,7 +128,8 @@ fn storing_and_recalling_many_equals_one_by_one() {
 
         // And both logs give the same store again.
         drop((one, many));
-        let (one, many) = (open(&one_disk, metric), open(&many_disk, metric));
+        let (one, many) = (open(&one_disk), open(&many_disk));
+        assert_eq!(one.state_digest(), many.state_digest());
         assert_eq!(words(&one.recall_many(&cues())), words(&at_once));
         assert_eq!(words(&many.recall_many(&cues())), words(&at_once));
     }
@@ -280,4 +292,41 @@ fn a_batch_whose_log_fails_is_refused_whole_and_leaves_the_store_readable() {
     let store = open(&disk, Metric::Cosine);
     assert_eq!(words(&store.recall_many(&cues())), recalled);
     store.store(Episode::new("later", "")).unwrap();
+}
+
+#[test]
+fn a_large_durable_batch_is_not_seen_before_the_disk_has_it() {
+    let mut all = episodes();
+    let rest = all.split_off(1_500);
+    let set_up = || {
+        let disk = SimDisk::new();
+        let store = open_at(&disk, Metric::Cosine, Durability::Durable);
+        store.store_many(all.clone());
+        (disk, store)
+    };
+    let (disk, store) = set_up();
+    let before = disk.operations();
+    store.store_many(rest.clone());
+    let operations = disk.operations() - before;
+    assert!(operations > 3, "several pieces and a sync: {operations}");
+    drop(store);
+    // Whichever fails, the sync at the end among them.
+    for failing in 1..=operations {
+        let (disk, store) = set_up();
+        let (digest, stats) = (store.state_digest(), store.stats());
+        let recalled = words(&store.recall_many(&cues()));
+        disk.fail_operation(failing);
+        let answers = store.store_many(rest.clone());
+        assert!(answers.iter().all(Result::is_err), "operation {failing}");
+        // Neither seen, nor left over in the index.
+        assert_eq!(store.state_digest(), digest, "operation {failing}");
+        let now = store.stats();
+        assert_eq!(now.index, stats.index, "operation {failing}");
+        assert_eq!(now.vector_bytes, stats.vector_bytes);
+        assert_eq!(words(&store.recall_many(&cues())), recalled);
+        drop(store);
+        let store = open_at(&disk, Metric::Cosine, Durability::Durable);
+        assert!(store.stats().episodes >= all.len() as u64 - 4);
+        store.store(Episode::new("later", "")).unwrap();
+    }
 }

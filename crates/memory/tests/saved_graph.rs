@@ -1,10 +1,12 @@
 //! The graph that is saved beside the log: taken over where it is right, made anew where not.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
+use cortica_env::{Keep, Seed, SimDisk};
 use cortica_memory::{Accuracy, Cue, Episode, IndexLag, MemoryStore, SpaceSpec, StoreOptions};
 use cortica_testkit::bundle;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const ROWS: usize = 1_200;
 
@@ -215,4 +217,51 @@ fn the_thread_saves_too() {
     drop(store); // As a crash would leave it, but for the lock.
     let index = MemoryStore::open(&path, small).unwrap().stats().index;
     assert!(index.loaded >= 8_192, "{index:?}");
+}
+
+/// The graph is the store's checkpoint: whatever a power cut leaves of it, the log decides.
+#[test]
+fn no_power_cut_while_it_is_saved_changes_what_the_store_holds() {
+    let dir = Path::new("store");
+    let open = |disk: &SimDisk| {
+        let options = StoreOptions {
+            disk: Arc::new(disk.clone()),
+            space: Some(SpaceSpec::new(2)),
+            ..options()
+        };
+        MemoryStore::open(dir, options).unwrap()
+    };
+    let (mut cuts, mut taken_over, mut made_anew) = (0, 0, 0);
+    loop {
+        let disk = SimDisk::new();
+        let store = open(&disk);
+        let episodes = (0..ROWS).map(|row| {
+            let (x, y) = (row as f32 / 100.0).sin_cos();
+            Episode::new(row.to_string(), "").with_embedding(vec![x, y])
+        });
+        store.store_many(episodes.collect());
+        store.forget("7").unwrap();
+        store.wait_indexed().unwrap();
+        let digest = store.state_digest();
+        disk.power_off_after(cuts);
+        let ended = store.close().is_ok();
+        let ends = [Keep::Nothing, Keep::Everything];
+        let seeded = (0..8).map(|seed| Keep::Seeded(Seed(seed).derive(&cuts.to_string())));
+        for keep in ends.into_iter().chain(seeded) {
+            let store = open(&disk.power_cut(keep));
+            assert_eq!(store.state_digest(), digest, "cut {cuts}, {keep:?}");
+            match store.stats().index.loaded {
+                0 => made_anew += 1,
+                all => {
+                    assert_eq!(all, ROWS as u64 - 1, "cut {cuts}, {keep:?}");
+                    taken_over += 1;
+                }
+            }
+        }
+        if ended {
+            break;
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 5 && taken_over > 0 && made_anew > 0, "{cuts} cuts");
 }

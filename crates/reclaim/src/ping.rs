@@ -272,6 +272,15 @@ unsafe impl Protect for PingGuard<'_> {
     }
 
     #[inline]
+    fn protect_expected<T>(&mut self, source: &AtomicPtr<T>, expected: *mut T) -> *mut T {
+        let again = self.validate(source, expected);
+        if again == expected {
+            return again;
+        }
+        self.protect_another(source, again)
+    }
+
+    #[inline]
     fn release(&mut self) {
         self.reserve(std::ptr::null_mut());
     }

@@ -141,10 +141,11 @@ impl<K: Ord + Send + Sync + 'static, R: Reclaim> SortedSet<K, R> {
     ) -> Place<K> {
         'again: loop {
             let mut link: *const AtomicPtr<Node<K>> = &raw const self.first;
+            let mut expected = self.first.load(Relaxed); // Looked at once more before it is used.
             loop {
                 // SAFETY: the set's own link, or that of a node that `behind` protects.
-                let at = ahead.protect(unsafe { &*link });
-                if is_marked(at) {
+                let at = ahead.protect_expected(unsafe { &*link }, expected);
+                if at != expected && is_marked(at) {
                     // The node behind us was removed; what its link says need not be in the set.
                     continue 'again;
                 }
@@ -164,11 +165,13 @@ impl<K: Ord + Send + Sync + 'static, R: Reclaim> SortedSet<K, R> {
                     if !unsafe { take_out(link, at, unmarked(next), ahead) } {
                         continue 'again;
                     }
+                    expected = unmarked(next);
                     continue;
                 }
                 match node.key.cmp(key) {
                     Less => {
                         link = &raw const node.next;
+                        expected = next;
                         swap(&mut ahead, &mut behind);
                     }
                     found @ (Equal | Greater) => {

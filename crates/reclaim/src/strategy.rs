@@ -44,6 +44,15 @@ pub unsafe trait Protect {
     /// only ever freed by [`retire`](Protect::retire) in this guard's domain.
     fn protect<T>(&mut self, source: &AtomicPtr<T>) -> *mut T;
 
+    /// As [`protect`](Protect::protect), for whoever has loaded `source` already and expects to find
+    /// `expected` there again: it saves the first of two loads. What is returned was in `source`
+    /// during the call, be it `expected` or not. `Relaxed` will do for the load before.
+    #[inline]
+    fn protect_expected<T>(&mut self, source: &AtomicPtr<T>, expected: *mut T) -> *mut T {
+        let _ = expected;
+        self.protect(source)
+    }
+
     /// Stops protecting; the guard can be used again.
     fn release(&mut self);
 

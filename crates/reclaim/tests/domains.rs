@@ -370,6 +370,37 @@ fn a_parked_guard_holds_back_one_object_until_the_next() {
     assert_eq!(drops.load(SeqCst), 1);
 }
 
+/// What is returned was found in the source, expected or not, and is protected.
+#[test]
+fn what_is_expected_is_looked_for_and_not_believed() {
+    fn check<R: Reclaim>(domain: &R) {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let boxed = || Box::into_raw(Box::new(Canary::new(&drops)));
+        let (old, new) = (boxed(), boxed());
+        let source = AtomicPtr::new(old);
+        let mut guard = domain.guard();
+        assert_eq!(guard.protect_expected(&source, old), old);
+        source.store(new, SeqCst);
+        assert_eq!(guard.protect_expected(&source, old), new);
+        assert_eq!(guard.protect_expected(&source, null_mut()), new);
+        // The old one is not protected any more, the new one is.
+        let mut other = domain.guard();
+        source.store(null_mut(), SeqCst);
+        // SAFETY: from boxes, out of the only source, and retired once.
+        unsafe {
+            other.retire(old);
+            other.retire(new);
+        }
+        other.collect();
+        // SAFETY: protected since before it was retired.
+        assert_eq!(unsafe { &*new }.alive, ALIVE);
+        assert!(guard.protect_expected(&source, new).is_null());
+    }
+    check(&PublishOnPing::new());
+    check(&PublishOnPing::fenced());
+    check(&Epoch::new());
+}
+
 #[test]
 fn domains_do_not_mix_on_one_thread() {
     let (one, two) = (PublishOnPing::new(), PublishOnPing::fenced());

@@ -4,58 +4,16 @@
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, reason = "in helpers, a panic is the report, too")]
 
-use std::cmp::Ordering;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+mod watched;
 
-use cortica_reclaim::{Epoch, Protect, PublishOnPing, Reclaim, Shared, SortedSet};
-use loom::cell::UnsafeCell;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+
+use cortica_reclaim::{Epoch, Protect, PublishOnPing, Reclaim, Shared};
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicPtr;
 use loom::thread;
-
-/// What is retired. It is not deallocated, so that a model which fails does so by loom's word:
-/// reading it and freeing it are accesses to a cell, and loom watches their order.
-struct Node {
-    value: UnsafeCell<u64>,
-}
-
-const DEAD: u64 = 0;
-
-// SAFETY: the cell is read under protection and written by whoever frees; loom checks that.
-unsafe impl Send for Node {}
-// SAFETY: as above.
-unsafe impl Sync for Node {}
-
-impl Node {
-    fn new(value: u64) -> Node {
-        Node {
-            value: UnsafeCell::new(value),
-        }
-    }
-
-    fn read(&self) -> u64 {
-        // SAFETY: loom checks that no write is under way.
-        self.value.with(|value| unsafe { *value })
-    }
-
-    fn as_mut_ptr(&self) -> *mut Node {
-        std::ptr::from_ref(self).cast_mut()
-    }
-}
-
-/// # Safety
-///
-/// `node` is alive; loom checks that nobody else reads it.
-unsafe fn bury(node: *mut Node) {
-    // SAFETY: the caller's promise.
-    let before = unsafe {
-        (*node)
-            .value
-            .with_mut(|value| std::mem::replace(&mut *value, DEAD))
-    };
-    assert_ne!(before, DEAD, "freed twice");
-}
+use watched::{DEAD, Node, Watched, bury, eager, explore};
 
 struct World<R> {
     domain: R,
@@ -90,29 +48,6 @@ impl<R: Reclaim> World<R> {
         assert_ne!(value, DEAD, "freed under a reader");
         value
     }
-}
-
-/// Explores a model and says how large it was.
-fn explore(name: &str, preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    static EXPLORED: AtomicUsize = AtomicUsize::new(0);
-    static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _one = ONE_AT_A_TIME
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    EXPLORED.store(0, Relaxed);
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 10_000;
-    builder.check(move || {
-        EXPLORED.fetch_add(1, Relaxed);
-        model();
-    });
-    println!("{name}: {} interleavings", EXPLORED.load(Relaxed));
-}
-
-/// Every retirement looks at the slots.
-fn eager() -> PublishOnPing {
-    PublishOnPing::fenced().with_batch(1)
 }
 
 #[test]
@@ -175,6 +110,91 @@ fn retire_against_a_reader_that_moves_on() {
         }
     });
     assert!(MOVED.load(Relaxed), "never freed what a reader had let go");
+}
+
+/// Reads what this thread has parked, as operations do that take no guard.
+fn value_if_parked(world: &World<PublishOnPing>) -> Option<u64> {
+    let node = world.source.load(Relaxed);
+    let is_parked = world.domain.has_parked(node);
+    is_parked.then(|| {
+        // SAFETY: nodes live as long as the world.
+        let value = unsafe { &*node }.read();
+        assert_ne!(value, DEAD, "freed though it was parked");
+        value
+    })
+}
+
+/// What is known to be parked is not freed under a thread that looks at it without a guard.
+#[test]
+fn retire_against_what_is_parked() {
+    static KEPT: AtomicBool = AtomicBool::new(false);
+    static WENT_ON: AtomicBool = AtomicBool::new(false);
+    explore("retire_against_what_is_parked", 3, || {
+        let world = World::new(eager());
+        let reader = thread::spawn({
+            let world = world.clone();
+            move || {
+                let mut guard = world.domain.guard();
+                world.value(&mut guard);
+                guard.park();
+                value_if_parked(&world)
+            }
+        });
+        let reclaimer = thread::spawn({
+            let world = world.clone();
+            move || {
+                world.replace_by(1);
+                world.domain.stats().pending()
+            }
+        });
+        match (reader.join().unwrap(), reclaimer.join().unwrap()) {
+            (Some(1), 1) => KEPT.store(true, Relaxed), // Retired before the thread had ended.
+            (None, _) => WENT_ON.store(true, Relaxed),
+            _ => {}
+        }
+    });
+    assert!(KEPT.load(Relaxed), "never looked at what was retired");
+    assert!(WENT_ON.load(Relaxed), "never found another object");
+}
+
+/// The next guard forgets what was parked before it protects anything else.
+#[test]
+fn retire_against_what_was_parked() {
+    static FREED: AtomicBool = AtomicBool::new(false);
+    static STAYED: AtomicBool = AtomicBool::new(false);
+    explore("retire_against_what_was_parked", 3, || {
+        let world = World::new(eager());
+        let reader = thread::spawn({
+            let world = world.clone();
+            move || {
+                let mut guard = world.domain.guard();
+                world.value(&mut guard);
+                guard.park();
+                let mut other = world.domain.guard();
+                let elsewhere = AtomicPtr::new(world.nodes[2].as_mut_ptr());
+                other.protect(&elsewhere);
+                value_if_parked(&world)
+            }
+        });
+        let reclaimer = thread::spawn({
+            let world = world.clone();
+            move || {
+                world.replace_by(1);
+                world.domain.stats().freed
+            }
+        });
+        let (value, freed) = (reader.join().unwrap(), reclaimer.join().unwrap());
+        assert_eq!(value, None, "known as parked, but it is not");
+        match freed {
+            0 => STAYED.store(true, Relaxed),
+            _ => FREED.store(true, Relaxed),
+        }
+    });
+    assert!(
+        FREED.load(Relaxed),
+        "never freed what is not parked any more"
+    );
+    assert!(STAYED.load(Relaxed), "never met the reservation");
 }
 
 /// A slot with garbage in it goes from a thread that ends to one that begins.
@@ -279,226 +299,6 @@ fn read_beside_replace(domain: PublishOnPing, seen: &[AtomicBool; 2]) {
         other => panic!("read {other}"),
     }
     writer.join().unwrap();
-}
-
-/// A value that loom watches from beginning to end: making it, reading it and dropping it are
-/// accesses to a cell.
-struct Watched(Node);
-
-impl Watched {
-    fn new(value: u64) -> Watched {
-        let node = Node::new(DEAD);
-        // SAFETY: nobody else has it yet.
-        node.value.with_mut(|cell| unsafe { *cell = value });
-        Watched(node)
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            return; // The model has failed already; a second panic would hide why.
-        }
-        // SAFETY: loom checks that nobody reads it.
-        unsafe { bury(self.0.as_mut_ptr()) };
-    }
-}
-
-impl Ord for Watched {
-    fn cmp(&self, other: &Watched) -> Ordering {
-        let (own, other) = (self.0.read(), other.0.read());
-        assert!(own != DEAD && other != DEAD, "compared after it was freed");
-        own.cmp(&other)
-    }
-}
-
-impl PartialOrd for Watched {
-    fn partial_cmp(&self, other: &Watched) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Watched {
-    fn eq(&self, other: &Watched) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Watched {}
-
-type Set = SortedSet<Watched, PublishOnPing>;
-
-/// A set of these keys and its domain.
-fn set_of(domain: PublishOnPing, keys: &[u64]) -> (Arc<Set>, PublishOnPing) {
-    let set = SortedSet::new(&domain);
-    for key in keys {
-        assert!(set.insert(Watched::new(*key)).is_ok());
-    }
-    (Arc::new(set), domain)
-}
-
-/// Runs two operations beside each other, and then what must hold.
-fn beside<A: Send + 'static, B: Send + 'static>(
-    set: &Arc<Set>,
-    one: impl FnOnce(&Set) -> A + Send + 'static,
-    two: impl FnOnce(&Set) -> B + Send + 'static,
-) -> (A, B) {
-    let one = thread::spawn({
-        let set = set.clone();
-        move || one(&set)
-    });
-    let two = thread::spawn({
-        let set = set.clone();
-        move || two(&set)
-    });
-    (one.join().unwrap(), two.join().unwrap())
-}
-
-#[test]
-fn a_search_goes_through_what_is_removed() {
-    static KEPT: AtomicBool = AtomicBool::new(false);
-    static FREED: AtomicBool = AtomicBool::new(false);
-    explore("a_search_goes_through_what_is_removed", 1, || {
-        let (set, domain) = set_of(eager(), &[1, 2, 3]);
-        let (found, pending) = beside(
-            &set,
-            |set| set.contains(&Watched::new(3)),
-            move |set| {
-                // One after the other: the first, removed, still points to the second.
-                assert!(set.remove(&Watched::new(1)) && set.remove(&Watched::new(2)));
-                // Each guard's slot may have some of it.
-                let (mut one, mut two) = (domain.guard(), domain.guard());
-                one.collect();
-                two.collect();
-                domain.stats().pending()
-            },
-        );
-        assert!(found);
-        match pending {
-            0 => FREED.store(true, Relaxed),
-            _ => KEPT.store(true, Relaxed),
-        }
-    });
-    assert!(KEPT.load(Relaxed), "never met the search");
-    assert!(FREED.load(Relaxed), "never freed");
-}
-
-#[test]
-fn one_of_two_removes_a_key() {
-    static FIRST: AtomicBool = AtomicBool::new(false);
-    static SECOND: AtomicBool = AtomicBool::new(false);
-    explore("one_of_two_removes_a_key", 1, || {
-        let (set, domain) = set_of(eager(), &[1]);
-        let remove = |set: &Set| set.remove(&Watched::new(1));
-        match beside(&set, remove, remove) {
-            (true, false) => FIRST.store(true, Relaxed),
-            (false, true) => SECOND.store(true, Relaxed),
-            both => panic!("{both:?}"),
-        }
-        assert_eq!(domain.stats().retired, 1);
-    });
-    assert!(
-        FIRST.load(Relaxed) && SECOND.load(Relaxed),
-        "one always won"
-    );
-}
-
-/// The mark: what is linked behind a node while it is removed is not lost with it.
-#[test]
-fn nothing_is_linked_behind_what_is_removed() {
-    static ORDER: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
-    explore("nothing_is_linked_behind_what_is_removed", 1, || {
-        let (set, domain) = set_of(eager(), &[1]);
-        let (inserted, before) = beside(
-            &set,
-            |set| set.insert(Watched::new(2)).is_ok(),
-            |set| {
-                assert!(set.remove(&Watched::new(1)));
-                !set.contains(&Watched::new(2))
-            },
-        );
-        assert!(inserted && set.contains(&Watched::new(2)) && !set.contains(&Watched::new(1)));
-        assert_eq!(domain.stats().retired, 1);
-        ORDER[usize::from(before)].store(true, Relaxed);
-    });
-    assert!(
-        ORDER.iter().all(|seen| seen.load(Relaxed)),
-        "one order only"
-    );
-}
-
-#[test]
-fn neighbours_are_removed_at_once() {
-    static HELPED: AtomicBool = AtomicBool::new(false);
-    static BY_BOTH: AtomicBool = AtomicBool::new(false);
-    explore("neighbours_are_removed_at_once", 1, || {
-        let (set, domain) = set_of(eager(), &[1, 2, 3]);
-        let remove = |key| {
-            let domain = domain.clone();
-            move |set: &Set| {
-                assert!(set.remove(&Watched::new(key)));
-                domain.stats().retired
-            }
-        };
-        let (one, two) = beside(&set, remove(1), remove(2));
-        assert!(!set.contains(&Watched::new(1)) && !set.contains(&Watched::new(2)));
-        assert!(set.contains(&Watched::new(3)));
-        assert_eq!(domain.stats().retired, 2);
-        match (one, two) {
-            (2, 2) => HELPED.store(true, Relaxed),
-            _ => BY_BOTH.store(true, Relaxed),
-        }
-    });
-    assert!(
-        HELPED.load(Relaxed) && BY_BOTH.load(Relaxed),
-        "never at once"
-    );
-}
-
-/// With no fence to help.
-#[test]
-fn keys_arrive_whole() {
-    static FOUND: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
-    explore("keys_arrive_whole", 2, || {
-        let (set, _) = set_of(PublishOnPing::unfenced(), &[]);
-        let (inserted, found) = beside(
-            &set,
-            |set| set.insert(Watched::new(2)).is_ok(),
-            |set| set.contains(&Watched::new(2)),
-        );
-        assert!(inserted);
-        FOUND[usize::from(found)].store(true, Relaxed);
-    });
-    assert!(
-        FOUND.iter().all(|seen| seen.load(Relaxed)),
-        "one order only"
-    );
-}
-
-/// The same for a key that is found through a link which another thread made, when it took out
-/// the node before.
-#[test]
-fn keys_arrive_whole_through_others() {
-    static FOUND: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
-    explore("keys_arrive_whole_through_others", 1, || {
-        let (set, _) = set_of(PublishOnPing::unfenced(), &[1]);
-        let searcher = thread::spawn({
-            let set = set.clone();
-            move || set.contains(&Watched::new(2))
-        });
-        let remover = thread::spawn({
-            let set = set.clone();
-            move || assert!(set.remove(&Watched::new(1)))
-        });
-        assert!(set.insert(Watched::new(2)).is_ok());
-        remover.join().unwrap();
-        let found = searcher.join().unwrap();
-        FOUND[usize::from(found)].store(true, Relaxed);
-    });
-    assert!(
-        FOUND.iter().all(|seen| seen.load(Relaxed)),
-        "one order only"
-    );
 }
 
 /// crossbeam's own models cover its epochs; here, that guards of ours hold them.

@@ -127,7 +127,8 @@ fn nothing_is_parked_when_the_thread_has_ended() {
     let domain = PublishOnPing::new();
     let one = source(1);
     std::thread::scope(|threads| {
-        threads.spawn(|| _ = park(&domain, &one));
+        // Joined by hand: the scope alone does not wait for the thread's destructors.
+        threads.spawn(|| _ = park(&domain, &one)).join().unwrap();
     });
     assert_eq!(retire_elsewhere(&domain, &one), 0);
 }

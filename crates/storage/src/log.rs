@@ -324,12 +324,8 @@ impl Log {
             self.parts_from = None;
         }
         part?;
-        if durability == Durability::Durable
-            && let Some(active) = &self.active
-        {
-            let from = written.max(active.start);
-            let offset = HEADER + (from - active.start);
-            active.file.start_sync(offset, self.written - from);
+        if durability == Durability::Durable {
+            self.start_sync(written);
         }
         Ok(())
     }

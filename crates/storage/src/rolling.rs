@@ -222,6 +222,19 @@ impl Log {
         Ok((active, segment))
     }
 
+    /// Lets the disk start on what was written from a log position on.
+    pub(crate) fn start_sync(&self, from: u64) {
+        let mut end = self.written;
+        for file in self.unsynced.iter().chain(&self.active).rev() {
+            let begin = from.max(file.start);
+            if begin < end {
+                let offset = HEADER + (begin - file.start);
+                file.file.start_sync(offset, end - begin);
+            }
+            end = file.start;
+        }
+    }
+
     /// Makes durable what was written.
     pub(crate) fn sync(&mut self) -> Result<(), Failure> {
         if self.durable == self.written {

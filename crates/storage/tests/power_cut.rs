@@ -99,7 +99,7 @@ fn no_cut_during_compactions_loses_what_was_acknowledged() {
 
 #[test]
 fn no_cut_while_a_full_disk_is_cleared_up_loses_what_was_acknowledged() {
-    let outcome = cut_everywhere(scripts::full, seeds() / 4, full);
+    let outcome = cut_everywhere(scripts::full, seeds(), full);
     assert!(outcome.cuts > 100 && outcome.images > 1_000 && outcome.pieces > 4);
     assert_eq!((outcome.lost, outcome.refused), (0, 0), "{}", outcome.why);
     assert!(outcome.ended);

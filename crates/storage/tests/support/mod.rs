@@ -231,12 +231,15 @@ pub fn judge_copies(disk: &Arc<dyn Disk>, ledger: &Ledger) -> Verdict {
 }
 
 /// How a power cut may leave what was not synced: each change alone, each first part, each last
-/// part, and `seeds` random choices with torn sectors.
+/// part, and `seeds` random choices with torn sectors. Where all was synced, there is one way.
 pub fn keeps(unsynced: usize, cut: u64, seeds: u64) -> impl Iterator<Item = Keep> {
     let each = (0..unsynced).flat_map(|n| [Keep::Only(n), Keep::Prefix(n), Keep::Suffix(n)]);
+    let seeds = if unsynced == 0 { 0 } else { seeds };
     let seeded = (0..seeds).map(move |seed| Keep::Seeded(Seed(seed).derive(&cut.to_string())));
-    [Keep::Nothing, Keep::Everything]
+    let nothing = (unsynced > 0).then_some(Keep::Nothing);
+    nothing
         .into_iter()
+        .chain([Keep::Everything])
         .chain(each)
         .chain(seeded)
 }
