@@ -82,9 +82,9 @@ pub(crate) fn lines(below: &[Vec<u32>], rows: &[u32]) -> Vec<[Option<Line>; 2]> 
 mod tests {
     use super::*;
 
-    fn line(seen: &[u32], next: u32) -> Option<Line> {
+    fn line(seen: &[u32], next: u32) -> Line {
         let seen = seen.to_vec();
-        Some(Line { seen, next })
+        Line { seen, next }
     }
 
     #[test]
@@ -97,8 +97,8 @@ mod tests {
         };
         assert_eq!(top, &[None, None]);
         assert_eq!(middle, &[None, None]); // One row before it, and one after.
-        assert_eq!(lower, &[line(&[0, 1], 2), line(&[3, 2, 1], 0)]);
-        assert_eq!(lowest, &[line(&[0, 1, 2], 3), line(&[3, 2], 1)]);
+        assert_eq!(lower, &[Some(line(&[0, 1], 2)), Some(line(&[3, 2, 1], 0))]);
+        assert_eq!(lowest, &[Some(line(&[0, 1, 2], 3)), Some(line(&[3, 2], 1))]);
         assert_eq!(aside, &[None, None]);
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let [[down, up]] = &lines(&below, &[10])[..] else {
             panic!("not one");
         };
-        assert_eq!(down, &line(&[2, 3, 4, 5, 6, 7, 8, 9], 10));
-        assert_eq!(up, &line(&[16, 15, 14, 13, 12, 11, 10, 9], 8));
+        assert_eq!(down, &Some(line(&[2, 3, 4, 5, 6, 7, 8, 9], 10)));
+        assert_eq!(up, &Some(line(&[16, 15, 14, 13, 12, 11, 10, 9], 8)));
     }
 }

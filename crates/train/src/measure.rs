@@ -44,9 +44,10 @@ pub(crate) fn all(
     epochs: usize,
 ) -> Result<Value> {
     let codes = encode(networks, &data.rows, data.len())?;
-    let baselines = match places.train.is_empty() {
-        true => None,
-        false => Some(Baselines::train(&codes, &places.train, seed, epochs)?),
+    let baselines = if places.train.is_empty() {
+        None
+    } else {
+        Some(Baselines::train(&codes, &places.train, seed, epochs)?)
     };
     let mut metrics = json!({ "recall": recall(networks, data, sides, &codes, seed)? });
     for (order, places) in &places.held_out {

@@ -118,9 +118,10 @@ fn check_dimension(dimension: usize, related: bool) {
     let folder = tempfile::tempdir().unwrap();
     narrower(folder.path(), dimension, related);
     let path = folder.path().join("own.safetensors");
-    let (order, measured) = match related {
-        true => ("depth-first", "depth_first"),
-        false => ("file", "file"),
+    let (order, measured) = if related {
+        ("depth-first", "depth_first")
+    } else {
+        ("file", "file")
     };
     let steps = ["--encoder-steps", "60", "--epochs", "1", "--orders", order];
     program(folder.path(), &path, &steps);
