@@ -5,7 +5,7 @@ use crate::grid::{ColumnId, Grid, GridError};
 use crate::guard::{Claim, Claims, CommitError};
 use crate::membrane::Step;
 use crate::options::{CortexError, CortexOptions};
-use crate::prototype::{CODE_DIMENSION, Code, CodeError, Learned, normalised};
+use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
 use crate::refractory::millis_between;
 use crate::state::{ChangeError, Snapshot, State};
 use crate::stats::{CortexStats, Counters};
@@ -243,32 +243,13 @@ impl Cortex {
         prototype: &[u16; CODE_DIMENSION],
     ) -> Result<(), LearnError> {
         let column = self.column(column)?;
-        check_prototype(prototype)?;
+        for (at, value) in prototype.map(f32_from_f16).into_iter().enumerate() {
+            if !value.is_finite() {
+                return Err(CodeError::NotFinite { at, value }.into());
+            }
+        }
         column.learned.set_prototype(prototype);
         Ok(())
-    }
-
-    /// All that a column has learned, of one version: what [`set_learned`](Cortex::set_learned) puts back.
-    pub fn learned(&self, column: ColumnId) -> Result<Learned, GridError> {
-        Ok(self.column(column)?.learned.learned())
-    }
-
-    /// Puts back what a column had learned: it goes on from there to the same bits.
-    pub fn set_learned(&self, column: ColumnId, learned: &Learned) -> Result<(), LearnError> {
-        self.check_learned(column, learned)?
-            .learned
-            .set_learned(learned);
-        Ok(())
-    }
-
-    pub(crate) fn check_learned(
-        &self,
-        column: ColumnId,
-        learned: &Learned,
-    ) -> Result<&Column, LearnError> {
-        let column = self.column(column)?;
-        check_prototype(&learned.prototype)?;
-        Ok(column)
     }
 
     /// The exemplar of a column: the code of the concept that it holds, in i8 and of any length; zeros where it
@@ -385,14 +366,6 @@ impl Cortex {
         let fired = self.moved(column, claim.seen, State::Refractory, 0.0);
         fired.map_err(|_| CommitError::Gone)?;
         Ok(())
-    }
-}
-
-fn check_prototype(prototype: &[u16; CODE_DIMENSION]) -> Result<(), CodeError> {
-    let values = prototype.map(f32_from_f16).into_iter().enumerate();
-    match values.into_iter().find(|(_, value)| !value.is_finite()) {
-        Some((at, value)) => Err(CodeError::NotFinite { at, value }),
-        None => Ok(()),
     }
 }
 

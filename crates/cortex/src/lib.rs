@@ -49,10 +49,9 @@ mod state;
 mod stats;
 mod stdp;
 mod sync;
-mod windows;
 mod winners;
 
-pub use crate::allocate::{Allocate, AllocateError, Checkpoint, Held, Replayer, Reserved, replay};
+pub use crate::allocate::{Allocate, AllocateError, Replayer, Reserved};
 pub use crate::column::ConceptId;
 pub use crate::competition::{CompeteError, Competition, Outcome, Winner};
 pub use crate::cortex::{Cortex, LearnError, OccupyError};
@@ -63,14 +62,13 @@ pub use crate::inhibition::{InhibitionError, InhibitionParams, Settled, inhibit_
 pub use crate::membrane::{MembraneParams, Step};
 pub use crate::options::{CortexError, CortexOptions};
 pub use crate::placement::{Hint, Placement, PlacementError};
-pub use crate::prototype::{CODE_DIMENSION, Code, CodeError, Learned, normalised};
+pub use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
 pub use crate::refractory::RefractoryParams;
 pub use crate::request::{Allocation, ConceptRequest, Decision, Priority, Timings};
 pub use crate::score::{Score, ScoreError, ScoreWeights, Scorer};
 pub use crate::state::{ChangeError, Snapshot, State, StateWord};
 pub use crate::stats::CortexStats;
 pub use crate::stdp::{Connections, ConnectionsFull, StdpParams};
-pub use crate::windows::{Observed, TakeBack, WINDOW, Windows};
 pub use crate::winners::{Contender, Winners};
 
 #[cfg(doctest)]

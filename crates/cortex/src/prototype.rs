@@ -45,16 +45,6 @@ pub fn normalised(code: &Code) -> Result<Code, CodeError> {
     Ok(code.map(|value| (f64::from(value) / norm) as f32))
 }
 
-impl Default for Learned {
-    /// Nothing.
-    fn default() -> Learned {
-        Learned {
-            prototype: [0; CODE_DIMENSION],
-            moves: 0,
-        }
-    }
-}
-
 /// Prototype and exemplar of a column, under one version: even while they are whole, odd while
 /// somebody writes. Readers wait for nobody: they read again.
 ///
@@ -68,18 +58,6 @@ pub(crate) struct Versioned {
     prototype: [AtomicU64; PROTOTYPE_WORDS],
     /// As many i8, in units of its own: only its direction counts. All 0 where there is none.
     exemplar: [AtomicU64; EXEMPLAR_WORDS],
-    /// How often the prototype was moved: what chance goes by, so that it is the same whatever else
-    /// was written in between.
-    moves: AtomicU64,
-}
-
-/// What a column has learned, as it is kept and put back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Learned {
-    /// The prototype, in f16.
-    pub prototype: [u16; CODE_DIMENSION],
-    /// How often it was moved since the column was made; the next move's roundings depend on it.
-    pub moves: u64,
 }
 
 impl Versioned {
@@ -88,7 +66,6 @@ impl Versioned {
             version: AtomicU64::new(0),
             prototype: array::from_fn(|_| AtomicU64::new(0)),
             exemplar: array::from_fn(|_| AtomicU64::new(0)),
-            moves: AtomicU64::new(0),
         }
     }
 
@@ -99,29 +76,20 @@ impl Versioned {
 
     /// The prototype, of one version.
     pub(crate) fn prototype(&self) -> [u16; CODE_DIMENSION] {
-        unpack_u16(&self.read(|of| load(&of.prototype)))
-    }
-
-    /// All that was learned, of one version.
-    pub(crate) fn learned(&self) -> Learned {
-        let (words, moves) = self.read(|of| (load(&of.prototype), of.moves.load(Relaxed)));
-        Learned {
-            prototype: unpack_u16(&words),
-            moves,
-        }
+        unpack_u16(&self.read(&self.prototype))
     }
 
     /// The exemplar, of one version; zeros where there is none.
     pub(crate) fn exemplar(&self) -> [i8; CODE_DIMENSION] {
-        unpack_i8(&self.read(|of| load(&of.exemplar)))
+        unpack_i8(&self.read(&self.exemplar))
     }
 
-    fn read<R>(&self, look: impl Fn(&Versioned) -> R) -> R {
+    fn read<const N: usize>(&self, words: &[AtomicU64; N]) -> [u64; N] {
         loop {
             // Acquire pairs with the Release that ended the writing of this version.
             let before = self.version.load(Acquire);
             if before.is_multiple_of(2) {
-                let read = look(self);
+                let read = array::from_fn(|at| words[at].load(Relaxed));
                 // Pairs with the fence of a writer: who read a word of a later version finds that
                 // version, or one after it, below.
                 fence(Acquire);
@@ -134,7 +102,7 @@ impl Versioned {
     }
 
     /// Writes under a version of its own: one writer at a time, the others wait for the few words.
-    fn write<R>(&self, change: impl FnOnce(&Versioned) -> R) -> R {
+    fn write<R>(&self, change: impl FnOnce(&Versioned, u64) -> R) -> R {
         let mut version = self.version.load(Relaxed);
         loop {
             if version.is_multiple_of(2) {
@@ -154,21 +122,19 @@ impl Versioned {
         // The odd version comes before the words: see `read`.
         fence(Release);
         let done = Finish(self, version + 2);
-        let result = change(self);
+        let result = change(self, version / 2);
         drop(done);
         result
     }
 
     /// Moves the prototype towards a code by a share of the way: `p += rate (code - p)`
     /// (Kohonen 1982). Rounded to f16 up or down by chance, with the chance that makes the mean
-    /// right, so that small rates are not lost in rounding; `salt` and the number of moves before give
-    /// the chance, so the same moves give the same bits.
+    /// right, so that small rates are not lost in rounding; `salt` and the version give the chance, so
+    /// the same history gives the same bits.
     pub(crate) fn learn(&self, code: &Code, rate: f32, salt: u64) {
-        self.write(|of| {
-            let moves = of.moves.load(Relaxed);
-            of.moves.store(moves.wrapping_add(1), Relaxed);
-            let mut dither = cortica_env::Seed(salt ^ moves.rotate_left(32)).rng();
-            let old = unpack_u16(&load(&of.prototype));
+        self.write(|of, version| {
+            let mut dither = cortica_env::Seed(salt ^ version.rotate_left(32)).rng();
+            let old = unpack_u16(&array::from_fn(|at| of.prototype[at].load(Relaxed)));
             let mut bits = 0;
             let new = array::from_fn(|at| {
                 // Four chances of 16 bits from one number.
@@ -185,25 +151,17 @@ impl Versioned {
 
     /// Puts a prototype there as it is.
     pub(crate) fn set_prototype(&self, prototype: &[u16; CODE_DIMENSION]) {
-        self.write(|of| store(&of.prototype, pack_u16(prototype)));
-    }
-
-    /// Puts back what was learned.
-    pub(crate) fn set_learned(&self, learned: &Learned) {
-        self.write(|of| {
-            store(&of.prototype, pack_u16(&learned.prototype));
-            of.moves.store(learned.moves, Relaxed);
-        });
+        self.write(|of, _| store(&of.prototype, pack_u16(prototype)));
     }
 
     /// Puts an exemplar there.
     pub(crate) fn set_exemplar(&self, exemplar: &[i8; CODE_DIMENSION]) {
-        self.write(|of| store(&of.exemplar, pack_i8(exemplar)));
+        self.write(|of, _| store(&of.exemplar, pack_i8(exemplar)));
     }
 
     /// Takes the exemplar away if `gone` says so, which is asked while nobody else writes.
     pub(crate) fn clear_exemplar_if(&self, gone: impl FnOnce() -> bool) -> bool {
-        self.write(|of| {
+        self.write(|of, _| {
             let gone = gone();
             if gone {
                 store(&of.exemplar, [0; EXEMPLAR_WORDS]);
@@ -221,10 +179,6 @@ impl Drop for Finish<'_> {
         // Release: who sees the even version sees its words.
         self.0.version.store(self.1, Release);
     }
-}
-
-fn load<const N: usize>(from: &[AtomicU64; N]) -> [u64; N] {
-    array::from_fn(|at| from[at].load(Relaxed))
 }
 
 fn store<const N: usize>(to: &[AtomicU64; N], words: [u64; N]) {

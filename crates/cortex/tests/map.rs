@@ -9,10 +9,9 @@
 )]
 
 use cortica_cortex::{
-    Allocate, AllocateError, Allocation, Checkpoint, Code, CodeError, ColumnId, ConceptId,
-    ConceptRequest, Cortex, CortexOptions, Decision, Grid, GridError, Held, Hint, LearnError,
-    Learned, Observed, OccupyError, Placement, PlacementError, Replayer, Reserved, ScoreError,
-    ScoreWeights, Scorer, normalised,
+    Allocate, AllocateError, Code, CodeError, ColumnId, ConceptId, ConceptRequest, Cortex,
+    CortexOptions, Decision, Grid, GridError, Hint, LearnError, OccupyError, Placement,
+    PlacementError, Replayer, ScoreError, ScoreWeights, Scorer, normalised,
 };
 use cortica_env::Seed;
 use cortica_simd::{Isa, f32_from_f16};
@@ -293,16 +292,6 @@ fn prototypes_are_whole_while_others_learn() {
     assert_eq!(cortex.version(column), Ok(200_000));
 }
 
-/// Of a concept that nobody asks about.
-fn held(decision: &Decision) -> Held<'_> {
-    Held {
-        column: decision.column,
-        code: &decision.code,
-        concept_id: "tea",
-        features: &[1.0],
-    }
-}
-
 #[test]
 fn replayed_decisions_leave_the_same_bits() {
     let codes = real_codes();
@@ -322,9 +311,6 @@ fn replayed_decisions_leave_the_same_bits() {
         for decision in decisions {
             replayer.replay(decision).unwrap();
         }
-        for decision in decisions {
-            replayer.hold(&held(decision)).unwrap();
-        }
         cortex
     };
     let (a, b) = (replay(&decisions), replay(&decisions));
@@ -334,26 +320,6 @@ fn replayed_decisions_leave_the_same_bits() {
         assert_eq!(a.held(column), b.held(column));
     }
     assert_eq!(a.stats().held, 300);
-    // From a checkpoint in the middle, too, with what came after it.
-    let first = Replayer::new(cortex(10));
-    decisions[..120]
-        .iter()
-        .for_each(|decision| first.replay(decision).unwrap());
-    let second = Replayer::new(cortex(10));
-    second.replay(&decisions[299]).unwrap(); // Is gone afterwards.
-    second.restore(&first.checkpoint()).unwrap();
-    assert_eq!(second.checkpoint(), first.checkpoint());
-    for decision in decisions[..120].iter().rev() {
-        second.hold(&held(decision)).unwrap();
-        let gone = second.cortex().held(decision.column).unwrap().unwrap();
-        assert_eq!(second.release(decision.column, gone), Ok(true));
-    }
-    decisions[120..]
-        .iter()
-        .for_each(|decision| second.replay(decision).unwrap());
-    for column in a.grid().columns() {
-        assert_eq!(a.learned(column), second.cortex().learned(column));
-    }
     let mut other = decisions.clone();
     other.reverse();
     let c = replay(&other);
@@ -382,14 +348,7 @@ fn a_replayer_replays_and_does_no_more() {
     assert_eq!(answers, [refused.clone(), refused]);
     let not_reserved = Err(AllocateError::NotReserved(ConceptId::new(1)));
     assert_eq!(replayer.commit(&decision), not_reserved);
-    let column = decision.column;
-    let reserved = |decision| Reserved {
-        allocation: Allocation::NoSuitableColumn,
-        decision,
-        observed: None,
-    };
-    assert_eq!(replayer.rollback(&reserved(Some(decision))), not_reserved);
-    assert_eq!(replayer.rollback(&reserved(None)), Ok(()));
+    assert_eq!(replayer.rollback(&decision), not_reserved);
     let unchanged = || {
         assert_eq!(cortex.stats().held, 0);
         assert_eq!(cortex.prototype(ColumnId::new(5)).unwrap(), [0; 64]);
@@ -412,41 +371,20 @@ fn a_replayer_replays_and_does_no_more() {
         unchanged();
     }
     replayer.replay(&decision).unwrap();
-    assert_eq!(cortex.stats().held, 0, "it learns, and holds nothing");
-    let seen = Observed {
-        stream: 4,
-        code: [2.0; 64],
-    };
-    replayer.observe(&seen);
-    let windows = [(3, vec![decision.code]), (4, vec![seen.code])];
-    assert_eq!(replayer.checkpoint().windows, windows);
-    let concept = replayer.hold(&held(&decision)).unwrap();
-    let taken = Err(AllocateError::Occupy(OccupyError::Taken(column)));
-    assert_eq!(replayer.hold(&held(&decision)), taken);
-    assert_eq!(replayer.revise(concept, &[2.0]), Ok(()));
-    assert_eq!(replayer.release(column, ConceptId::new(9)), Ok(false));
-    assert_eq!(replayer.release(column, concept), Ok(true));
-}
-
-#[test]
-fn a_checkpoint_that_cannot_be_changes_nothing() {
-    let replayer = Replayer::new(cortex(3));
-    let column = ColumnId::new(5);
-    let before = replayer.checkpoint();
-    let learned = Learned {
-        prototype: [0x3c00; 64],
-        moves: 1,
-    };
-    let wrong = Learned {
-        prototype: [0x7c00; 64],
-        moves: 1,
-    };
-    for bad in [(ColumnId::new(27), learned), (ColumnId::new(26), wrong)] {
-        let checkpoint = Checkpoint {
-            learned: vec![(column, learned), bad],
-            windows: vec![(1, vec![[1.0; 64]])],
-        };
-        assert!(replayer.restore(&checkpoint).is_err());
-        assert_eq!(replayer.checkpoint(), before);
-    }
+    let taken = Err(AllocateError::Occupy(OccupyError::Taken(ColumnId::new(5))));
+    assert_eq!(
+        replayer.replay(&Decision {
+            concept: ConceptId::new(2),
+            ..decision
+        }),
+        taken
+    );
+    assert_eq!(
+        replayer.release(decision.column, ConceptId::new(2)),
+        Ok(false)
+    );
+    assert_eq!(
+        replayer.release(decision.column, decision.concept),
+        Ok(true)
+    );
 }
