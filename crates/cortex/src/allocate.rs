@@ -3,32 +3,22 @@
 use crate::column::ConceptId;
 use crate::cortex::{Cortex, LearnError, OccupyError};
 use crate::grid::{ColumnId, GridError};
-use crate::request::{Allocation, ConceptRequest, Decision};
+use crate::request::{ConceptRequest, Logged, Reserved};
 use std::fmt;
-use std::sync::Arc;
-
-/// What came of a request that was reserved: an answer, and the decision to log where it has a column.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reserved {
-    /// The answer.
-    pub allocation: Allocation,
-    /// What is to be logged before it is committed; none for a duplicate or where no column is free.
-    pub decision: Option<Decision>,
-}
 
 /// Why a concept was not allocated, or a decision not carried out. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AllocateError {
     /// There are no networks for features of this dimension.
-    #[error("no weights for features of {dimension} values; train some with `cortica-train`")]
+    #[error(
+        "no weights for features of {dimension} values; train some: `cortica-train --data DIR --out FILE`, DIR \
+         holding embeddings of that dimension"
+    )]
     NoWeights {
         /// The features' dimension.
         dimension: usize,
     },
-    /// The decision was not reserved here, or was committed or rolled back before.
-    #[error("nothing is reserved for {0}")]
-    NotReserved(ConceptId),
     /// There is no such column.
     #[error(transparent)]
     Grid(#[from] GridError),
@@ -46,102 +36,74 @@ pub enum AllocateError {
         /// What was given.
         got: String,
         /// What it may be.
-        expected: &'static str,
+        expected: String,
     },
+    /// The concept of a decision that is replayed is there already, by its number, id or features.
+    #[error("{0} is there already; a log is replayed into an empty cortex, once")]
+    Present(ConceptId),
+    /// It was not done before its deadline.
+    #[error("the deadline has passed; nothing was allocated")]
+    Deadline,
+    /// It was cancelled before it was done.
+    #[error("cancelled; nothing was allocated")]
+    Cancelled,
+    /// The allocator stopped before it was done.
+    #[error("the allocator was shut down before this was done; nothing was allocated")]
+    Stopped,
+    /// A panic ended it.
+    #[error("allocating panicked: {0}; nothing was allocated")]
+    Panicked(String),
+    /// The networks gave what is no code, or could not run.
+    #[error("the networks failed: {0}")]
+    Networks(String),
+    /// There are no numbers left for concepts.
+    #[error("2^32 - 1 concepts are there; release some first")]
+    Full,
 }
 
 /// Allocates columns to concepts.
 ///
-/// A store reserves, logs the decisions with what it stores, and commits them when the log has them; where the log
-/// fails, it rolls them back. Reading its log, it replays them.
+/// A store opens a round, reserves, logs the decisions with what it stores, and commits the round when the log has
+/// them; where the log fails, it drops the round, and nothing has happened. Reading its log, it replays it.
 pub trait Allocate: Send + Sync + fmt::Debug {
-    /// Decides for all, in their order, and keeps the columns. One that fails fails alone.
-    fn reserve_many(&self, requests: &[ConceptRequest<'_>])
-    -> Vec<Result<Reserved, AllocateError>>;
+    /// Its columns.
+    fn cortex(&self) -> &Cortex;
 
-    /// Makes a decision visible: the column holds the concept, and has learned from it.
-    fn commit(&self, decision: &Decision) -> Result<(), AllocateError>;
+    /// Opens a round. Waits until no other is open: rounds are in a row, in the order of their logs. A thread that
+    /// opens a second one before it ends the first waits forever.
+    fn begin(&self) -> Box<dyn Round + '_>;
 
-    /// Gives up what was reserved.
-    fn rollback(&self, decision: &Decision) -> Result<(), AllocateError>;
-
-    /// Lets go of a concept; whether the column held it.
-    fn release(&self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError>;
-
-    /// Makes a logged decision again, as it was made: decisions replayed in the order of their log leave the
-    /// same bits.
-    fn replay(&self, decision: &Decision) -> Result<(), AllocateError>;
-}
-
-/// Carries decisions out that were made before, by whoever has networks: what a store is read back with.
-///
-/// ```
-/// use cortica_cortex::{
-///     Allocate, ColumnId, ConceptId, Cortex, CortexOptions, Decision, Grid, Replayer,
-/// };
-/// use std::sync::Arc;
-///
-/// let cortex = Arc::new(Cortex::new(Grid::new(4, 4, 4)?, CortexOptions::default())?);
-/// let replayer = Replayer::new(cortex.clone());
-/// let (concept, column) = (ConceptId::new(0), ColumnId::new(21));
-/// let logged = Decision { concept, column, rate: 0.1, radius: 2.0, code: [0.5; 64], stream: None };
-/// replayer.replay(&logged)?;
-/// assert_eq!(cortex.held(column)?, Some(concept));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug)]
-pub struct Replayer {
-    cortex: Arc<Cortex>,
-}
-
-impl Replayer {
-    /// Of these columns.
-    #[must_use]
-    pub fn new(cortex: Arc<Cortex>) -> Replayer {
-        Replayer { cortex }
-    }
-}
-
-impl Allocate for Replayer {
-    /// Decides nothing: that takes networks.
-    fn reserve_many(
-        &self,
-        requests: &[ConceptRequest<'_>],
-    ) -> Vec<Result<Reserved, AllocateError>> {
-        let refused = |request: &ConceptRequest<'_>| {
-            let dimension = request.features.len();
-            Err(AllocateError::NoWeights { dimension })
-        };
-        requests.iter().map(refused).collect()
-    }
-
-    fn commit(&self, decision: &Decision) -> Result<(), AllocateError> {
-        Err(AllocateError::NotReserved(decision.concept))
-    }
-
-    fn rollback(&self, decision: &Decision) -> Result<(), AllocateError> {
-        Err(AllocateError::NotReserved(decision.concept))
-    }
-
+    /// Lets go of a concept, in a round of its own; whether the column held it.
     fn release(&self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError> {
-        Ok(self.cortex.release(column, concept)?)
+        let mut round = self.begin();
+        let released = round.release(column, concept)?;
+        round.commit();
+        Ok(released)
     }
 
-    fn replay(&self, decision: &Decision) -> Result<(), AllocateError> {
-        let Decision {
-            concept,
-            column,
-            rate,
-            radius,
-            ref code,
-            ..
-        } = *decision;
-        // Refused before anything changes.
-        if radius != 0.0 {
-            let _ = self.cortex.grid().neighbours(column, radius)?;
-        }
-        self.cortex.occupy(column, concept, code)?;
-        self.cortex.learn(column, code, rate, radius)?;
-        Ok(())
+    /// Makes again what was logged: a log replayed in its order leaves the same columns, prototypes and windows, bit
+    /// for bit.
+    fn replay(&self, logged: &Logged<'_>) -> Result<(), AllocateError>;
+}
+
+/// Decisions that are kept or undone together. Each builds on those before it. Dropped, it leaves nothing behind.
+#[must_use = "the decisions are undone at once"]
+pub trait Round {
+    /// Decides for all, in their order. One that fails fails alone.
+    fn reserve_many(
+        &mut self,
+        requests: &[ConceptRequest<'_>],
+    ) -> Vec<Result<Reserved, AllocateError>>;
+
+    /// Decides for one.
+    fn reserve(&mut self, request: &ConceptRequest<'_>) -> Result<Reserved, AllocateError> {
+        let answer = self.reserve_many(std::slice::from_ref(request)).pop();
+        answer.unwrap_or(Err(AllocateError::Stopped))
     }
+
+    /// Lets go of a concept; whether the column held it. What was reserved in this round is no concept yet.
+    fn release(&mut self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError>;
+
+    /// Keeps what was decided, and shows it to others.
+    fn commit(self: Box<Self>);
 }

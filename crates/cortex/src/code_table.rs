@@ -56,8 +56,31 @@ impl CodeTable {
             self.slots = slot.checked_add(1)?;
             slot
         };
+        self.fill(slot, hashes);
+        Some(ConceptId::new(slot))
+    }
+
+    /// Takes the slot of this number; whether it was free. O(free slots).
+    pub(crate) fn insert_at(&mut self, concept: ConceptId, hashes: [u32; 2]) -> bool {
+        let slot = concept.get();
+        if slot >= self.slots {
+            let Some(slots) = slot.checked_add(1) else {
+                return false;
+            };
+            self.free.extend(self.slots..slot);
+            self.slots = slots;
+        } else if let Some(at) = self.free.iter().rposition(|&free| free == slot) {
+            self.free.swap_remove(at);
+        } else {
+            return false;
+        }
+        self.fill(slot, hashes);
+        true
+    }
+
+    fn fill(&mut self, slot: u32, hashes: [u32; 2]) {
         let (segment, at) = place(slot);
-        if segment == self.segments.len() {
+        while segment >= self.segments.len() {
             self.segments.push(Segment::new());
         }
         self.segments[segment].hashes[at] = hashes;
@@ -69,7 +92,16 @@ impl CodeTable {
             };
             table.insert_unique(spread(hashes[which]), slot, hash);
         }
-        Some(ConceptId::new(slot))
+    }
+
+    /// The code of a concept that is there.
+    pub(crate) fn code(&self, concept: ConceptId) -> Option<[i8; CODE_DIMENSION]> {
+        let (segment, at) = place(concept.get());
+        let segment = self.segments.get(segment)?;
+        if segment.inverse_norms[at] == 0 {
+            return None;
+        }
+        segment.codes[at * CODE_DIMENSION..].first_chunk().copied()
     }
 
     /// The concept with this hash that is the one meant.

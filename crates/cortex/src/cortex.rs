@@ -145,6 +145,34 @@ impl Cortex {
         self.moved(column, seen, State::Activated, level).ok()
     }
 
+    /// Adds those columns within a distance of one that hold nothing and can be claimed now to `found`, in the
+    /// order of their numbers, each with the square of its distance. O(r^3).
+    pub fn free_within(
+        &self,
+        centre: ColumnId,
+        radius: f32,
+        found: &mut Vec<(ColumnId, u64)>,
+    ) -> Result<(), GridError> {
+        let near = self.grid.neighbours(centre, radius)?;
+        let now = self.options.clock.now();
+        found.extend(near.filter(|(id, _)| self.is_free(&self.columns[id.index()], now)));
+        Ok(())
+    }
+
+    fn is_free(&self, column: &Column, now: Timestamp) -> bool {
+        let state = column.state.load().state();
+        let rested = || {
+            let since = self.since_fired(column, now);
+            since.is_none_or(|since| !self.options.refractory.is_absolute(since))
+        };
+        column.held().is_none()
+            && match state {
+                State::Available => true,
+                State::Refractory => rested(),
+                State::Activated | State::Competing | State::Allocated => false,
+            }
+    }
+
     /// Makes all columns available whose absolute rest is over; how many there were. They become so by
     /// themselves when they are activated: this is for those who count states. O(columns).
     pub fn recover(&self) -> usize {
@@ -173,6 +201,50 @@ impl Cortex {
             self.counters.released();
         }
         Ok(released)
+    }
+
+    /// As [`release`](Cortex::release), for who may have to take it back: see [`unrelease`](Cortex::unrelease).
+    /// `None` where the column does not hold the concept.
+    pub fn release_kept(
+        &self,
+        id: ColumnId,
+        concept: ConceptId,
+    ) -> Result<Option<Released>, GridError> {
+        let exemplar = self.exemplar(id)?;
+        Ok(self.release(id, concept)?.then_some(Released {
+            column: id,
+            concept,
+            exemplar,
+        }))
+    }
+
+    /// Takes a release back: the column holds its concept again, whether it rests or not. Whether it could be: not
+    /// where another concept came to it or another thread has it.
+    pub fn unrelease(&self, released: &Released) -> bool {
+        let Some(column) = self.columns.get(released.column.index()) else {
+            return false;
+        };
+        let mut seen = column.state.load();
+        if column.held().is_some() {
+            return false;
+        }
+        if seen.state() == State::Refractory {
+            match self.moved(column, seen, State::Available, 0.0) {
+                Ok(rested) => seen = rested,
+                Err(_) => return false,
+            }
+        }
+        let Ok(seen) = self.moved(column, seen, State::Activated, 0.0) else {
+            return false;
+        };
+        self.counters.holds();
+        column.learned.set_exemplar(&released.exemplar);
+        column.hold(released.concept);
+        self.give_back(&Claim {
+            column: released.column,
+            seen,
+        });
+        true
     }
 
     /// Gives a free column a concept without a competition, for one that is read back: the column neither
@@ -209,20 +281,71 @@ impl Cortex {
         rate: f32,
         radius: f32,
     ) -> Result<usize, LearnError> {
+        self.learn_with(winner, code, rate, radius, |_| {})
+    }
+
+    /// As [`learn`](Cortex::learn), for who may have to take it back: what was there before is added to `before`, for
+    /// [`unlearn`](Cortex::unlearn).
+    pub fn learn_kept(
+        &self,
+        winner: ColumnId,
+        code: &Code,
+        rate: f32,
+        radius: f32,
+        before: &mut Vec<Learned>,
+    ) -> Result<usize, LearnError> {
+        self.learn_with(winner, code, rate, radius, |learned| before.push(learned))
+    }
+
+    /// Takes moves back, the last one first. Bit for bit, unless others moved the same columns since: those moves are
+    /// lost.
+    pub fn unlearn(&self, before: &[Learned]) {
+        for learned in before.iter().rev() {
+            if let Some(column) = self.columns.get(learned.column.index()) {
+                column
+                    .learned
+                    .restore(&learned.prototype, learned.learnings);
+            }
+        }
+    }
+
+    /// What a column has learned, of one moment.
+    pub fn learned(&self, column: ColumnId) -> Result<Learned, GridError> {
+        let (prototype, learnings) = self.column(column)?.learned.learned();
+        Ok(Learned {
+            column,
+            prototype,
+            learnings,
+        })
+    }
+
+    fn learn_with(
+        &self,
+        winner: ColumnId,
+        code: &Code,
+        rate: f32,
+        radius: f32,
+        mut keep: impl FnMut(Learned),
+    ) -> Result<usize, LearnError> {
         let code = normalised(code)?;
         let rate = if rate > 0.0 { rate.min(1.0) } else { 0.0 };
         let salt = |column: ColumnId| u64::from(column.get()) | 1 << 40;
-        self.column(winner)?
-            .learned
-            .learn(&code, rate, salt(winner));
+        let mut learn = |id: ColumnId, column: &Column, rate: f32| {
+            let (prototype, learnings) = column.learned.learn(&code, rate, salt(id));
+            keep(Learned {
+                column: id,
+                prototype,
+                learnings,
+            });
+        };
+        learn(winner, self.column(winner)?, rate);
         let mut moved = 1;
         if radius != 0.0 {
             let sigma = f64::from(radius) / 2.0;
             for (column, distance) in self.grid.neighbours(winner, radius)? {
                 if column != winner {
                     let share = (-(distance as f64) / (2.0 * sigma * sigma)).exp() as f32;
-                    let near = &self.columns[column.index()];
-                    near.learned.learn(&code, rate * share, salt(column));
+                    learn(column, &self.columns[column.index()], rate * share);
                     moved += 1;
                 }
             }
@@ -329,6 +452,21 @@ impl Cortex {
         let _ = self.change(claim, State::Available, 0.0);
     }
 
+    /// Lets others find a reserved column by the code of its concept; `commit` counts on it.
+    pub(crate) fn show(&self, claim: &Claim, code: &Code) -> Result<(), CodeError> {
+        let exemplar = self.exemplar_of(code)?;
+        self.columns[claim.column.index()]
+            .learned
+            .set_exemplar(&exemplar);
+        Ok(())
+    }
+
+    pub(crate) fn hide(&self, claim: &Claim) {
+        self.columns[claim.column.index()]
+            .learned
+            .clear_exemplar_if(|| true);
+    }
+
     pub(crate) fn integrate(&self, id: ColumnId, drive: f32) -> Step {
         let column = &self.columns[id.index()];
         let now = self.options.clock.now();
@@ -350,16 +488,18 @@ impl Cortex {
         &self,
         claim: &Claim,
         concept: ConceptId,
-        code: &Code,
+        code: Option<&Code>,
     ) -> Result<(), CommitError> {
-        let exemplar = self.exemplar_of(code)?;
+        let exemplar = code.map(|code| self.exemplar_of(code)).transpose()?;
         let column = &self.columns[claim.column.index()];
         if column.state.load() != claim.seen {
             return Err(CommitError::Gone);
         }
         let now = self.options.clock.now();
         self.counters.holds(); // Before anybody can release it.
-        column.learned.set_exemplar(&exemplar);
+        if let Some(exemplar) = exemplar {
+            column.learned.set_exemplar(&exemplar);
+        }
         column.hold(concept);
         column.set_fired(now);
         column.set_potential(0.0, now);
@@ -367,6 +507,25 @@ impl Cortex {
         fired.map_err(|_| CommitError::Gone)?;
         Ok(())
     }
+}
+
+/// What a column had learned, and how often it was moved: to be put back by [`Cortex::unlearn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Learned {
+    /// The column.
+    pub column: ColumnId,
+    /// Its prototype, in f16.
+    pub prototype: [u16; CODE_DIMENSION],
+    /// How often it was moved.
+    pub learnings: u64,
+}
+
+/// A concept that was let go of, to be put back by [`Cortex::unrelease`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released {
+    column: ColumnId,
+    concept: ConceptId,
+    exemplar: [i8; CODE_DIMENSION],
 }
 
 /// Why a column was not given a concept.

@@ -85,6 +85,9 @@ pub enum DedupError {
     /// Features without direction mean nothing.
     #[error("there are no features but zeros")]
     NoFeatures,
+    /// Another concept has the number.
+    #[error("{0} is there already")]
+    Taken(ConceptId),
     /// There are no numbers left; remove concepts first.
     #[error("2^32 - 1 concepts are there; remove some first")]
     Full,
@@ -272,6 +275,35 @@ impl Dedup {
         best.map(|(of, cosine)| Duplicate::Meaning { of, cosine })
     }
 
+    /// Puts a concept there under a number that it had before: one that is read back, or whose removal is undone.
+    /// From now on its id and features are looked for where [`Concepts`] has them. O(free numbers).
+    pub fn restore(
+        &self,
+        concept: ConceptId,
+        id: &[u8],
+        features: &[f32],
+        code: &[i8; CODE_DIMENSION],
+    ) -> Result<(), DedupError> {
+        check(id, features)?;
+        if code.iter().all(|&value| value == 0) {
+            return Err(DedupError::NoCode);
+        }
+        let hashes = [self.hasher.hash_one(id), self.hash_of(features)].map(|hash| hash as u32);
+        let mut inner = write(&self.inner);
+        if !inner.table.insert_at(concept, hashes) {
+            return Err(DedupError::Taken(concept));
+        }
+        inner.generation += 1;
+        inner.table.set_code(self.isa, concept, code);
+        Ok(())
+    }
+
+    /// The code by which a concept that is there is found.
+    #[must_use]
+    pub fn code(&self, concept: ConceptId) -> Option<[i8; CODE_DIMENSION]> {
+        read(&self.inner).table.code(concept)
+    }
+
     /// Takes a concept away that was committed: its id, features and meaning can be taken again. Whether it was
     /// there; one that is on its way is its ticket's to give up.
     pub fn remove(&self, concept: ConceptId) -> bool {
@@ -402,13 +434,23 @@ impl Ticket<'_> {
     }
 
     /// Keeps the concept: from now on its id and features are looked for where [`Concepts`] has them.
-    pub fn commit(mut self) -> ConceptId {
+    pub fn commit(self) -> ConceptId {
+        self.commit_kept().0
+    }
+
+    /// As [`commit`](Ticket::commit); gives the caller the id and the features that were kept meanwhile.
+    pub fn commit_kept(mut self) -> (ConceptId, Box<[u8]>, Box<[f32]>) {
         self.open = false;
         let concept = self.concept;
-        write(&self.dedup.inner)
-            .pending
-            .retain(|pending| pending.concept != concept);
-        concept
+        let mut inner = write(&self.dedup.inner);
+        let all = &mut inner.pending;
+        match all.iter().position(|pending| pending.concept == concept) {
+            Some(at) => {
+                let Pending { id, features, .. } = all.swap_remove(at);
+                (concept, id, features)
+            }
+            None => (concept, Box::default(), Box::default()), // Never: it was reserved.
+        }
     }
 }
 

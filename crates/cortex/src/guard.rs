@@ -93,6 +93,7 @@ impl<'a, 'b> Claims<'a, 'b> {
         Some(Reservation {
             cortex: self.cortex,
             claim: Some(Claim { column, seen }),
+            shown: false,
         })
     }
 }
@@ -111,6 +112,8 @@ impl Drop for Claims<'_, '_> {
 pub struct Reservation<'a> {
     cortex: &'a Cortex,
     claim: Option<Claim>,
+    /// Whether the exemplar is there already.
+    shown: bool,
 }
 
 impl Reservation<'_> {
@@ -120,11 +123,27 @@ impl Reservation<'_> {
         self.claim.map(|claim| claim.column)
     }
 
+    /// Lets scores of other columns count this one's concept before it is committed.
+    pub fn show(&mut self, code: &Code) -> Result<(), CommitError> {
+        let claim = self.claim.ok_or(CommitError::Gone)?;
+        self.cortex.show(&claim, code)?;
+        self.shown = true;
+        Ok(())
+    }
+
+    /// As [`commit`](Reservation::commit), with the code that was [shown](Reservation::show).
+    pub fn commit_shown(mut self, concept: ConceptId) -> Result<ColumnId, CommitError> {
+        let claim = self.claim.filter(|_| self.shown).ok_or(CommitError::Gone)?;
+        self.cortex.commit(&claim, concept, None)?;
+        self.claim = None;
+        Ok(claim.column)
+    }
+
     /// Gives the column its concept, with the code by which others find it near. It fires, and rests.
     /// Nothing is committed where the code is refused: the column is given back.
     pub fn commit(mut self, concept: ConceptId, code: &Code) -> Result<ColumnId, CommitError> {
         let claim = self.claim.ok_or(CommitError::Gone)?;
-        self.cortex.commit(&claim, concept, code)?;
+        self.cortex.commit(&claim, concept, Some(code))?;
         self.claim = None;
         Ok(claim.column)
     }
@@ -133,6 +152,9 @@ impl Reservation<'_> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
+            if self.shown {
+                self.cortex.hide(&claim);
+            }
             self.cortex.give_back(&claim);
         }
     }

@@ -44,18 +44,20 @@ mod placement;
 mod prototype;
 mod quality;
 mod refractory;
+mod replayer;
 mod request;
 mod score;
 mod state;
 mod stats;
 mod stdp;
 mod sync;
+mod window;
 mod winners;
 
-pub use crate::allocate::{Allocate, AllocateError, Replayer, Reserved};
+pub use crate::allocate::{Allocate, AllocateError, Round};
 pub use crate::column::ConceptId;
 pub use crate::competition::{CompeteError, Competition, Outcome, Winner};
-pub use crate::cortex::{Cortex, LearnError, OccupyError};
+pub use crate::cortex::{Cortex, LearnError, Learned, OccupyError, Released};
 pub use crate::dedup::{Concepts, Dedup, DedupError, DedupParams, DedupStats, Duplicate, Ticket};
 pub use crate::grid::{ColumnId, Grid, GridError};
 pub use crate::guard::{Claim, Claims, CommitError, Reservation};
@@ -66,11 +68,15 @@ pub use crate::placement::{Hint, Placement, PlacementError};
 pub use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
 pub use crate::quality::{trustworthiness, within};
 pub use crate::refractory::RefractoryParams;
-pub use crate::request::{Allocation, ConceptRequest, Decision, Priority, Timings};
+pub use crate::replayer::Replayer;
+pub use crate::request::{
+    Allocation, ConceptRequest, Decision, Logged, Observed, Priority, Reserved, Timings,
+};
 pub use crate::score::{Score, ScoreError, ScoreWeights, Scorer};
 pub use crate::state::{ChangeError, Snapshot, State, StateWord};
 pub use crate::stats::CortexStats;
 pub use crate::stdp::{Connections, ConnectionsFull, StdpParams};
+pub use crate::window::{Replaced, STREAMS_MAX, WINDOW, Window, Windows};
 pub use crate::winners::{Contender, Winners};
 
 #[cfg(doctest)]

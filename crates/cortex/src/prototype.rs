@@ -54,6 +54,9 @@ pub fn normalised(code: &Code) -> Result<Code, CodeError> {
 #[derive(Debug)]
 pub(crate) struct Versioned {
     version: AtomicU64,
+    /// How often the prototype was moved: chance depends on it, so that who takes a move back and replays the
+    /// others draws what they drew.
+    learnings: AtomicU64,
     /// [`CODE_DIMENSION`] f16.
     prototype: [AtomicU64; PROTOTYPE_WORDS],
     /// As many i8, in units of its own: only its direction counts. All 0 where there is none.
@@ -64,6 +67,7 @@ impl Versioned {
     pub(crate) fn new() -> Versioned {
         Versioned {
             version: AtomicU64::new(0),
+            learnings: AtomicU64::new(0),
             prototype: array::from_fn(|_| AtomicU64::new(0)),
             exemplar: array::from_fn(|_| AtomicU64::new(0)),
         }
@@ -129,11 +133,12 @@ impl Versioned {
 
     /// Moves the prototype towards a code by a share of the way: `p += rate (code - p)`
     /// (Kohonen 1982). Rounded to f16 up or down by chance, with the chance that makes the mean
-    /// right, so that small rates are not lost in rounding; `salt` and the version give the chance, so
-    /// the same history gives the same bits.
-    pub(crate) fn learn(&self, code: &Code, rate: f32, salt: u64) {
-        self.write(|of, version| {
-            let mut dither = cortica_env::Seed(salt ^ version.rotate_left(32)).rng();
+    /// right, so that small rates are not lost in rounding; `salt` and the number of moves give the chance, so
+    /// the same history gives the same bits. What was there before.
+    pub(crate) fn learn(&self, code: &Code, rate: f32, salt: u64) -> ([u16; CODE_DIMENSION], u64) {
+        self.write(|of, _| {
+            let learnings = of.learnings.load(Relaxed);
+            let mut dither = cortica_env::Seed(salt ^ learnings.rotate_left(32)).rng();
             let old = unpack_u16(&array::from_fn(|at| of.prototype[at].load(Relaxed)));
             let mut bits = 0;
             let new = array::from_fn(|at| {
@@ -146,6 +151,24 @@ impl Versioned {
                 dithered(value + rate * (code[at] - value), chance)
             });
             store(&of.prototype, pack_u16(&new));
+            of.learnings.store(learnings + 1, Relaxed);
+            (old, learnings)
+        })
+    }
+
+    /// Prototype and number of moves, of one version.
+    pub(crate) fn learned(&self) -> ([u16; CODE_DIMENSION], u64) {
+        self.write(|of, _| {
+            let words = array::from_fn(|at| of.prototype[at].load(Relaxed));
+            (unpack_u16(&words), of.learnings.load(Relaxed))
+        })
+    }
+
+    /// Puts back what was there.
+    pub(crate) fn restore(&self, prototype: &[u16; CODE_DIMENSION], learnings: u64) {
+        self.write(|of, _| {
+            store(&of.prototype, pack_u16(prototype));
+            of.learnings.store(learnings, Relaxed);
         });
     }
 
@@ -256,7 +279,7 @@ mod tests {
         let code = normalised(&array::from_fn(|at| ((at * 37 % 64) as f32) - 31.5)).unwrap();
         for rate in [0.5, 0.1, 0.01, 0.002] {
             let column = Versioned::new();
-            (0..(10.0 / rate) as usize).for_each(|_| column.learn(&code, rate, 9));
+            (0..(10.0 / rate) as usize).for_each(|_| drop(column.learn(&code, rate, 9)));
             let got = column.prototype().map(f32_from_f16);
             let dot: f32 = got.iter().zip(&code).map(|(a, b)| a * b).sum();
             let norm = got.iter().map(|a| a * a).sum::<f32>().sqrt();

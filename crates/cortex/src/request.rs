@@ -101,6 +101,49 @@ pub enum Allocation {
     NoSuitableColumn,
 }
 
+/// A request that was validated entered the window of its stream, whatever became of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Observed {
+    /// The stream.
+    pub stream: u64,
+    /// The code exactly as used.
+    pub code: Code,
+}
+
+/// What came of a request that was reserved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reserved {
+    /// The answer.
+    pub allocation: Allocation,
+    /// What is to be logged, where it has a column.
+    pub decision: Option<Decision>,
+    /// What is to be logged, where it has none and belongs to a stream.
+    pub observed: Option<Observed>,
+}
+
+/// A line of the log, as it is read back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Logged<'a> {
+    /// A concept was given a column.
+    Allocated {
+        /// How.
+        decision: &'a Decision,
+        /// Its id.
+        concept_id: &'a str,
+        /// Its features.
+        features: &'a [f32],
+    },
+    /// A request was not given one, and entered the window of its stream.
+    Observed(&'a Observed),
+    /// A concept was let go of.
+    Released {
+        /// The column.
+        column: ColumnId,
+        /// The concept.
+        concept: ConceptId,
+    },
+}
+
 /// A decision as it is logged: all that it takes to make it again without networks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decision {

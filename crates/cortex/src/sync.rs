@@ -45,3 +45,16 @@ pub(crate) fn spin() {
 
 /// Values of a code. loom watches every word of a column, so in a model there are few.
 pub(crate) const CODE_VALUES: usize = if cfg!(loom) { 8 } else { 64 };
+
+#[cfg(loom)]
+pub(crate) use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{Mutex, MutexGuard};
+
+/// As above.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.lock() {
+        Ok(guard) => guard,
+        Err(poisoned) => poisoned.into_inner(),
+    }
+}

@@ -10,8 +10,8 @@
 
 use cortica_cortex::{
     Allocate, AllocateError, Code, CodeError, ColumnId, ConceptId, ConceptRequest, Cortex,
-    CortexOptions, Decision, Grid, GridError, Hint, LearnError, OccupyError, Placement,
-    PlacementError, Replayer, ScoreError, ScoreWeights, Scorer, normalised,
+    CortexOptions, Decision, Grid, GridError, Hint, LearnError, Logged, Observed, OccupyError,
+    Placement, PlacementError, Replayer, ScoreError, ScoreWeights, Scorer, normalised,
 };
 use cortica_env::Seed;
 use cortica_simd::{Isa, f32_from_f16};
@@ -309,7 +309,7 @@ fn replayed_decisions_leave_the_same_bits() {
         let cortex = cortex(10);
         let replayer = Replayer::new(cortex.clone());
         for decision in decisions {
-            replayer.replay(decision).unwrap();
+            replay(&replayer, decision).unwrap();
         }
         cortex
     };
@@ -343,15 +343,13 @@ fn a_replayer_replays_and_does_no_more() {
         stream: Some(3),
     };
     let request = ConceptRequest::new("tea", &[1.0, 2.0]);
-    let answers = replayer.reserve_many(&[request, request]);
+    let answers = replayer.begin().reserve_many(&[request, request]);
     let refused = Err(AllocateError::NoWeights { dimension: 2 });
     assert_eq!(answers, [refused.clone(), refused]);
-    let not_reserved = Err(AllocateError::NotReserved(ConceptId::new(1)));
-    assert_eq!(replayer.commit(&decision), not_reserved);
-    assert_eq!(replayer.rollback(&decision), not_reserved);
     let unchanged = || {
         assert_eq!(cortex.stats().held, 0);
         assert_eq!(cortex.prototype(ColumnId::new(5)).unwrap(), [0; 64]);
+        assert!(replayer.windows().is_empty());
     };
     for bad in [
         Decision {
@@ -367,24 +365,52 @@ fn a_replayer_replays_and_does_no_more() {
             ..decision
         },
     ] {
-        assert!(replayer.replay(&bad).is_err());
+        assert!(replay(&replayer, &bad).is_err());
         unchanged();
     }
-    replayer.replay(&decision).unwrap();
+    let observed = Observed {
+        stream: 3,
+        code: [f32::NAN; 64],
+    };
+    assert!(replayer.replay(&Logged::Observed(&observed)).is_err());
+    unchanged();
+    replay(&replayer, &decision).unwrap();
     let taken = Err(AllocateError::Occupy(OccupyError::Taken(ColumnId::new(5))));
-    assert_eq!(
-        replayer.replay(&Decision {
-            concept: ConceptId::new(2),
-            ..decision
-        }),
-        taken
-    );
+    let other = Decision {
+        concept: ConceptId::new(2),
+        ..decision
+    };
+    assert_eq!(replay(&replayer, &other), taken);
+    let observed = Observed {
+        stream: 3,
+        code: [2.0; 64],
+    };
+    replayer.replay(&Logged::Observed(&observed)).unwrap();
+    assert_eq!(replayer.windows().codes(3), [[1.0; 64], [2.0; 64]]);
     assert_eq!(
         replayer.release(decision.column, ConceptId::new(2)),
         Ok(false)
     );
+    // A round that is dropped leaves everything as it was, also the exemplar.
+    let exemplar = cortex.exemplar(decision.column).unwrap();
+    let mut round = replayer.begin();
+    assert_eq!(round.release(decision.column, decision.concept), Ok(true));
+    assert_eq!(cortex.held(decision.column), Ok(None));
+    drop(round);
+    assert_eq!(cortex.held(decision.column), Ok(Some(decision.concept)));
+    assert_eq!(cortex.exemplar(decision.column), Ok(exemplar));
+    assert_eq!(cortex.stats().held, 1);
     assert_eq!(
         replayer.release(decision.column, decision.concept),
         Ok(true)
     );
+    assert_eq!(cortex.held(decision.column), Ok(None));
+}
+
+fn replay(replayer: &Replayer, decision: &Decision) -> Result<(), AllocateError> {
+    replayer.replay(&Logged::Allocated {
+        decision,
+        concept_id: "tea",
+        features: &[1.0, 2.0],
+    })
 }

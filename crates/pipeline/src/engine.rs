@@ -1,0 +1,354 @@
+//! Networks, deduplication and competition, joined.
+
+use crate::concepts::{Concept, ConceptTable};
+use crate::model::Model;
+use crate::options::{EngineError, EngineOptions};
+use crate::request;
+use crate::round::EngineRound;
+use crate::stats::{Counters, EngineStats};
+use crate::sync::{lock, read, write};
+use crate::worker::{Lent, Worker};
+use cortica_cortex::{
+    Allocate, AllocateError, Allocation, Code, ColumnId, Competition, ConceptId, ConceptRequest,
+    Cortex, Dedup, DedupError, Logged, Placement, Round, Scorer, Windows, normalised,
+};
+use cortica_neural::Networks;
+use cortica_simd::encode_i8;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, RwLock};
+
+/// In which order requests of a batch are decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// In the order in which they were submitted: the same answers, columns and prototypes for any number of
+    /// workers.
+    #[default]
+    Submission,
+    /// As they come: workers decide side by side.
+    Relaxed,
+}
+
+/// Gives concepts columns; shared by any number of threads. See the [crate](crate).
+///
+/// An exact duplicate is found first; then the encoder makes a code, which leads to a place of the grid, and says
+/// whom to compare features with. Free columns around the place are scored and compete; the winner holds
+/// the concept, fires, and its neighbourhood learns. Where none is free the radius doubles, until it covers the grid.
+#[derive(Debug)]
+pub struct AllocationEngine {
+    pub(crate) cortex: Arc<Cortex>,
+    pub(crate) model: Arc<dyn Model>,
+    pub(crate) options: EngineOptions,
+    pub(crate) placement: Placement,
+    pub(crate) dedup: Dedup,
+    pub(crate) concepts: RwLock<ConceptTable>,
+    pub(crate) windows: Mutex<Windows>,
+    pub(crate) counters: Counters,
+    /// Written by rounds, read by whoever decides side by side.
+    pub(crate) gate: RwLock<()>,
+    /// From corner to corner of the grid.
+    pub(crate) diameter: f32,
+    scorer: Scorer,
+    competition: Competition,
+    idle: Mutex<Vec<Worker>>,
+}
+
+impl AllocationEngine {
+    /// An engine over an empty cortex.
+    pub fn new(
+        cortex: Arc<Cortex>,
+        model: Arc<dyn Model>,
+        options: EngineOptions,
+    ) -> Result<AllocationEngine, EngineError> {
+        let placement = Placement::new(*cortex.grid(), options.seed);
+        AllocationEngine::with_placement(cortex, model, placement, options)
+    }
+
+    /// As [`new`](AllocationEngine::new), with places of the caller's choice, such as those
+    /// [fitted](Placement::fitted) to a sample of codes; for the grid of the cortex.
+    pub fn with_placement(
+        cortex: Arc<Cortex>,
+        model: Arc<dyn Model>,
+        placement: Placement,
+        options: EngineOptions,
+    ) -> Result<AllocationEngine, EngineError> {
+        options.check()?;
+        let held = cortex.stats().held;
+        if held > 0 {
+            return Err(EngineError::Held { held });
+        }
+        let isa = cortex.options().isa;
+        let sides = cortex.grid().sides().map(|side| f64::from(side).powi(2));
+        Ok(AllocationEngine {
+            dedup: Dedup::new(options.dedup, isa)?,
+            concepts: RwLock::default(),
+            windows: Mutex::new(Windows::new(options.streams_max)),
+            counters: Counters::default(),
+            gate: RwLock::default(),
+            diameter: sides.iter().sum::<f64>().sqrt() as f32,
+            scorer: Scorer::new(options.weights, options.similarity_radius)?,
+            competition: Competition::new(options.inhibition, isa)?,
+            idle: Mutex::default(),
+            placement,
+            cortex,
+            model,
+            options,
+        })
+    }
+
+    /// An engine with the networks that come with Cortica for features of this dimension, which are those of
+    /// feature `weights-768`; [`AllocateError::NoWeights`] where there are none.
+    pub fn shipped(
+        dimension: usize,
+        cortex: Arc<Cortex>,
+        options: EngineOptions,
+    ) -> Result<AllocationEngine, EngineError> {
+        let networks = shipped(dimension).map_err(EngineError::Networks)?;
+        AllocationEngine::new(cortex, Arc::new(networks), options)
+    }
+
+    /// Gives a concept a column, or says why not.
+    pub fn allocate(&self, request: &ConceptRequest<'_>) -> Result<Allocation, AllocateError> {
+        let mut round = EngineRound::new(self);
+        let reserved = round.decide(request)?;
+        round.keep();
+        Ok(reserved.allocation)
+    }
+
+    /// Gives many concepts columns; answer i is that of request i, and one that fails fails alone.
+    pub fn allocate_many(
+        &self,
+        requests: &[ConceptRequest<'_>],
+        order: Order,
+    ) -> Vec<Result<Allocation, AllocateError>> {
+        match order {
+            Order::Submission => {
+                let mut round = EngineRound::new(self);
+                let decided = requests.iter().map(|request| round.decide(request));
+                let answers: Vec<_> = decided.map(|reserved| Ok(reserved?.allocation)).collect();
+                round.keep();
+                answers
+            }
+            Order::Relaxed => {
+                let all = requests.iter().map(|request| self.allocate(request));
+                all.collect()
+            }
+        }
+    }
+
+    /// Lets go of a concept by its id: its column can be won again. Whether it was there.
+    pub fn release_id(&self, concept_id: &str) -> Result<bool, AllocateError> {
+        let found = self.find(concept_id);
+        found.map_or(Ok(false), |(concept, column)| self.release(column, concept))
+    }
+
+    /// The number and the column of a concept. O(concepts).
+    #[must_use]
+    pub fn find(&self, concept_id: &str) -> Option<(ConceptId, ColumnId)> {
+        read(&self.concepts).find(concept_id.as_bytes())
+    }
+
+    /// The code that a request's features have. Nothing changes.
+    pub fn encode(&self, features: &[f32]) -> Result<Code, AllocateError> {
+        let request = ConceptRequest::new("-", features);
+        self.check(&request)?;
+        let mut lent = self.borrow();
+        match lent.get() {
+            Some(worker) => encoded(worker, features),
+            None => Err(AllocateError::Stopped), // Never: it was lent.
+        }
+    }
+
+    /// The windows of all streams as they are now.
+    #[must_use]
+    pub fn windows(&self) -> Windows {
+        lock(&self.windows).clone()
+    }
+
+    /// Puts windows there, in place of those that are there.
+    pub fn set_windows(&self, windows: Windows) {
+        *lock(&self.windows) = windows;
+    }
+
+    /// How it decides.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Where codes lead.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// Values of the features.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.model.dimension()
+    }
+
+    /// What was done so far, and what is there now.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        EngineStats {
+            concepts: read(&self.concepts).len(),
+            streams: lock(&self.windows).len(),
+            cortex: self.cortex.stats(),
+            dedup: self.dedup.stats(),
+            ..self.counters.read()
+        }
+    }
+
+    /// Starts the counts anew; what is there stays counted.
+    pub fn reset_stats(&self) {
+        for counter in self.counters.all() {
+            counter.store(0, Relaxed);
+        }
+        self.cortex.reset_stats();
+        self.dedup.reset_stats();
+    }
+
+    pub(crate) fn check(&self, request: &ConceptRequest<'_>) -> Result<(), AllocateError> {
+        let (grid, isa) = (self.cortex.grid(), self.cortex.options().isa);
+        request::check(request, self.dimension(), grid, isa)?;
+        self.check_deadline(request)
+    }
+
+    pub(crate) fn check_deadline(&self, request: &ConceptRequest<'_>) -> Result<(), AllocateError> {
+        match request.deadline {
+            Some(deadline) if self.cortex.options().clock.now() > deadline => {
+                Err(AllocateError::Deadline)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn i8_code(&self, code: &Code) -> [i8; cortica_cortex::CODE_DIMENSION] {
+        let mut encoded = [0; cortica_cortex::CODE_DIMENSION];
+        encode_i8(self.cortex.options().isa, code, &mut encoded);
+        encoded
+    }
+
+    /// Microseconds of the cortex' clock.
+    pub(crate) fn micros(&self) -> u64 {
+        self.cortex.options().clock.now().as_micros().max(0) as u64
+    }
+
+    /// A worker that nobody uses.
+    pub(crate) fn borrow(&self) -> Lent<'_> {
+        let idle = lock(&self.idle).pop();
+        Lent::new(self, idle.unwrap_or_else(|| self.worker()))
+    }
+
+    pub(crate) fn give_back(&self, worker: Worker) {
+        lock(&self.idle).push(worker);
+    }
+
+    fn worker(&self) -> Worker {
+        Worker {
+            model: self.model.worker(self.cortex.options().isa),
+            scorer: self.scorer.clone(),
+            competition: self.competition.clone(),
+            near: Vec::new(),
+            candidates: Vec::new(),
+            drives: Vec::new(),
+            claims: Vec::new(),
+        }
+    }
+}
+
+impl Allocate for AllocationEngine {
+    fn cortex(&self) -> &Cortex {
+        &self.cortex
+    }
+
+    fn begin(&self) -> Box<dyn Round + '_> {
+        Box::new(EngineRound::new(self))
+    }
+
+    fn replay(&self, logged: &Logged<'_>) -> Result<(), AllocateError> {
+        let _alone = write(&self.gate);
+        let (stream, code) = match *logged {
+            Logged::Allocated {
+                decision,
+                concept_id,
+                features,
+            } => {
+                self.take_in(decision, concept_id, features)?;
+                (decision.stream, decision.code)
+            }
+            Logged::Observed(observed) => {
+                let code = normalised(&observed.code);
+                code.map_err(|refused| AllocateError::Learn(refused.into()))?;
+                (Some(observed.stream), observed.code)
+            }
+            Logged::Released { column, concept } => {
+                if self.cortex.release(column, concept)? {
+                    self.dedup.remove(concept);
+                    write(&self.concepts).remove(concept);
+                }
+                return Ok(());
+            }
+        };
+        if let Some(stream) = stream {
+            drop(lock(&self.windows).push(stream, &code));
+        }
+        Ok(())
+    }
+}
+
+impl AllocationEngine {
+    fn take_in(
+        &self,
+        decision: &cortica_cortex::Decision,
+        concept_id: &str,
+        features: &[f32],
+    ) -> Result<(), AllocateError> {
+        let concept = decision.concept;
+        let code =
+            normalised(&decision.code).map_err(|refused| AllocateError::Learn(refused.into()))?;
+        let id = concept_id.as_bytes();
+        let restored = self
+            .dedup
+            .restore(concept, id, features, &self.i8_code(&code));
+        restored.map_err(|refused| match refused {
+            DedupError::Taken(concept) => AllocateError::Present(concept),
+            other => AllocateError::Request {
+                field: "concept",
+                got: other.to_string(),
+                expected: "as it was logged".to_owned(),
+            },
+        })?;
+        if let Err(refused) = decision.carry_out(&self.cortex) {
+            self.dedup.remove(concept);
+            return Err(refused);
+        }
+        let known = Concept {
+            id: id.into(),
+            features: features.into(),
+            column: decision.column,
+        };
+        write(&self.concepts).insert(concept, known);
+        Ok(())
+    }
+}
+
+/// The code of features that were checked.
+pub(crate) fn encoded(worker: &mut Worker, features: &[f32]) -> Result<Code, AllocateError> {
+    let code = worker.model.encode(features);
+    let code = code.map_err(|refused| networks(&refused))?;
+    normalised(&code).map_err(|refused| AllocateError::Networks(refused.to_string()))
+}
+
+pub(crate) fn networks(refused: &cortica_neural::InputError) -> AllocateError {
+    AllocateError::Networks(refused.to_string())
+}
+
+fn shipped(dimension: usize) -> Result<Networks, AllocateError> {
+    #[cfg(feature = "weights-768")]
+    if dimension == 768 {
+        let networks = Networks::shipped_768();
+        return networks.map_err(|refused| AllocateError::Networks(refused.to_string()));
+    }
+    Err(AllocateError::NoWeights { dimension })
+}

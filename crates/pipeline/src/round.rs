@@ -1,0 +1,346 @@
+//! Decisions that are kept or undone together.
+
+use crate::concepts::Concept;
+use crate::engine::{AllocationEngine, encoded, networks};
+use crate::place::{Placed, Seen};
+use crate::sync::{lock, read, write};
+use crate::worker::Lent;
+use cortica_cortex::{
+    AllocateError, Allocation, Code, ColumnId, ConceptId, ConceptRequest, Decision, DedupError,
+    Duplicate, Learned, Observed, Released, Replaced, Reservation, Reserved, Round, Ticket,
+    Timings,
+};
+use std::sync::RwLockWriteGuard;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A round of an engine: alone at work while it is open.
+pub(crate) struct EngineRound<'a> {
+    engine: &'a AllocationEngine,
+    steps: Vec<Step<'a>>,
+    lent: Lent<'a>,
+    _alone: RwLockWriteGuard<'a, ()>,
+}
+
+/// What was done, and how it is kept or undone.
+enum Step<'a> {
+    Observed(Replaced),
+    Reserved {
+        ticket: Ticket<'a>,
+        reservation: Reservation<'a>,
+        concept: ConceptId,
+        column: ColumnId,
+        before: Vec<Learned>,
+    },
+    Released {
+        released: Released,
+        concept: ConceptId,
+        known: Concept,
+        code: Option<[i8; cortica_cortex::CODE_DIMENSION]>,
+    },
+}
+
+impl<'a> EngineRound<'a> {
+    pub(crate) fn new(engine: &'a AllocationEngine) -> EngineRound<'a> {
+        EngineRound {
+            engine,
+            steps: Vec::new(),
+            lent: engine.borrow(),
+            _alone: write(&engine.gate),
+        }
+    }
+
+    /// Decides for one, and counts it.
+    pub(crate) fn decide(
+        &mut self,
+        request: &ConceptRequest<'_>,
+    ) -> Result<Reserved, AllocateError> {
+        let steps = self.steps.len();
+        let decided = self.try_decide(request);
+        if decided.is_err() {
+            self.undo(steps); // Also its code in the window of its stream.
+        }
+        let answer = decided.as_ref().map(|reserved| &reserved.allocation);
+        self.engine.counters.answered(answer);
+        decided
+    }
+
+    fn try_decide(&mut self, request: &ConceptRequest<'_>) -> Result<Reserved, AllocateError> {
+        let engine = self.engine;
+        engine.check(request)?;
+        let Some(worker) = self.lent.get() else {
+            return Err(AllocateError::Stopped); // Never: it is lent until the round ends.
+        };
+        let mut timings = Timings::default();
+        let start = engine.micros();
+        let code = encoded(worker, request.features)?;
+        // What the stream led to expect, and whether this belongs there.
+        let mut seen = Seen {
+            code,
+            predicted: None,
+            exception: false,
+        };
+        if let Some(stream) = request.stream {
+            let mut windows = lock(&engine.windows);
+            let before = windows.codes(stream);
+            if !before.is_empty() {
+                seen.predicted = worker
+                    .model
+                    .predict(before)
+                    .map_err(|refused| networks(&refused))?;
+            }
+            let replaced = windows.push(stream, &code);
+            let window = windows.codes(stream);
+            if window.len() > 1 {
+                let exception = worker.model.detect(window);
+                let exception = exception.map(|p| p >= engine.options.exception_min);
+                match exception {
+                    Ok(exception) => seen.exception = exception,
+                    Err(refused) => {
+                        windows.undo(replaced);
+                        return Err(networks(&refused));
+                    }
+                }
+            }
+            self.steps.push(Step::Observed(replaced));
+        }
+        if seen.exception {
+            engine.counters.exceptions.fetch_add(1, Relaxed);
+        }
+        let encoded_at = engine.micros();
+        timings.encode_us = encoded_at.saturating_sub(start);
+        let admitted = self.admit(request, &code);
+        timings.dedup_us = engine.micros().saturating_sub(encoded_at);
+        let ticket = match admitted? {
+            Ok(ticket) => ticket,
+            Err(allocation) => return Ok(without(request, &code, allocation)),
+        };
+        let Some(worker) = self.lent.get() else {
+            return Err(AllocateError::Stopped);
+        };
+        let placed = engine.place(worker, request, &seen, &mut timings)?;
+        let Some(placed) = placed else {
+            return Ok(without(request, &code, Allocation::NoSuitableColumn));
+        };
+        self.apply(request, &seen, ticket, placed, timings)
+    }
+
+    /// Compares with what is there: a ticket, or what it duplicates.
+    fn admit(
+        &mut self,
+        request: &ConceptRequest<'_>,
+        code: &Code,
+    ) -> Result<Result<Ticket<'a>, Allocation>, AllocateError> {
+        let engine = self.engine;
+        let concepts = read(&engine.concepts);
+        let id = request.concept_id.as_bytes();
+        let refused = match engine.dedup.reserve(id, request.features, &*concepts) {
+            Ok(mut ticket) => match ticket.admit(&engine.i8_code(code), &*concepts) {
+                Ok(()) => return Ok(Ok(ticket)),
+                Err(refused) => refused,
+            },
+            Err(refused) => refused,
+        };
+        let duplicate = match refused {
+            DedupError::Duplicate(duplicate) => duplicate,
+            DedupError::Full => return Err(AllocateError::Full),
+            other => return Err(AllocateError::Networks(other.to_string())),
+        };
+        let (of, similarity) = match duplicate {
+            Duplicate::Id(of) | Duplicate::Content(of) => (of, 1.0),
+            Duplicate::Meaning { of, cosine } => (of, cosine),
+        };
+        let known = concepts.get(of).map(|concept| concept.column);
+        let reserved = || {
+            self.steps.iter().rev().find_map(|step| match step {
+                Step::Reserved {
+                    concept, column, ..
+                } if *concept == of => Some(*column),
+                _ => None,
+            })
+        };
+        let column = known.or_else(reserved).ok_or(AllocateError::Present(of))?;
+        Ok(Err(Allocation::Duplicate {
+            column,
+            similarity,
+            of,
+        }))
+    }
+
+    fn apply(
+        &mut self,
+        request: &ConceptRequest<'_>,
+        seen: &Seen,
+        ticket: Ticket<'a>,
+        placed: Placed<'a>,
+        timings: Timings,
+    ) -> Result<Reserved, AllocateError> {
+        let engine = self.engine;
+        let Placed {
+            mut reservation,
+            column,
+            ..
+        } = placed;
+        let shown = reservation.show(&seen.code);
+        shown.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
+        let rate = engine.options.rate;
+        let radius = if seen.exception {
+            0.0
+        } else {
+            engine.options.learning_radius
+        };
+        let mut before = Vec::new();
+        engine
+            .cortex
+            .learn_kept(column, &seen.code, rate, radius, &mut before)?;
+        let concept = ticket.concept();
+        self.steps.push(Step::Reserved {
+            ticket,
+            reservation,
+            concept,
+            column,
+            before,
+        });
+        Ok(Reserved {
+            allocation: Allocation::Allocated {
+                column,
+                activation: placed.activation,
+                score: placed.score,
+                candidates: placed.candidates,
+                inhibited: placed.inhibited,
+                timings,
+            },
+            decision: Some(Decision {
+                concept,
+                column,
+                rate,
+                radius,
+                code: seen.code,
+                stream: request.stream,
+            }),
+            observed: None,
+        })
+    }
+
+    pub(crate) fn let_go(
+        &mut self,
+        column: ColumnId,
+        concept: ConceptId,
+    ) -> Result<bool, AllocateError> {
+        let engine = self.engine;
+        let Some(released) = engine.cortex.release_kept(column, concept)? else {
+            return Ok(false);
+        };
+        let mut concepts = write(&engine.concepts);
+        let code = engine.dedup.code(concept);
+        engine.dedup.remove(concept);
+        if let Some(known) = concepts.remove(concept) {
+            self.steps.push(Step::Released {
+                released,
+                concept,
+                known,
+                code,
+            });
+        }
+        Ok(true)
+    }
+
+    /// Keeps all of it.
+    pub(crate) fn keep(mut self) {
+        let engine = self.engine;
+        let mut concepts = write(&engine.concepts);
+        for step in self.steps.drain(..) {
+            let Step::Reserved {
+                ticket,
+                reservation,
+                column,
+                ..
+            } = step
+            else {
+                continue;
+            };
+            let (concept, id, features) = ticket.commit_kept();
+            let known = Concept {
+                id,
+                features,
+                column,
+            };
+            concepts.insert(concept, known);
+            // It was shown, and nobody else moves a reserved column: this cannot fail.
+            let _ = reservation.commit_shown(concept);
+        }
+    }
+
+    /// Undoes all steps but the first so many, the last one first.
+    fn undo(&mut self, keep: usize) {
+        let engine = self.engine;
+        while self.steps.len() > keep {
+            match self.steps.pop() {
+                Some(Step::Observed(replaced)) => lock(&engine.windows).undo(replaced),
+                Some(Step::Reserved {
+                    ticket,
+                    reservation,
+                    before,
+                    ..
+                }) => {
+                    engine.cortex.unlearn(&before);
+                    drop(reservation);
+                    drop(ticket);
+                    engine.counters.undone.fetch_add(1, Relaxed);
+                }
+                Some(Step::Released {
+                    released,
+                    concept,
+                    known,
+                    code,
+                }) => {
+                    if let Some(code) = code {
+                        let (id, features) = (&known.id, &known.features);
+                        // Its number is free: what took it since was undone before.
+                        let _ = engine.dedup.restore(concept, id, features, &code);
+                    }
+                    write(&engine.concepts).insert(concept, known);
+                    engine.cortex.unrelease(&released);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// An answer without a column.
+fn without(request: &ConceptRequest<'_>, code: &Code, allocation: Allocation) -> Reserved {
+    Reserved {
+        allocation,
+        decision: None,
+        observed: request.stream.map(|stream| Observed {
+            stream,
+            code: *code,
+        }),
+    }
+}
+
+impl Drop for EngineRound<'_> {
+    fn drop(&mut self) {
+        self.undo(0);
+    }
+}
+
+impl Round for EngineRound<'_> {
+    fn reserve_many(
+        &mut self,
+        requests: &[ConceptRequest<'_>],
+    ) -> Vec<Result<Reserved, AllocateError>> {
+        requests
+            .iter()
+            .map(|request| self.decide(request))
+            .collect()
+    }
+
+    fn release(&mut self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError> {
+        self.let_go(column, concept)
+    }
+
+    fn commit(self: Box<Self>) {
+        self.keep();
+    }
+}

@@ -1,0 +1,454 @@
+//! One engine: what it answers, what it refuses, what a round leaves behind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    missing_docs,
+    clippy::too_many_lines,
+    reason = "a panic is how a test reports"
+)]
+
+use cortica_cortex::{
+    Allocate, AllocateError, Allocation, ConceptRequest, Cortex, CortexOptions, Grid, Hint, Logged,
+    Replayer, Reserved, State,
+};
+use cortica_env::{ManualClock, Timestamp};
+use cortica_neural::Networks;
+use cortica_pipeline::{AllocationEngine, EngineError, EngineOptions, Order};
+use cortica_testkit::{Rng, bundle};
+use std::sync::Arc;
+
+/// Every concept of the bundle: a name and 768 features.
+fn concepts() -> Vec<(String, &'static [f32])> {
+    let bundle = bundle();
+    (0..bundle.len())
+        .map(|row| (format!("concept {row}"), bundle.row(row)))
+        .collect()
+}
+
+fn engine_with(side: u32, options: CortexOptions) -> AllocationEngine {
+    let cortex = Cortex::new(Grid::new(side, side, side).unwrap(), options).unwrap();
+    let networks = Networks::shipped_768().unwrap();
+    let options = EngineOptions::default();
+    AllocationEngine::new(Arc::new(cortex), Arc::new(networks), options).unwrap()
+}
+
+fn engine(side: u32) -> AllocationEngine {
+    engine_with(side, CortexOptions::default())
+}
+
+/// Requests of three streams and none.
+fn requests<'a>(concepts: &'a [(String, &'a [f32])]) -> Vec<ConceptRequest<'a>> {
+    let all = concepts.iter().enumerate();
+    all.map(|(at, (id, features))| ConceptRequest {
+        stream: (at % 4 > 0).then_some(at as u64 % 4),
+        ..ConceptRequest::new(id, features)
+    })
+    .collect()
+}
+
+/// All that a log can bring back, to the bit.
+fn assert_same(a: &AllocationEngine, b: &AllocationEngine) {
+    let (x, y) = (a.cortex(), b.cortex());
+    for column in x.grid().columns() {
+        assert_eq!(x.held(column), y.held(column));
+        assert_eq!(x.learned(column), y.learned(column));
+        assert_eq!(x.exemplar(column), y.exemplar(column));
+    }
+    assert_eq!(a.windows(), b.windows());
+    assert_eq!(a.stats().concepts, b.stats().concepts);
+    assert_eq!(a.stats().dedup.concepts, b.stats().dedup.concepts);
+}
+
+fn assert_at_rest(engine: &AllocationEngine) {
+    let census = engine.cortex().census();
+    assert_eq!(census[State::Activated as usize], 0);
+    assert_eq!(census[State::Competing as usize], 0);
+    assert_eq!(census[State::Allocated as usize], 0);
+    assert_eq!(engine.stats().dedup.reserved, 0);
+}
+
+#[test]
+fn a_concept_gets_a_column_and_its_scores() {
+    let engine = engine(10);
+    let concepts = concepts();
+    let answer = engine.allocate(&ConceptRequest::new("tea", concepts[0].1));
+    let Ok(Allocation::Allocated {
+        column,
+        activation,
+        score,
+        candidates,
+        timings,
+        ..
+    }) = answer
+    else {
+        panic!("{answer:?}")
+    };
+    for part in [score.similarity, score.semantic, score.temporal, activation] {
+        assert!((0.0..=1.0).contains(&part), "{score:?}");
+    }
+    assert!(candidates > 30);
+    let total = timings.encode_us + timings.dedup_us + timings.score_us + timings.compete_us;
+    assert!(total > 0, "{timings:?}");
+    let (number, at) = engine.find("tea").unwrap();
+    assert_eq!(at, column);
+    assert_eq!(engine.cortex().held(column), Ok(Some(number)));
+    let stats = engine.stats();
+    assert_eq!(
+        (stats.attempted, stats.allocated, stats.concepts),
+        (1, 1, 1)
+    );
+    assert_at_rest(&engine);
+}
+
+#[test]
+fn what_is_there_is_named_with_its_column() {
+    let engine = engine(10);
+    let concepts = concepts();
+    let tea = concepts[0].1;
+    engine.allocate(&ConceptRequest::new("tea", tea)).unwrap();
+    let (number, at) = engine.find("tea").unwrap();
+    let mut near = tea.to_vec();
+    near[0] += 1e-3;
+    let duplicates = [
+        ("tea", concepts[1].1, 1.0, 1.0),
+        ("chai", tea, 1.0, 1.0),
+        ("char", &near[..], 0.99, 0.999_999_9),
+    ];
+    for (id, features, least, most) in duplicates {
+        let answer = engine.allocate(&ConceptRequest::new(id, features));
+        let Ok(Allocation::Duplicate {
+            column,
+            similarity,
+            of,
+        }) = answer
+        else {
+            panic!("{id}: {answer:?}")
+        };
+        assert_eq!((column, of), (at, number));
+        assert!((least..=most).contains(&similarity), "{similarity}");
+    }
+    assert!(engine.release_id("tea").unwrap());
+    assert!(!engine.release_id("tea").unwrap());
+    let again = engine.allocate(&ConceptRequest::new("char", &near));
+    assert!(matches!(again, Ok(Allocation::Allocated { .. })));
+    assert_at_rest(&engine);
+}
+
+#[test]
+fn a_full_grid_has_no_column_until_one_is_released() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(0)));
+    let options = CortexOptions {
+        clock: clock.clone(),
+        ..CortexOptions::default()
+    };
+    let engine = engine_with(3, options);
+    let concepts = concepts();
+    let mut answers = [0; 3];
+    for request in requests(&concepts[..60]) {
+        match engine.allocate(&request).unwrap() {
+            Allocation::Allocated { .. } => answers[0] += 1,
+            Allocation::Duplicate { .. } => answers[1] += 1,
+            Allocation::NoSuitableColumn => answers[2] += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(answers[0], 27);
+    assert!(answers[2] > 10, "{answers:?}");
+    let first = engine.cortex().grid().columns().next().unwrap();
+    let number = engine.cortex().held(first).unwrap().unwrap();
+    assert!(engine.release(first, number).unwrap());
+    clock.advance_micros(5_000); // Past its absolute rest.
+    let mut rng = Rng::new(3);
+    let stranger = rng.vector(768);
+    let answer = engine.allocate(&ConceptRequest::new("stranger", &stranger));
+    assert!(matches!(answer, Ok(Allocation::Allocated { column, .. }) if column == first));
+    assert_at_rest(&engine);
+}
+
+#[test]
+fn what_is_no_request_is_refused_before_anything_changes() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_000)));
+    let options = CortexOptions {
+        clock,
+        ..CortexOptions::default()
+    };
+    let engine = engine_with(4, options);
+    let good = vec![0.5; 768];
+    let (short, zeros) = (vec![0.5; 767], vec![0.0; 768]);
+    let mut odd = good.clone();
+    odd[700] = f32::NAN;
+    let long = "x".repeat(257);
+    let request = ConceptRequest {
+        stream: Some(1),
+        ..ConceptRequest::new("tea", &good)
+    };
+    let bad = [
+        (
+            ConceptRequest {
+                features: &short,
+                ..request
+            },
+            "features is 767 values; it must be 768 values",
+        ),
+        (
+            ConceptRequest {
+                features: &odd,
+                ..request
+            },
+            "features is NaN at 700; it must be finite",
+        ),
+        (
+            ConceptRequest {
+                features: &zeros,
+                ..request
+            },
+            "features is all 0; it must be not all 0",
+        ),
+        (
+            ConceptRequest {
+                concept_id: "",
+                ..request
+            },
+            "concept_id is 0 bytes long; it must be 1 to 256 bytes long",
+        ),
+        (
+            ConceptRequest {
+                concept_id: &long,
+                ..request
+            },
+            "concept_id is 257 bytes long; it must be 1 to 256 bytes long",
+        ),
+        (
+            ConceptRequest {
+                search_radius: 0.0,
+                ..request
+            },
+            "search_radius is 0; it must be finite and above 0",
+        ),
+        (
+            ConceptRequest {
+                search_radius: -1.0,
+                ..request
+            },
+            "search_radius is -1; it must be finite and above 0",
+        ),
+        (
+            ConceptRequest {
+                search_radius: f32::INFINITY,
+                ..request
+            },
+            "search_radius is inf; it must be finite and above 0",
+        ),
+        (
+            ConceptRequest {
+                hint: Hint::Near([0.0, 0.0, 4.0]),
+                ..request
+            },
+            "the hint (0, 0, 4) is near no column of a grid of 4 x 4 x 4",
+        ),
+        (
+            ConceptRequest {
+                hint: Hint::Near([0.0, f32::NAN, 0.0]),
+                ..request
+            },
+            "the hint (0, NaN, 0) is near no column of a grid of 4 x 4 x 4",
+        ),
+        (
+            ConceptRequest {
+                deadline: Some(Timestamp::from_micros(999)),
+                ..request
+            },
+            "the deadline has passed; nothing was allocated",
+        ),
+    ];
+    for (request, message) in &bad {
+        let refused = engine.allocate(request).unwrap_err();
+        assert_eq!(refused.to_string(), *message);
+    }
+    let stats = engine.stats();
+    assert_eq!((stats.attempted, stats.failed), (11, 11));
+    assert_eq!((stats.concepts, stats.streams), (0, 0));
+    assert_eq!((stats.cortex.activated, stats.dedup.concepts), (0, 0));
+    // In a batch each fails alone.
+    let mixed = [bad[0].0, request, bad[1].0];
+    let answers = engine.allocate_many(&mixed, Order::Submission);
+    assert!(answers[0].is_err() && answers[1].is_ok() && answers[2].is_err());
+}
+
+#[test]
+fn without_weights_for_a_dimension_there_is_no_engine() {
+    let cortex =
+        Arc::new(Cortex::new(Grid::new(4, 4, 4).unwrap(), CortexOptions::default()).unwrap());
+    let refused = AllocationEngine::shipped(512, cortex.clone(), EngineOptions::default());
+    let refused = refused.unwrap_err();
+    assert_eq!(
+        refused,
+        EngineError::Networks(AllocateError::NoWeights { dimension: 512 })
+    );
+    assert!(
+        refused.to_string().contains("cortica-train --data"),
+        "{refused}"
+    );
+    let shipped = cfg!(feature = "weights-768");
+    assert_eq!(
+        shipped,
+        AllocationEngine::shipped(768, cortex, EngineOptions::default()).is_ok()
+    );
+}
+
+#[test]
+fn a_round_that_is_dropped_leaves_nothing_and_the_next_decides_as_if_it_had_not_been() {
+    let concepts = concepts();
+    let requests = requests(&concepts[..400]);
+    let clock = || CortexOptions {
+        clock: Arc::new(ManualClock::default()),
+        ..CortexOptions::default()
+    };
+    let (plain, disturbed) = (engine_with(8, clock()), engine_with(8, clock()));
+    for (at, batch) in requests.chunks(20).enumerate() {
+        let want = plain.allocate_many(batch, Order::Submission);
+        if at % 2 == 1 {
+            // Decided otherwise, with a concept let go of, and dropped.
+            let before = engine_state(&disturbed);
+            let mut round = disturbed.begin();
+            let (number, column) = disturbed
+                .find(requests[at].concept_id)
+                .unwrap_or_else(|| disturbed.find(requests[0].concept_id).unwrap());
+            assert_eq!(round.release(column, number), Ok(true));
+            let mut backwards = batch.to_vec();
+            backwards.reverse();
+            assert_eq!(round.reserve_many(&backwards).len(), 20);
+            drop(round);
+            assert_eq!(engine_state(&disturbed), before);
+        }
+        let got = disturbed.allocate_many(batch, Order::Submission);
+        assert_eq!(got, want);
+    }
+    assert!(disturbed.stats().undone > 100);
+    assert_same(&plain, &disturbed);
+    assert_at_rest(&disturbed);
+}
+
+/// Everything that decisions depend on.
+fn engine_state(engine: &AllocationEngine) -> impl PartialEq + std::fmt::Debug + use<> {
+    let cortex = engine.cortex();
+    let columns = cortex.grid().columns();
+    let columns: Vec<_> = columns
+        .map(|column| {
+            (
+                cortex.held(column),
+                cortex.learned(column),
+                cortex.exemplar(column),
+            )
+        })
+        .collect();
+    let windows = engine.windows();
+    let windows: Vec<_> = windows
+        .iter()
+        .map(|(stream, codes)| (stream, codes.to_vec()))
+        .collect();
+    (
+        columns,
+        windows,
+        engine.stats().concepts,
+        engine.stats().dedup.concepts,
+    )
+}
+
+/// What a store would log, in its order.
+enum Line {
+    Reserved(usize, Box<Reserved>),
+    Released(cortica_cortex::ColumnId, cortica_cortex::ConceptId),
+}
+
+#[test]
+fn a_log_brings_back_the_same_bits_without_networks() {
+    let concepts = concepts();
+    let requests = requests(&concepts[..600]);
+    let engine = engine(8);
+    let mut log = Vec::new();
+    for (batch, chunk) in requests.chunks(50).enumerate() {
+        let mut round = engine.begin();
+        let answers = round.reserve_many(chunk);
+        round.commit();
+        for (at, answer) in answers.into_iter().enumerate() {
+            log.push(Line::Reserved(50 * batch + at, Box::new(answer.unwrap())));
+        }
+        if let Some((number, column)) = engine.find(&concepts[37 * batch].0) {
+            assert!(engine.release(column, number).unwrap());
+            log.push(Line::Released(column, number));
+        }
+    }
+    let cortex =
+        || Arc::new(Cortex::new(*engine.cortex().grid(), CortexOptions::default()).unwrap());
+    let replayer = Replayer::new(cortex());
+    let networks = Arc::new(Networks::shipped_768().unwrap());
+    let again = AllocationEngine::new(cortex(), networks, EngineOptions::default()).unwrap();
+    let mut observed = 0;
+    for line in &log {
+        let logged = match line {
+            Line::Reserved(at, reserved) => match (&reserved.decision, &reserved.observed) {
+                (Some(decision), None) => Logged::Allocated {
+                    decision,
+                    concept_id: requests[*at].concept_id,
+                    features: requests[*at].features,
+                },
+                (None, Some(one)) => {
+                    observed += 1;
+                    Logged::Observed(one)
+                }
+                (None, None) => continue,
+                both @ (Some(_), Some(_)) => panic!("{both:?}"),
+            },
+            Line::Released(column, concept) => Logged::Released {
+                column: *column,
+                concept: *concept,
+            },
+        };
+        replayer.replay(&logged).unwrap();
+        again.replay(&logged).unwrap();
+    }
+    assert!(observed > 20, "{observed}");
+    assert_same(&engine, &again);
+    assert_eq!(replayer.windows(), engine.windows());
+    for column in engine.cortex().grid().columns() {
+        assert_eq!(replayer.cortex().held(column), engine.cortex().held(column));
+        assert_eq!(
+            replayer.cortex().learned(column),
+            engine.cortex().learned(column)
+        );
+    }
+    // And goes on as the first would.
+    let features = Rng::new(9).vector(768);
+    let next = ConceptRequest {
+        stream: Some(2),
+        ..ConceptRequest::new("next", &features)
+    };
+    std::thread::sleep(std::time::Duration::from_millis(3)); // What was released has rested.
+    assert_eq!(
+        parts(&engine.allocate(&next).unwrap()),
+        parts(&again.allocate(&next).unwrap())
+    );
+}
+
+/// An answer without its times.
+fn parts(answer: &Allocation) -> Allocation {
+    match *answer {
+        Allocation::Allocated {
+            column,
+            activation,
+            score,
+            candidates,
+            inhibited,
+            ..
+        } => Allocation::Allocated {
+            column,
+            activation,
+            score,
+            candidates,
+            inhibited,
+            timings: cortica_cortex::Timings::default(),
+        },
+        other => other,
+    }
+}
