@@ -279,7 +279,9 @@ mod tests {
         let code = normalised(&array::from_fn(|at| ((at * 37 % 64) as f32) - 31.5)).unwrap();
         for rate in [0.5, 0.1, 0.01, 0.002] {
             let column = Versioned::new();
-            (0..(10.0 / rate) as usize).for_each(|_| drop(column.learn(&code, rate, 9)));
+            for _ in 0..(10.0 / rate) as usize {
+                column.learn(&code, rate, 9);
+            }
             let got = column.prototype().map(f32_from_f16);
             let dot: f32 = got.iter().zip(&code).map(|(a, b)| a * b).sum();
             let norm = got.iter().map(|a| a * a).sum::<f32>().sqrt();

@@ -221,7 +221,9 @@ mod tests {
         }
         let mut again = Windows::new(5);
         for (stream, codes) in windows.iter() {
-            codes.iter().for_each(|code| drop(again.push(stream, code)));
+            for code in codes {
+                drop(again.push(stream, code));
+            }
         }
         assert_eq!(again, windows);
     }
