@@ -19,6 +19,12 @@ pub struct Window {
 }
 
 impl Window {
+    const EMPTY: Window = Window {
+        codes: [[0.0; CODE_DIMENSION]; WINDOW],
+        len: 0,
+        stamp: 0,
+    };
+
     /// The codes.
     #[must_use]
     pub fn codes(&self) -> &[Code] {
@@ -97,6 +103,13 @@ impl Windows {
         self.streams.get(&stream).map_or(&[], Window::codes)
     }
 
+    /// The window of a stream; an empty one where there is none.
+    #[must_use]
+    pub fn window(&self, stream: u64) -> Window {
+        let known = self.streams.get(&stream);
+        known.copied().unwrap_or(Window::EMPTY)
+    }
+
     /// Adds a code to its stream. O(log streams).
     pub fn push(&mut self, stream: u64, code: &Code) -> Replaced {
         self.stamp += 1;
@@ -110,11 +123,7 @@ impl Windows {
             let window = self.streams.remove(&oldest);
             dropped = window.map(|window| Box::new((oldest, window)));
         }
-        let window = self.streams.entry(stream).or_insert(Window {
-            codes: [[0.0; CODE_DIMENSION]; WINDOW],
-            len: 0,
-            stamp: 0,
-        });
+        let window = self.streams.entry(stream).or_insert(Window::EMPTY);
         let oldest = window.push(code);
         window.stamp = self.stamp;
         self.used.insert(self.stamp, stream);

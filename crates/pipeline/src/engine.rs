@@ -3,14 +3,18 @@
 use crate::concepts::{Concept, ConceptTable};
 use crate::model::Model;
 use crate::options::{EngineError, EngineOptions};
+use crate::place::Seen;
+use crate::relaxed::Wanted;
 use crate::request;
 use crate::round::EngineRound;
+use crate::settled::Settled;
 use crate::stats::{Counters, EngineStats};
 use crate::sync::{lock, read, write};
 use crate::worker::{Lent, Worker};
 use cortica_cortex::{
     Allocate, AllocateError, Allocation, Code, ColumnId, Competition, ConceptId, ConceptRequest,
-    Cortex, Dedup, DedupError, Logged, Placement, Round, Scorer, Windows, normalised,
+    Cortex, Dedup, DedupError, Duplicate, Logged, Placement, Replaced, Round, Scorer, Ticket,
+    WINDOW, Window, Windows, normalised,
 };
 use cortica_neural::Networks;
 use cortica_simd::encode_i8;
@@ -43,8 +47,13 @@ pub struct AllocationEngine {
     pub(crate) concepts: RwLock<ConceptTable>,
     pub(crate) windows: Mutex<Windows>,
     pub(crate) counters: Counters,
+    /// Held by rounds that may take codes out of windows again, and by whoever puts one in, for as long as that
+    /// takes. Before the gate.
+    pub(crate) observing: Mutex<()>,
     /// Written by rounds, read by whoever decides side by side.
     pub(crate) gate: RwLock<()>,
+    /// Moves on whenever a concept that was on its way is no more.
+    pub(crate) settled: Settled,
     /// From corner to corner of the grid.
     pub(crate) diameter: f32,
     scorer: Scorer,
@@ -83,7 +92,9 @@ impl AllocationEngine {
             concepts: RwLock::default(),
             windows: Mutex::new(Windows::new(options.streams_max)),
             counters: Counters::default(),
+            observing: Mutex::default(),
             gate: RwLock::default(),
+            settled: Settled::default(),
             diameter: sides.iter().sum::<f64>().sqrt() as f32,
             scorer: Scorer::new(options.weights, options.similarity_radius)?,
             competition: Competition::new(options.inhibition, isa)?,
@@ -106,15 +117,14 @@ impl AllocationEngine {
         AllocationEngine::new(cortex, Arc::new(networks), options)
     }
 
-    /// Gives a concept a column, or says why not.
+    /// Gives a concept a column, or says why not. Threads that call this work side by side.
     pub fn allocate(&self, request: &ConceptRequest<'_>) -> Result<Allocation, AllocateError> {
-        let mut round = EngineRound::new(self);
-        let reserved = round.decide(request)?;
-        round.keep();
-        Ok(reserved.allocation)
+        let mut lent = self.borrow();
+        self.allocate_with(lent.get()?, request, Wanted::ALWAYS)
     }
 
-    /// Gives many concepts columns; answer i is that of request i, and one that fails fails alone.
+    /// Gives many concepts columns, one after the other by this thread; answer i is that of request i, and one that
+    /// fails fails alone. In [`Order::Submission`] nobody else decides meanwhile.
     pub fn allocate_many(
         &self,
         requests: &[ConceptRequest<'_>],
@@ -151,11 +161,7 @@ impl AllocationEngine {
     pub fn encode(&self, features: &[f32]) -> Result<Code, AllocateError> {
         let request = ConceptRequest::new("-", features);
         self.check(&request)?;
-        let mut lent = self.borrow();
-        match lent.get() {
-            Some(worker) => encoded(worker, features),
-            None => Err(AllocateError::Stopped), // Never: it was lent.
-        }
+        encoded(self.borrow().get()?, features)
     }
 
     /// The windows of all streams as they are now.
@@ -166,6 +172,7 @@ impl AllocationEngine {
 
     /// Puts windows there, in place of those that are there.
     pub fn set_windows(&self, windows: Windows) {
+        let _observing = lock(&self.observing);
         *lock(&self.windows) = windows;
     }
 
@@ -223,6 +230,69 @@ impl AllocationEngine {
         }
     }
 
+    /// The window of a stream as it was, with this code in it from now on. By whoever is observing.
+    pub(crate) fn observe(&self, stream: u64, code: &Code) -> (Window, Replaced) {
+        let mut windows = lock(&self.windows);
+        let before = windows.window(stream);
+        (before, windows.push(stream, code))
+    }
+
+    /// What the stream led to expect, and whether this code belongs there.
+    pub(crate) fn perceive(
+        &self,
+        worker: &mut Worker,
+        code: &Code,
+        before: &[Code],
+    ) -> Result<Seen, AllocateError> {
+        let mut seen = Seen::alone(code);
+        if before.is_empty() {
+            return Ok(seen);
+        }
+        let predicted = worker.model.predict(before);
+        seen.predicted = predicted.map_err(|refused| networks(&refused))?;
+        worker.window.clear();
+        worker.window.extend_from_slice(before);
+        worker.window.push(*code);
+        let last = worker.window.len().saturating_sub(WINDOW);
+        let exception = worker.model.detect(&worker.window[last..]);
+        let exception = exception.map_err(|refused| networks(&refused))?;
+        seen.exception = exception >= self.options.exception_min;
+        if seen.exception {
+            self.counters.exceptions.fetch_add(1, Relaxed);
+        }
+        Ok(seen)
+    }
+
+    /// Compares with what is there: a ticket, or whom it duplicates and how similar they are.
+    pub(crate) fn admit(
+        &self,
+        request: &ConceptRequest<'_>,
+        code: &Code,
+        concepts: &ConceptTable,
+    ) -> Result<Result<Ticket<'_>, (ConceptId, f32)>, AllocateError> {
+        let id = request.concept_id.as_bytes();
+        let admitted = self.dedup.reserve(id, request.features, concepts);
+        let admitted = admitted.and_then(|mut ticket| {
+            ticket.admit(&self.i8_code(code), concepts)?;
+            Ok(ticket)
+        });
+        match admitted {
+            Ok(ticket) => Ok(Ok(ticket)),
+            Err(DedupError::Duplicate(duplicate)) => Ok(Err(match duplicate {
+                Duplicate::Id(of) | Duplicate::Content(of) => (of, 1.0),
+                Duplicate::Meaning { of, cosine } => (of, cosine.min(1.0)),
+            })),
+            Err(DedupError::Full) => Err(AllocateError::Full),
+            Err(other) => Err(AllocateError::Networks(other.to_string())),
+        }
+    }
+
+    /// Whether every column holds a concept.
+    pub(crate) fn is_full(&self) -> bool {
+        let stats = self.cortex.stats();
+        stats.held >= stats.columns
+    }
+
     pub(crate) fn i8_code(&self, code: &Code) -> [i8; cortica_cortex::CODE_DIMENSION] {
         let mut encoded = [0; cortica_cortex::CODE_DIMENSION];
         encode_i8(self.cortex.options().isa, code, &mut encoded);
@@ -253,6 +323,7 @@ impl AllocationEngine {
             candidates: Vec::new(),
             drives: Vec::new(),
             claims: Vec::new(),
+            window: Vec::new(),
         }
     }
 }
@@ -267,6 +338,7 @@ impl Allocate for AllocationEngine {
     }
 
     fn replay(&self, logged: &Logged<'_>) -> Result<(), AllocateError> {
+        let _observing = lock(&self.observing);
         let _alone = write(&self.gate);
         let (stream, code) = match *logged {
             Logged::Allocated {

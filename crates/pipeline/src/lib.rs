@@ -2,6 +2,8 @@
 //!
 //! - [`AllocationEngine`] joins networks, deduplication, scoring and competition. It decides one request after
 //!   another ([`Order::Submission`]) or many at once ([`Order::Relaxed`]).
+//! - [`AllocationPipeline`] has workers do so, in either order: requests are submitted from any thread and answered
+//!   exactly once.
 //! - [`Model`] is what it asks of networks; [`Networks`](cortica_neural::Networks) are one.
 //! - Stores use it through the door [`Allocate`](cortica_cortex::Allocate): rounds of decisions that are kept or undone
 //!   together.
@@ -26,21 +28,39 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod completions;
 mod concepts;
+mod crew;
 mod engine;
+mod figures;
+mod job;
 mod model;
 mod options;
+mod ordered;
+mod owned;
+mod pipeline;
 mod place;
+mod relaxed;
 mod request;
 mod round;
+mod settled;
 mod stats;
 mod sync;
+mod ticket;
 mod worker;
 
+pub use crate::completions::{Completion, Completions};
 pub use crate::engine::{AllocationEngine, Order};
+pub use crate::figures::{Percentiles, PipelineStats};
 pub use crate::model::{Model, ModelWorker};
 pub use crate::options::{EngineError, EngineOptions};
+pub use crate::owned::Request;
+pub use crate::pipeline::{
+    AllocationPipeline, Health, Phase, PipelineError, PipelineOptions, Shutdown, SubmitError,
+    SubmitReason,
+};
 pub use crate::stats::EngineStats;
+pub use crate::ticket::{Answer, Ticket};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

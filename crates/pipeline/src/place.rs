@@ -25,6 +25,17 @@ pub(crate) struct Seen {
     pub(crate) exception: bool,
 }
 
+impl Seen {
+    /// Outside of any stream nothing is expected, and nothing is an exception.
+    pub(crate) fn alone(code: &Code) -> Seen {
+        Seen {
+            code: *code,
+            predicted: None,
+            exception: false,
+        }
+    }
+}
+
 impl AllocationEngine {
     /// Finds a column and claims it; `None` where none is free. The radius doubles until one is found or the grid is
     /// covered.
@@ -38,6 +49,9 @@ impl AllocationEngine {
         let cortex = &*self.cortex;
         let place = self.placement.place(request.hint, &seen.code);
         let place = place.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
+        if self.is_full() {
+            return Ok(None);
+        }
         let mut radius = request.search_radius * if seen.exception { 2.0 } else { 1.0 };
         loop {
             let start = self.micros();

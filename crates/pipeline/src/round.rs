@@ -1,17 +1,16 @@
 //! Decisions that are kept or undone together.
 
 use crate::concepts::Concept;
-use crate::engine::{AllocationEngine, encoded, networks};
+use crate::engine::{AllocationEngine, encoded};
 use crate::place::{Placed, Seen};
 use crate::sync::{lock, read, write};
 use crate::worker::Lent;
 use cortica_cortex::{
-    AllocateError, Allocation, Code, ColumnId, ConceptId, ConceptRequest, Decision, DedupError,
-    Duplicate, Learned, Observed, Released, Replaced, Reservation, Reserved, Round, Ticket,
-    Timings,
+    AllocateError, Allocation, Code, ColumnId, ConceptId, ConceptRequest, Decision, Learned,
+    Observed, Released, Replaced, Reservation, Reserved, Round, Ticket, Timings,
 };
-use std::sync::RwLockWriteGuard;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{MutexGuard, RwLockWriteGuard};
 
 /// A round of an engine: alone at work while it is open.
 pub(crate) struct EngineRound<'a> {
@@ -19,6 +18,8 @@ pub(crate) struct EngineRound<'a> {
     steps: Vec<Step<'a>>,
     lent: Lent<'a>,
     _alone: RwLockWriteGuard<'a, ()>,
+    /// Last: see [`AllocationEngine::observing`].
+    _observing: Option<MutexGuard<'a, ()>>,
 }
 
 /// What was done, and how it is kept or undone.
@@ -41,11 +42,25 @@ enum Step<'a> {
 
 impl<'a> EngineRound<'a> {
     pub(crate) fn new(engine: &'a AllocationEngine) -> EngineRound<'a> {
+        let observing = lock(&engine.observing);
+        EngineRound::opened(engine, Some(observing))
+    }
+
+    /// One for requests whose codes are in their windows already: others may add to them meanwhile.
+    pub(crate) fn of_seen(engine: &'a AllocationEngine) -> EngineRound<'a> {
+        EngineRound::opened(engine, None)
+    }
+
+    fn opened(
+        engine: &'a AllocationEngine,
+        observing: Option<MutexGuard<'a, ()>>,
+    ) -> EngineRound<'a> {
         EngineRound {
             engine,
             steps: Vec::new(),
             lent: engine.borrow(),
             _alone: write(&engine.gate),
+            _observing: observing,
         }
     }
 
@@ -67,61 +82,58 @@ impl<'a> EngineRound<'a> {
     fn try_decide(&mut self, request: &ConceptRequest<'_>) -> Result<Reserved, AllocateError> {
         let engine = self.engine;
         engine.check(request)?;
-        let Some(worker) = self.lent.get() else {
-            return Err(AllocateError::Stopped); // Never: it is lent until the round ends.
-        };
-        let mut timings = Timings::default();
+        let worker = self.lent.get()?;
         let start = engine.micros();
         let code = encoded(worker, request.features)?;
-        // What the stream led to expect, and whether this belongs there.
-        let mut seen = Seen {
-            code,
-            predicted: None,
-            exception: false,
-        };
-        if let Some(stream) = request.stream {
-            let mut windows = lock(&engine.windows);
-            let before = windows.codes(stream);
-            if !before.is_empty() {
-                seen.predicted = worker
-                    .model
-                    .predict(before)
-                    .map_err(|refused| networks(&refused))?;
-            }
-            let replaced = windows.push(stream, &code);
-            let window = windows.codes(stream);
-            if window.len() > 1 {
-                let exception = worker.model.detect(window);
-                let exception = exception.map(|p| p >= engine.options.exception_min);
-                match exception {
-                    Ok(exception) => seen.exception = exception,
-                    Err(refused) => {
-                        windows.undo(replaced);
-                        return Err(networks(&refused));
-                    }
-                }
-            }
+        let seen = if let Some(stream) = request.stream {
+            let (before, replaced) = engine.observe(stream, &code);
             self.steps.push(Step::Observed(replaced));
-        }
-        if seen.exception {
-            engine.counters.exceptions.fetch_add(1, Relaxed);
-        }
-        let encoded_at = engine.micros();
-        timings.encode_us = encoded_at.saturating_sub(start);
-        let admitted = self.admit(request, &code);
-        timings.dedup_us = engine.micros().saturating_sub(encoded_at);
+            engine.perceive(worker, &code, before.codes())?
+        } else {
+            Seen::alone(&code)
+        };
+        let timings = Timings {
+            encode_us: engine.micros().saturating_sub(start),
+            ..Timings::default()
+        };
+        self.find(request, &seen, timings)
+    }
+
+    /// Decides for one whose code is in its window already, and counts it.
+    pub(crate) fn decide_seen(
+        &mut self,
+        request: &ConceptRequest<'_>,
+        seen: &Seen,
+        timings: Timings,
+    ) -> Result<Reserved, AllocateError> {
+        let decided = self.find(request, seen, timings);
+        let answer = decided.as_ref().map(|reserved| &reserved.allocation);
+        self.engine.counters.answered(answer);
+        decided
+    }
+
+    /// Looks for duplicates, then for a column.
+    fn find(
+        &mut self,
+        request: &ConceptRequest<'_>,
+        seen: &Seen,
+        mut timings: Timings,
+    ) -> Result<Reserved, AllocateError> {
+        let engine = self.engine;
+        let start = engine.micros();
+        let admitted = self.admit(request, &seen.code);
+        timings.dedup_us = engine.micros().saturating_sub(start);
         let ticket = match admitted? {
             Ok(ticket) => ticket,
-            Err(allocation) => return Ok(without(request, &code, allocation)),
+            Err(allocation) => return Ok(without(request, &seen.code, allocation)),
         };
-        let Some(worker) = self.lent.get() else {
-            return Err(AllocateError::Stopped);
-        };
-        let placed = engine.place(worker, request, &seen, &mut timings)?;
+        let worker = self.lent.get()?;
+        let placed = engine.place(worker, request, seen, &mut timings)?;
         let Some(placed) = placed else {
-            return Ok(without(request, &code, Allocation::NoSuitableColumn));
+            let none = Allocation::NoSuitableColumn;
+            return Ok(without(request, &seen.code, none));
         };
-        self.apply(request, &seen, ticket, placed, timings)
+        self.apply(request, seen, ticket, placed, timings)
     }
 
     /// Compares with what is there: a ticket, or what it duplicates.
@@ -132,22 +144,9 @@ impl<'a> EngineRound<'a> {
     ) -> Result<Result<Ticket<'a>, Allocation>, AllocateError> {
         let engine = self.engine;
         let concepts = read(&engine.concepts);
-        let id = request.concept_id.as_bytes();
-        let refused = match engine.dedup.reserve(id, request.features, &*concepts) {
-            Ok(mut ticket) => match ticket.admit(&engine.i8_code(code), &*concepts) {
-                Ok(()) => return Ok(Ok(ticket)),
-                Err(refused) => refused,
-            },
-            Err(refused) => refused,
-        };
-        let duplicate = match refused {
-            DedupError::Duplicate(duplicate) => duplicate,
-            DedupError::Full => return Err(AllocateError::Full),
-            other => return Err(AllocateError::Networks(other.to_string())),
-        };
-        let (of, similarity) = match duplicate {
-            Duplicate::Id(of) | Duplicate::Content(of) => (of, 1.0),
-            Duplicate::Meaning { of, cosine } => (of, cosine),
+        let (of, similarity) = match engine.admit(request, code, &concepts)? {
+            Ok(ticket) => return Ok(Ok(ticket)),
+            Err(duplicate) => duplicate,
         };
         let known = concepts.get(of).map(|concept| concept.column);
         let reserved = || {
@@ -183,11 +182,7 @@ impl<'a> EngineRound<'a> {
         let shown = reservation.show(&seen.code);
         shown.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
         let rate = engine.options.rate;
-        let radius = if seen.exception {
-            0.0
-        } else {
-            engine.options.learning_radius
-        };
+        let radius = engine.learning_radius(seen);
         let mut before = Vec::new();
         engine
             .cortex

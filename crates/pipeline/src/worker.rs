@@ -2,7 +2,7 @@
 
 use crate::engine::AllocationEngine;
 use crate::model::ModelWorker;
-use cortica_cortex::{Claim, ColumnId, Competition, Scorer};
+use cortica_cortex::{AllocateError, Claim, Code, ColumnId, Competition, Scorer};
 
 /// Belongs to one thread at a time; engines keep those that are not in use.
 pub(crate) struct Worker {
@@ -13,6 +13,7 @@ pub(crate) struct Worker {
     pub(crate) candidates: Vec<ColumnId>,
     pub(crate) drives: Vec<f32>,
     pub(crate) claims: Vec<Claim>,
+    pub(crate) window: Vec<Code>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -35,9 +36,9 @@ impl<'a> Lent<'a> {
         }
     }
 
-    /// `None` never, until it is dropped.
-    pub(crate) fn get(&mut self) -> Option<&mut Worker> {
-        self.worker.as_mut()
+    /// The error never, until it is dropped.
+    pub(crate) fn get(&mut self) -> Result<&mut Worker, AllocateError> {
+        self.worker.as_mut().ok_or(AllocateError::Stopped)
     }
 }
 

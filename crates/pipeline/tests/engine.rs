@@ -7,65 +7,18 @@
     reason = "a panic is how a test reports"
 )]
 
+mod common;
+
+use common::{assert_at_rest, assert_same, concepts, engine, engine_with, parts, requests, still};
 use cortica_cortex::{
     Allocate, AllocateError, Allocation, ConceptRequest, Cortex, CortexOptions, Grid, Hint, Logged,
-    Replayer, Reserved, State,
+    Replayer, Reserved,
 };
 use cortica_env::{ManualClock, Timestamp};
 use cortica_neural::Networks;
 use cortica_pipeline::{AllocationEngine, EngineError, EngineOptions, Order};
-use cortica_testkit::{Rng, bundle};
+use cortica_testkit::Rng;
 use std::sync::Arc;
-
-/// Every concept of the bundle: a name and 768 features.
-fn concepts() -> Vec<(String, &'static [f32])> {
-    let bundle = bundle();
-    (0..bundle.len())
-        .map(|row| (format!("concept {row}"), bundle.row(row)))
-        .collect()
-}
-
-fn engine_with(side: u32, options: CortexOptions) -> AllocationEngine {
-    let cortex = Cortex::new(Grid::new(side, side, side).unwrap(), options).unwrap();
-    let networks = Networks::shipped_768().unwrap();
-    let options = EngineOptions::default();
-    AllocationEngine::new(Arc::new(cortex), Arc::new(networks), options).unwrap()
-}
-
-fn engine(side: u32) -> AllocationEngine {
-    engine_with(side, CortexOptions::default())
-}
-
-/// Requests of three streams and none.
-fn requests<'a>(concepts: &'a [(String, &'a [f32])]) -> Vec<ConceptRequest<'a>> {
-    let all = concepts.iter().enumerate();
-    all.map(|(at, (id, features))| ConceptRequest {
-        stream: (at % 4 > 0).then_some(at as u64 % 4),
-        ..ConceptRequest::new(id, features)
-    })
-    .collect()
-}
-
-/// All that a log can bring back, to the bit.
-fn assert_same(a: &AllocationEngine, b: &AllocationEngine) {
-    let (x, y) = (a.cortex(), b.cortex());
-    for column in x.grid().columns() {
-        assert_eq!(x.held(column), y.held(column));
-        assert_eq!(x.learned(column), y.learned(column));
-        assert_eq!(x.exemplar(column), y.exemplar(column));
-    }
-    assert_eq!(a.windows(), b.windows());
-    assert_eq!(a.stats().concepts, b.stats().concepts);
-    assert_eq!(a.stats().dedup.concepts, b.stats().dedup.concepts);
-}
-
-fn assert_at_rest(engine: &AllocationEngine) {
-    let census = engine.cortex().census();
-    assert_eq!(census[State::Activated as usize], 0);
-    assert_eq!(census[State::Competing as usize], 0);
-    assert_eq!(census[State::Allocated as usize], 0);
-    assert_eq!(engine.stats().dedup.reserved, 0);
-}
 
 #[test]
 fn a_concept_gets_a_column_and_its_scores() {
@@ -300,11 +253,7 @@ fn without_weights_for_a_dimension_there_is_no_engine() {
 fn a_round_that_is_dropped_leaves_nothing_and_the_next_decides_as_if_it_had_not_been() {
     let concepts = concepts();
     let requests = requests(&concepts[..400]);
-    let clock = || CortexOptions {
-        clock: Arc::new(ManualClock::default()),
-        ..CortexOptions::default()
-    };
-    let (plain, disturbed) = (engine_with(8, clock()), engine_with(8, clock()));
+    let (plain, disturbed) = (engine_with(8, still()), engine_with(8, still()));
     for (at, batch) in requests.chunks(20).enumerate() {
         let want = plain.allocate_many(batch, Order::Submission);
         if at % 2 == 1 {
@@ -429,26 +378,4 @@ fn a_log_brings_back_the_same_bits_without_networks() {
         parts(&engine.allocate(&next).unwrap()),
         parts(&again.allocate(&next).unwrap())
     );
-}
-
-/// An answer without its times.
-fn parts(answer: &Allocation) -> Allocation {
-    match *answer {
-        Allocation::Allocated {
-            column,
-            activation,
-            score,
-            candidates,
-            inhibited,
-            ..
-        } => Allocation::Allocated {
-            column,
-            activation,
-            score,
-            candidates,
-            inhibited,
-            timings: cortica_cortex::Timings::default(),
-        },
-        other => other,
-    }
 }

@@ -1,0 +1,183 @@
+//! The workers of one run of a pipeline, from start to stop.
+
+use crate::engine::{AllocationEngine, Order};
+use crate::figures::Totals;
+use crate::job::Job;
+use crate::ordered::Ordered;
+use crate::sync::lock;
+use cortica_cortex::Priority;
+use cortica_queue::{CapacityError, Lane, PriorityLanes, PushError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What workers of one run share.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    pub(crate) engine: Arc<AllocationEngine>,
+    pub(crate) totals: Arc<Totals>,
+    intake: Intake,
+    /// Set when the time to drain is over: what is left is answered unworked.
+    pub(crate) stopped: AtomicBool,
+    /// Workers at a request.
+    pub(crate) busy: AtomicUsize,
+    /// Workers that have not ended.
+    alive: Mutex<usize>,
+    ended: Condvar,
+}
+
+#[derive(Debug)]
+enum Intake {
+    Lanes(Box<PriorityLanes<Box<Job>>>),
+    Ordered(Ordered),
+}
+
+/// Why a job was not taken in.
+pub(crate) enum NotTaken {
+    Full(Box<Job>),
+    Closed(Box<Job>),
+}
+
+impl Crew {
+    pub(crate) fn new(
+        engine: Arc<AllocationEngine>,
+        totals: Arc<Totals>,
+        order: Order,
+        capacity: usize,
+        workers: usize,
+    ) -> Result<Crew, CapacityError> {
+        Ok(Crew {
+            engine,
+            totals,
+            intake: match order {
+                Order::Relaxed => Intake::Lanes(Box::new(PriorityLanes::new(capacity)?)),
+                Order::Submission => Intake::Ordered(Ordered::new(capacity, workers)),
+            },
+            stopped: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            alive: Mutex::new(0),
+            ended: Condvar::new(),
+        })
+    }
+
+    /// Takes a job in; with `wait`, waits for room.
+    pub(crate) fn take_in(&self, job: Box<Job>, wait: bool) -> Result<(), NotTaken> {
+        match &self.intake {
+            Intake::Ordered(ordered) => ordered.push(job, wait),
+            Intake::Lanes(lanes) => {
+                let lane = match job.request.priority {
+                    Priority::Critical => Lane::Critical,
+                    Priority::High => Lane::High,
+                    Priority::Normal => Lane::Normal,
+                    Priority::Low => Lane::Low,
+                };
+                if wait {
+                    let pushed = lanes.push(lane, job);
+                    return pushed.map_err(|closed| NotTaken::Closed(closed.0));
+                }
+                lanes.try_push(lane, job).map_err(|refused| match refused {
+                    PushError::Full(job) => NotTaken::Full(job),
+                    other => NotTaken::Closed(other.into_inner()),
+                })
+            }
+        }
+    }
+
+    /// Jobs that nobody has begun.
+    pub(crate) fn queued(&self) -> usize {
+        match &self.intake {
+            Intake::Ordered(ordered) => ordered.queued(),
+            Intake::Lanes(lanes) => Lane::ALL.iter().map(|lane| lanes.len(*lane)).sum(),
+        }
+    }
+
+    /// Takes no more in; workers end when nothing is left.
+    pub(crate) fn close(&self) {
+        match &self.intake {
+            Intake::Ordered(ordered) => ordered.close(),
+            Intake::Lanes(lanes) => lanes.close(),
+        }
+    }
+
+    /// Starts a worker; the error is the system's.
+    pub(crate) fn spawn(self: &Arc<Crew>, number: usize) -> std::io::Result<()> {
+        let crew = Arc::clone(self);
+        *lock(&self.alive) += 1;
+        let named = std::thread::Builder::new().name(format!("allocate-{number}"));
+        let spawned = named.spawn(move || {
+            let _there = There::new(&crew);
+            crew.work();
+        });
+        if spawned.is_err() {
+            *lock(&self.alive) -= 1;
+        }
+        spawned.map(drop)
+    }
+
+    fn work(&self) {
+        match &self.intake {
+            Intake::Ordered(ordered) => ordered.work(self),
+            Intake::Lanes(lanes) => {
+                while let Some((_, mut job)) = lanes.pop() {
+                    let answer = self.busy(|| {
+                        job.work(|job| {
+                            let wanted = job.wanted(&self.stopped);
+                            wanted.check()?;
+                            let mut lent = self.engine.borrow();
+                            let request = job.request.lend();
+                            self.engine.allocate_with(lent.get()?, &request, wanted)
+                        })
+                    });
+                    job.answer(answer);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn busy<T>(&self, work: impl FnOnce() -> T) -> T {
+        // Relaxed: a figure, and panics do not pass here.
+        self.busy.fetch_add(1, Relaxed);
+        let done = work();
+        self.busy.fetch_sub(1, Relaxed);
+        done
+    }
+
+    pub(crate) fn alive(&self) -> usize {
+        *lock(&self.alive)
+    }
+
+    /// Waits until all workers have ended; how many have not after so long.
+    pub(crate) fn join(&self, at_most: Duration) -> usize {
+        let until = Instant::now().checked_add(at_most);
+        let mut alive = lock(&self.alive);
+        while *alive > 0 {
+            let left = until.map_or(Duration::from_hours(1), |until| {
+                until.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.ended.wait_timeout(alive, left);
+            alive = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *alive
+    }
+}
+
+/// A worker that is there until this is dropped.
+struct There<'a>(&'a Crew);
+
+impl<'a> There<'a> {
+    fn new(crew: &'a Crew) -> There<'a> {
+        crew.totals.worker(true);
+        There(crew)
+    }
+}
+
+impl Drop for There<'_> {
+    fn drop(&mut self) {
+        self.0.totals.worker(false);
+        *lock(&self.0.alive) -= 1;
+        self.0.ended.notify_all();
+    }
+}

@@ -1,0 +1,261 @@
+//! Requests that are encoded side by side and decided in the order in which they came.
+
+use crate::crew::{Crew, NotTaken};
+use crate::engine::encoded;
+use crate::job::Job;
+use crate::place::Seen;
+use crate::round::EngineRound;
+use crate::sync::lock;
+use cortica_cortex::{AllocateError, Code, Timings, Window};
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Requests that a worker may be ahead of the decisions.
+const AHEAD: u64 = 16;
+
+/// Three stages. Codes are made by any worker; enter the windows of their streams in order; predictor and detector are
+/// run by any worker; decisions are made in order, by whichever worker finds the next one ready, until it finds none.
+#[derive(Debug)]
+pub(crate) struct Ordered {
+    state: Mutex<State>,
+    /// There may be something to do.
+    work: Condvar,
+    /// There may be room.
+    room: Condvar,
+    capacity: usize,
+    ahead: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    intake: VecDeque<Box<Job>>,
+    closed: bool,
+    /// The number of the next job to be taken, to enter its window, and to be decided.
+    next_taken: u64,
+    next_window: u64,
+    next_decided: u64,
+    /// Encoded, from `next_window` on.
+    encoded: VecDeque<Option<Box<Staged>>>,
+    /// In their windows, to be looked at by predictor and detector.
+    windowed: VecDeque<Box<Staged>>,
+    /// To be decided, from `next_decided` on.
+    ready: VecDeque<Option<Box<Staged>>>,
+    deciding: bool,
+    /// Workers that sleep, and callers that wait for room.
+    asleep: usize,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct Staged {
+    number: u64,
+    job: Box<Job>,
+    stage: Result<Stage, AllocateError>,
+    timings: Timings,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Encoded(Code),
+    Windowed(Code, Box<Window>),
+    Seen(Box<Seen>),
+}
+
+impl Ordered {
+    pub(crate) fn new(capacity: usize, workers: usize) -> Ordered {
+        Ordered {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            capacity,
+            ahead: AHEAD * workers as u64,
+        }
+    }
+
+    pub(crate) fn push(&self, job: Box<Job>, wait: bool) -> Result<(), NotTaken> {
+        let mut state = lock(&self.state);
+        while wait && !state.closed && state.intake.len() >= self.capacity {
+            state.waiting += 1;
+            let waited = self.room.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        if state.closed {
+            return Err(NotTaken::Closed(job));
+        }
+        if state.intake.len() >= self.capacity {
+            return Err(NotTaken::Full(job));
+        }
+        state.intake.push_back(job);
+        self.wake(&state);
+        Ok(())
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        lock(&self.state).intake.len()
+    }
+
+    pub(crate) fn close(&self) {
+        lock(&self.state).closed = true;
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+
+    fn wake(&self, state: &State) {
+        if state.asleep > 0 {
+            self.work.notify_one();
+        }
+    }
+
+    /// Works until it is closed and nothing is left for this worker.
+    pub(crate) fn work(&self, crew: &Crew) {
+        let mut state = lock(&self.state);
+        loop {
+            if !state.deciding && matches!(state.ready.front(), Some(Some(_))) {
+                state = self.decide(crew, state);
+            } else if let Some(staged) = state.windowed.pop_front() {
+                drop(state);
+                let staged = crew.busy(|| perceive(crew, staged));
+                state = lock(&self.state);
+                state.make_ready(staged);
+            } else if state.next_taken < state.next_decided + self.ahead
+                && let Some(job) = state.intake.pop_front()
+            {
+                let number = state.next_taken;
+                state.next_taken += 1;
+                if state.waiting > 0 {
+                    self.room.notify_one();
+                }
+                drop(state);
+                let staged = crew.busy(|| encode(crew, number, job));
+                state = lock(&self.state);
+                state.enter_windows(crew, staged);
+                // More than this worker can do at once may have become ready.
+                self.wake(&state);
+            } else if state.closed && state.intake.is_empty() {
+                return;
+            } else {
+                state.asleep += 1;
+                let waited = self.work.wait(state);
+                state = waited.unwrap_or_else(PoisonError::into_inner);
+                state.asleep -= 1;
+            }
+        }
+    }
+
+    /// Decides one after another until the next is not ready.
+    fn decide<'a>(
+        &'a self,
+        crew: &Crew,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        state.deciding = true;
+        while let Some(staged) = state.ready.front_mut().and_then(Option::take) {
+            drop(state);
+            crew.busy(|| decide(crew, *staged));
+            state = lock(&self.state);
+            state.ready.pop_front();
+            state.next_decided += 1;
+            self.wake(&state); // Those who were as far ahead as they may be.
+        }
+        state.deciding = false;
+        state
+    }
+}
+
+impl State {
+    /// Takes an encoded job in; all that are next enter their windows.
+    fn enter_windows(&mut self, crew: &Crew, staged: Box<Staged>) {
+        put(&mut self.encoded, staged, self.next_window);
+        while let Some(mut staged) = self.encoded.front_mut().and_then(Option::take) {
+            self.encoded.pop_front();
+            self.next_window += 1;
+            let stream = staged.job.request.stream;
+            match (&staged.stage, stream) {
+                (Ok(Stage::Encoded(code)), Some(stream)) => {
+                    let code = *code;
+                    let _observing = lock(&crew.engine.observing);
+                    let (before, _) = crew.engine.observe(stream, &code);
+                    staged.stage = Ok(Stage::Windowed(code, Box::new(before)));
+                    self.windowed.push_back(staged);
+                }
+                (Ok(Stage::Encoded(code)), None) => {
+                    staged.stage = Ok(Stage::Seen(Box::new(Seen::alone(code))));
+                    self.make_ready(staged);
+                }
+                _ => self.make_ready(staged),
+            }
+        }
+    }
+
+    fn make_ready(&mut self, staged: Box<Staged>) {
+        put(&mut self.ready, staged, self.next_decided);
+    }
+}
+
+/// Puts a job where its number belongs, counted from `first`.
+fn put(line: &mut VecDeque<Option<Box<Staged>>>, staged: Box<Staged>, first: u64) {
+    let at = (staged.number - first) as usize;
+    while line.len() <= at {
+        line.push_back(None);
+    }
+    line[at] = Some(staged);
+}
+
+fn encode(crew: &Crew, number: u64, mut job: Box<Job>) -> Box<Staged> {
+    let engine = &crew.engine;
+    let mut timings = Timings::default();
+    let stage = job.work(|job| {
+        job.wanted(&crew.stopped).check()?;
+        let request = job.request.lend();
+        engine.check_deadline(&request)?;
+        let start = engine.micros();
+        let code = encoded(engine.borrow().get()?, request.features)?;
+        timings.encode_us = engine.micros().saturating_sub(start);
+        Ok(Stage::Encoded(code))
+    });
+    Box::new(Staged {
+        number,
+        job,
+        stage,
+        timings,
+    })
+}
+
+fn perceive(crew: &Crew, mut staged: Box<Staged>) -> Box<Staged> {
+    let engine = &crew.engine;
+    if let Ok(Stage::Windowed(code, before)) = &staged.stage {
+        let start = engine.micros();
+        let seen = staged.job.work(|_| {
+            let mut lent = engine.borrow();
+            engine.perceive(lent.get()?, code, before.codes())
+        });
+        staged.stage = seen.map(Box::new).map(Stage::Seen);
+        staged.timings.encode_us += engine.micros().saturating_sub(start);
+    }
+    staged
+}
+
+fn decide(crew: &Crew, staged: Staged) {
+    let Staged {
+        mut job,
+        stage,
+        timings,
+        ..
+    } = staged;
+    let answer = match stage {
+        Ok(Stage::Seen(seen)) => job.work(|job| {
+            let request = job.request.lend();
+            let mut round = EngineRound::of_seen(&crew.engine);
+            job.wanted(&crew.stopped).check()?;
+            crew.engine.check_deadline(&request)?;
+            let reserved = round.decide_seen(&request, &seen, timings)?;
+            round.keep();
+            Ok(reserved.allocation)
+        }),
+        // Never: every stage is passed in turn.
+        Ok(_) => Err(AllocateError::Stopped),
+        Err(error) => Err(error),
+    };
+    job.answer(answer);
+}

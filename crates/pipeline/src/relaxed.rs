@@ -1,0 +1,183 @@
+//! Decisions side by side.
+
+use crate::concepts::Concept;
+use crate::engine::{AllocationEngine, encoded};
+use crate::place::Seen;
+use crate::settled::Settled;
+use crate::sync::{lock, read, write};
+use crate::worker::Worker;
+use cortica_cortex::{AllocateError, Allocation, Code, ConceptRequest, Ticket, Timings};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+/// How long one waits who duplicates what is on its way, before deadline and cancellation are looked at again.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// Whether an answer is still waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) cancelled: &'a AtomicBool,
+    pub(crate) stopped: &'a AtomicBool,
+}
+
+/// Never set.
+static NEVER: AtomicBool = AtomicBool::new(false);
+
+impl Wanted<'_> {
+    /// By a caller who waits for it.
+    pub(crate) const ALWAYS: Wanted<'static> = Wanted {
+        cancelled: &NEVER,
+        stopped: &NEVER,
+    };
+
+    pub(crate) fn check(self) -> Result<(), AllocateError> {
+        // Relaxed: the flags carry nothing with them.
+        if self.cancelled.load(Relaxed) {
+            Err(AllocateError::Cancelled)
+        } else if self.stopped.load(Relaxed) {
+            Err(AllocateError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A ticket that, however it goes, lets those who wait for it look again.
+struct OnItsWay<'a> {
+    /// First: it is gone when the others look.
+    ticket: Option<Ticket<'a>>,
+    settled: &'a Settled,
+}
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        drop(self.ticket.take());
+        self.settled.settle();
+    }
+}
+
+impl AllocationEngine {
+    /// Gives a concept a column; given up where nobody wants it any more.
+    pub(crate) fn allocate_with(
+        &self,
+        worker: &mut Worker,
+        request: &ConceptRequest<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Allocation, AllocateError> {
+        let answer = self.try_allocate(worker, request, wanted);
+        self.counters.answered(answer.as_ref());
+        answer
+    }
+
+    fn try_allocate(
+        &self,
+        worker: &mut Worker,
+        request: &ConceptRequest<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Allocation, AllocateError> {
+        self.check(request)?;
+        let mut timings = Timings::default();
+        let start = self.micros();
+        let code = encoded(worker, request.features)?;
+        self.check_wanted(request, wanted)?;
+        let seen = match request.stream {
+            Some(stream) => {
+                let before = {
+                    let _observing = lock(&self.observing);
+                    self.observe(stream, &code).0
+                };
+                self.perceive(worker, &code, before.codes())?
+            }
+            None => Seen::alone(&code),
+        };
+        let _together = read(&self.gate);
+        let encoded_at = self.micros();
+        timings.encode_us = encoded_at.saturating_sub(start);
+        let admitted = self.admit_or_wait(request, &code, wanted);
+        timings.dedup_us = self.micros().saturating_sub(encoded_at);
+        let mut on_its_way = match admitted? {
+            Ok(on_its_way) => on_its_way,
+            Err(duplicate) => return Ok(duplicate),
+        };
+        let Some(placed) = self.place(worker, request, &seen, &mut timings)? else {
+            return Ok(Allocation::NoSuitableColumn);
+        };
+        self.check_wanted(request, wanted)?;
+        let column = placed.column;
+        if let Some(ticket) = on_its_way.ticket.take() {
+            let mut concepts = write(&self.concepts);
+            let committed = placed.reservation.commit(ticket.concept(), &seen.code);
+            committed.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
+            let (concept, id, features) = ticket.commit_kept();
+            let known = Concept {
+                id,
+                features,
+                column,
+            };
+            concepts.insert(concept, known);
+        }
+        drop(on_its_way);
+        let radius = self.learning_radius(&seen);
+        self.cortex
+            .learn(column, &seen.code, self.options.rate, radius)?;
+        Ok(Allocation::Allocated {
+            column,
+            activation: placed.activation,
+            score: placed.score,
+            candidates: placed.candidates,
+            inhibited: placed.inhibited,
+            timings,
+        })
+    }
+
+    /// A ticket, or the duplicate. Where that is on its way itself, its end is awaited: it may be given up.
+    fn admit_or_wait(
+        &self,
+        request: &ConceptRequest<'_>,
+        code: &Code,
+        wanted: Wanted<'_>,
+    ) -> Result<Result<OnItsWay<'_>, Allocation>, AllocateError> {
+        loop {
+            let settled = self.settled.count();
+            {
+                let concepts = read(&self.concepts);
+                let (of, similarity) = match self.admit(request, code, &concepts)? {
+                    Ok(ticket) => {
+                        return Ok(Ok(OnItsWay {
+                            ticket: Some(ticket),
+                            settled: &self.settled,
+                        }));
+                    }
+                    Err(duplicate) => duplicate,
+                };
+                if let Some(known) = concepts.get(of) {
+                    return Ok(Err(Allocation::Duplicate {
+                        column: known.column,
+                        similarity,
+                        of,
+                    }));
+                }
+            }
+            self.settled.wait(settled, PATIENCE);
+            self.check_wanted(request, wanted)?;
+        }
+    }
+
+    fn check_wanted(
+        &self,
+        request: &ConceptRequest<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<(), AllocateError> {
+        wanted.check()?;
+        self.check_deadline(request)
+    }
+
+    /// An exception teaches its column alone.
+    pub(crate) fn learning_radius(&self, seen: &Seen) -> f32 {
+        if seen.exception {
+            0.0
+        } else {
+            self.options.learning_radius
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Where the answer to a submitted request is waited for.
+
+use crate::completions::Shelf;
+use crate::sync::lock;
+use cortica_cortex::{AllocateError, Allocation};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What became of a request.
+pub type Answer = Result<Allocation, AllocateError>;
+
+/// One request's place for its answer.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) seq: u64,
+    pub(crate) cancelled: AtomicBool,
+    answer: Mutex<Option<Answer>>,
+    ready: Condvar,
+    /// Who takes answers as they come, instead of a ticket.
+    shelf: Option<Arc<Shelf>>,
+}
+
+impl Slot {
+    pub(crate) fn new(seq: u64, shelf: Option<Arc<Shelf>>) -> Slot {
+        Slot {
+            seq,
+            cancelled: AtomicBool::new(false),
+            answer: Mutex::default(),
+            ready: Condvar::new(),
+            shelf,
+        }
+    }
+
+    /// The first answer counts; whether it was this one.
+    pub(crate) fn answer(&self, answer: Answer) -> bool {
+        if let Some(shelf) = &self.shelf {
+            return shelf.put(self.seq, answer);
+        }
+        let mut slot = lock(&self.answer);
+        if slot.is_some() {
+            return false;
+        }
+        *slot = Some(answer);
+        drop(slot);
+        self.ready.notify_all();
+        true
+    }
+}
+
+/// A receipt for a submitted request, which is answered exactly once. Dropped, the request goes on.
+#[derive(Debug)]
+#[must_use = "the answer comes here"]
+pub struct Ticket {
+    slot: Arc<Slot>,
+}
+
+impl Ticket {
+    pub(crate) fn new(slot: Arc<Slot>) -> Ticket {
+        Ticket { slot }
+    }
+
+    /// The number of the request: rising in the order of submission.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.slot.seq
+    }
+
+    /// Waits for the answer.
+    pub fn wait(self) -> Answer {
+        let answer = lock(&self.slot.answer);
+        let ready = &self.slot.ready;
+        let mut answer = ready
+            .wait_while(answer, |answer| answer.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        answer.take().unwrap_or(Err(AllocateError::Stopped)) // It is there.
+    }
+
+    /// Waits for as long at most; gives the ticket back where there was no answer until then.
+    pub fn wait_timeout(self, at_most: Duration) -> Result<Answer, Ticket> {
+        let until = Instant::now().checked_add(at_most);
+        let mut answer = lock(&self.slot.answer);
+        loop {
+            if let Some(answer) = answer.take() {
+                return Ok(answer);
+            }
+            let left = until.map_or(Duration::from_hours(1), |until| {
+                until.saturating_duration_since(Instant::now())
+            });
+            if left.is_zero() {
+                drop(answer);
+                return Err(self);
+            }
+            let ready = self.slot.ready.wait_timeout(answer, left);
+            answer = ready.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The answer, if it is there; gives the ticket back where it is not.
+    pub fn poll(self) -> Result<Answer, Ticket> {
+        self.wait_timeout(Duration::ZERO)
+    }
+
+    /// Asks that the request be given up: it is answered [`AllocateError::Cancelled`], unless it was done before. The
+    /// answer comes either way.
+    pub fn cancel(&self) {
+        // Relaxed: the flag carries nothing with it.
+        self.slot.cancelled.store(true, Relaxed);
+    }
+}
