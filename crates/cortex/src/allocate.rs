@@ -4,6 +4,7 @@ use crate::column::ConceptId;
 use crate::cortex::{Cortex, LearnError, OccupyError};
 use crate::grid::{ColumnId, GridError};
 use crate::request::{ConceptRequest, Logged, Reserved};
+use crate::window::Windows;
 use std::fmt;
 
 /// Why a concept was not allocated, or a decision not carried out. Nothing has changed.
@@ -82,8 +83,19 @@ pub trait Allocate: Send + Sync + fmt::Debug {
     }
 
     /// Makes again what was logged: a log replayed in its order leaves the same columns, prototypes and windows, bit
-    /// for bit.
+    /// for bit. So does one of which all was replayed that was [learned](Logged::Learned), in its order, and then all
+    /// that is [held](Logged::Held) at its end.
     fn replay(&self, logged: &Logged<'_>) -> Result<(), AllocateError>;
+
+    /// A concept has other features now, by which it is known again; it keeps its column and its code. Whether there
+    /// is such a concept.
+    fn revise(&self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError>;
+
+    /// The windows of all streams as they are now.
+    fn windows(&self) -> Windows;
+
+    /// Puts windows there, in place of those that are there.
+    fn set_windows(&self, windows: Windows);
 }
 
 /// Decisions that are kept or undone together. Each builds on those before it. Dropped, it leaves nothing behind.

@@ -48,38 +48,26 @@ impl Replayer {
             windows: Mutex::new(windows),
         }
     }
-
-    /// The windows as they are now.
-    #[must_use]
-    pub fn windows(&self) -> Windows {
-        lock(&self.windows).clone()
-    }
-}
-
-/// Makes a decision again: its column holds the concept, and its neighbourhood has learned. What is refused changes
-/// nothing.
-pub(crate) fn carry_out(cortex: &Cortex, decision: &Decision) -> Result<(), AllocateError> {
-    let Decision {
-        concept,
-        column,
-        rate,
-        radius,
-        ref code,
-        ..
-    } = *decision;
-    if radius != 0.0 {
-        let _ = cortex.grid().neighbours(column, radius)?;
-    }
-    cortex.occupy(column, concept, code)?;
-    cortex.learn(column, code, rate, radius)?;
-    Ok(())
 }
 
 impl Decision {
     /// Makes it again: its column holds the concept, and its neighbourhood has learned. What is refused changes
     /// nothing.
     pub fn carry_out(&self, cortex: &Cortex) -> Result<(), AllocateError> {
-        carry_out(cortex, self)
+        if self.radius != 0.0 {
+            let _ = cortex.grid().neighbours(self.column, self.radius)?;
+        }
+        cortex.occupy(self.column, self.concept, &self.code)?;
+        self.teach(cortex)
+    }
+
+    /// Learns from it again. What is refused changes nothing.
+    pub fn teach(&self, cortex: &Cortex) -> Result<(), AllocateError> {
+        if self.radius != 0.0 {
+            let _ = cortex.grid().neighbours(self.column, self.radius)?;
+        }
+        cortex.learn(self.column, &self.code, self.rate, self.radius)?;
+        Ok(())
     }
 }
 
@@ -102,6 +90,17 @@ impl Allocate for Replayer {
                 decision.carry_out(&self.cortex)?;
                 (decision.stream, decision.code)
             }
+            Logged::Learned(decision) => {
+                decision.teach(&self.cortex)?;
+                (decision.stream, decision.code)
+            }
+            Logged::Held { decision, .. } => {
+                let Decision {
+                    column, concept, ..
+                } = *decision;
+                self.cortex.occupy(column, concept, &decision.code)?;
+                return Ok(());
+            }
             Logged::Observed(observed) => {
                 normalised(&observed.code)
                     .map_err(|refused| AllocateError::Learn(refused.into()))?;
@@ -116,6 +115,19 @@ impl Allocate for Replayer {
             drop(lock(&self.windows).push(stream, &code));
         }
         Ok(())
+    }
+
+    /// Knows no features.
+    fn revise(&self, _: ConceptId, _: &[f32]) -> Result<bool, AllocateError> {
+        Ok(false)
+    }
+
+    fn windows(&self) -> Windows {
+        lock(&self.windows).clone()
+    }
+
+    fn set_windows(&self, windows: Windows) {
+        *lock(&self.windows) = windows;
     }
 }
 

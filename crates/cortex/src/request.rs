@@ -133,6 +133,18 @@ pub enum Logged<'a> {
         /// Its features.
         features: &'a [f32],
     },
+    /// What a decision taught, without its concept: its neighbourhood learned, and its code entered the window of
+    /// its stream.
+    Learned(&'a Decision),
+    /// A concept that has a column, without what was learned from it.
+    Held {
+        /// How it came there.
+        decision: &'a Decision,
+        /// Its id.
+        concept_id: &'a str,
+        /// Its features.
+        features: &'a [f32],
+    },
     /// A request was not given one, and entered the window of its stream.
     Observed(&'a Observed),
     /// A concept was let go of.

@@ -13,8 +13,8 @@ use crate::sync::{lock, read, write};
 use crate::worker::{Lent, Worker};
 use cortica_cortex::{
     Allocate, AllocateError, Allocation, Code, ColumnId, Competition, ConceptId, ConceptRequest,
-    Cortex, Dedup, DedupError, Duplicate, Logged, Placement, Replaced, Round, Scorer, Ticket,
-    WINDOW, Window, Windows, normalised,
+    Cortex, Decision, Dedup, DedupError, Duplicate, Logged, Placement, Replaced, Round, Scorer,
+    Ticket, WINDOW, Window, Windows, normalised,
 };
 use cortica_neural::Networks;
 use cortica_simd::encode_i8;
@@ -162,18 +162,6 @@ impl AllocationEngine {
         let request = ConceptRequest::new("-", features);
         self.check(&request)?;
         encoded(self.borrow().get()?, features)
-    }
-
-    /// The windows of all streams as they are now.
-    #[must_use]
-    pub fn windows(&self) -> Windows {
-        lock(&self.windows).clone()
-    }
-
-    /// Puts windows there, in place of those that are there.
-    pub fn set_windows(&self, windows: Windows) {
-        let _observing = lock(&self.observing);
-        *lock(&self.windows) = windows;
     }
 
     /// How it decides.
@@ -346,8 +334,25 @@ impl Allocate for AllocationEngine {
                 concept_id,
                 features,
             } => {
-                self.take_in(decision, concept_id, features)?;
+                self.take_in(decision, concept_id, features, Decision::carry_out)?;
                 (decision.stream, decision.code)
+            }
+            Logged::Learned(decision) => {
+                decision.teach(&self.cortex)?;
+                (decision.stream, decision.code)
+            }
+            Logged::Held {
+                decision,
+                concept_id,
+                features,
+            } => {
+                let hold = |decision: &Decision, cortex: &Cortex| {
+                    let Decision {
+                        column, concept, ..
+                    } = *decision;
+                    Ok(cortex.occupy(column, concept, &decision.code)?)
+                };
+                return self.take_in(decision, concept_id, features, hold);
             }
             Logged::Observed(observed) => {
                 let code = normalised(&observed.code);
@@ -367,14 +372,49 @@ impl Allocate for AllocationEngine {
         }
         Ok(())
     }
+
+    fn revise(&self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError> {
+        let _alone = write(&self.gate);
+        let mut concepts = write(&self.concepts);
+        let (Some(known), Some(code)) = (concepts.get(concept), self.dedup.code(concept)) else {
+            return Ok(false);
+        };
+        let request = ConceptRequest::new("-", features);
+        self.check(&request)?;
+        let known = Concept {
+            features: features.into(),
+            ..known.clone()
+        };
+        self.dedup.remove(concept);
+        let restored = self.dedup.restore(concept, &known.id, features, &code);
+        restored.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
+        concepts.insert(concept, known);
+        Ok(true)
+    }
+
+    fn windows(&self) -> Windows {
+        lock(&self.windows).clone()
+    }
+
+    fn set_windows(&self, windows: Windows) {
+        let mut own = Windows::new(self.options.streams_max);
+        for (stream, codes) in windows.iter() {
+            for code in codes {
+                drop(own.push(stream, code));
+            }
+        }
+        let _observing = lock(&self.observing);
+        *lock(&self.windows) = own;
+    }
 }
 
 impl AllocationEngine {
     fn take_in(
         &self,
-        decision: &cortica_cortex::Decision,
+        decision: &Decision,
         concept_id: &str,
         features: &[f32],
+        carry_out: impl FnOnce(&Decision, &Cortex) -> Result<(), AllocateError>,
     ) -> Result<(), AllocateError> {
         let concept = decision.concept;
         let code =
@@ -391,7 +431,7 @@ impl AllocationEngine {
                 expected: "as it was logged".to_owned(),
             },
         })?;
-        if let Err(refused) = decision.carry_out(&self.cortex) {
+        if let Err(refused) = carry_out(decision, &self.cortex) {
             self.dedup.remove(concept);
             return Err(refused);
         }

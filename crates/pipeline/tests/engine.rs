@@ -367,6 +367,34 @@ fn a_log_brings_back_the_same_bits_without_networks() {
             engine.cortex().learned(column)
         );
     }
+    // What was learned first, and what is held in the end after it: the same.
+    let networks = Arc::new(Networks::shipped_768().unwrap());
+    let steps = AllocationEngine::new(cortex(), networks, EngineOptions::default()).unwrap();
+    for line in &log {
+        if let Line::Reserved(_, reserved) = line {
+            let decision = reserved.decision.as_ref().map(Logged::Learned);
+            let observed = reserved.observed.as_ref().map(Logged::Observed);
+            for logged in decision.iter().chain(&observed) {
+                steps.replay(logged).unwrap();
+            }
+        }
+    }
+    for line in &log {
+        if let Line::Reserved(at, reserved) = line
+            && let Some(decision) = &reserved.decision
+            && engine.cortex().held(decision.column) == Ok(Some(decision.concept))
+            && engine.find(requests[*at].concept_id) == Some((decision.concept, decision.column))
+        {
+            let (concept_id, features) = (requests[*at].concept_id, requests[*at].features);
+            let held = Logged::Held {
+                decision,
+                concept_id,
+                features,
+            };
+            steps.replay(&held).unwrap();
+        }
+    }
+    assert_same(&engine, &steps);
     // And goes on as the first would.
     let features = Rng::new(9).vector(768);
     let next = ConceptRequest {
@@ -378,4 +406,25 @@ fn a_log_brings_back_the_same_bits_without_networks() {
         parts(&engine.allocate(&next).unwrap()),
         parts(&again.allocate(&next).unwrap())
     );
+}
+
+#[test]
+fn a_concept_is_known_by_its_new_features() {
+    let engine = engine(6);
+    let concepts = concepts();
+    let (old, new) = (concepts[0].1, concepts[900].1);
+    engine.allocate(&ConceptRequest::new("tea", old)).unwrap();
+    let (number, at) = engine.find("tea").unwrap();
+    assert_eq!(engine.revise(number, new), Ok(true));
+    assert!(engine.revise(number, &new[1..]).is_err());
+    assert_eq!(
+        engine.revise(cortica_cortex::ConceptId::new(9), new),
+        Ok(false)
+    );
+    assert_eq!(engine.find("tea"), Some((number, at)));
+    let answer = engine.allocate(&ConceptRequest::new("again", new)).unwrap();
+    assert!(matches!(answer, Allocation::Duplicate { column, .. } if column == at));
+    let answer = engine.allocate(&ConceptRequest::new("old", old)).unwrap();
+    assert!(matches!(answer, Allocation::Allocated { .. }));
+    assert_at_rest(&engine);
 }
