@@ -37,6 +37,39 @@ impl Block {
         })
     }
 
+    /// As [`around`](Block::around), grown by as many columns as a window reaches, as far as the grid goes.
+    pub(crate) fn grown(
+        grid: &Grid,
+        columns: &[ColumnId],
+        reach: usize,
+    ) -> Result<Block, GridError> {
+        let mut block = Block::around(grid, columns, reach)?;
+        let grow = reach as u32;
+        for (axis, side) in grid.sides().into_iter().enumerate() {
+            let high = block.low[axis] + block.sides[axis] as u32 - 1;
+            let (low, high) = (
+                block.low[axis].saturating_sub(grow),
+                high.saturating_add(grow).min(side - 1),
+            );
+            block.low[axis] = low;
+            block.sides[axis] = (high - low) as usize + 1;
+        }
+        Ok(block)
+    }
+
+    /// The lines of its columns along x: the number of the first one, where it lies counted from the first of all,
+    /// and how many there are.
+    pub(crate) fn lines(&self, grid: &Grid) -> impl Iterator<Item = (usize, usize, usize)> {
+        let (grid, block) = (*grid, *self);
+        (0..self.sides[2]).flat_map(move |z| {
+            (0..block.sides[1]).map(move |y| {
+                let [low_x, low_y, low_z] = block.low;
+                let place = [low_x, low_y + y as u32, low_z + z as u32];
+                (grid.at(place).index(), block.at(place), block.sides[0])
+            })
+        })
+    }
+
     /// Places from a column to the next one along x, y and z.
     pub(crate) fn strides(&self) -> [usize; 3] {
         let line = self.sides[0] + self.reach;

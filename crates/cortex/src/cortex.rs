@@ -1,5 +1,6 @@
 //! All columns of a grid.
 
+use crate::bits::Bits;
 use crate::column::{Column, ConceptId};
 use crate::grid::{ColumnId, Grid, GridError};
 use crate::guard::{Claim, Claims, CommitError};
@@ -33,6 +34,8 @@ use cortica_simd::{encode_i8, f32_from_f16};
 pub struct Cortex {
     grid: Grid,
     columns: Vec<Column>,
+    /// Which columns have an exemplar, a bit each: what is looked at before a column is.
+    shown: Bits,
     options: CortexOptions,
     counters: Counters,
 }
@@ -54,6 +57,7 @@ impl Cortex {
         Ok(Cortex {
             grid,
             columns,
+            shown: Bits::new(grid.len()),
             options,
             counters: Counters::default(),
         })
@@ -153,9 +157,16 @@ impl Cortex {
         radius: f32,
         found: &mut Vec<(ColumnId, u64)>,
     ) -> Result<(), GridError> {
-        let near = self.grid.neighbours(centre, radius)?;
+        let ball = self.grid.ball(centre, radius)?;
         let now = self.options.clock.now();
-        found.extend(near.filter(|(id, _)| self.is_free(&self.columns[id.index()], now)));
+        for line in ball {
+            self.shown.each_clear(line.first, line.len, |index| {
+                let id = ColumnId::new(index as u32);
+                if self.is_free(&self.columns[index], now) {
+                    found.push((id, line.square_at(index)));
+                }
+            });
+        }
         Ok(())
     }
 
@@ -196,7 +207,13 @@ impl Cortex {
         let _ = column.state.load(); // What its last holder left is seen.
         // Under the version that exemplars are written under: whoever wins the column next writes after this.
         let released = column.held() == Some(concept)
-            && column.learned.clear_exemplar_if(|| column.let_go(concept));
+            && column.learned.clear_exemplar_if(|| {
+                let gone = column.let_go(concept);
+                if gone {
+                    self.shown.clear(id.index());
+                }
+                gone
+            });
         if released {
             self.counters.released();
         }
@@ -239,6 +256,7 @@ impl Cortex {
         };
         self.counters.holds();
         column.learned.set_exemplar(&released.exemplar);
+        self.shown.set(released.column.index());
         column.hold(released.concept);
         self.give_back(&Claim {
             column: released.column,
@@ -259,6 +277,7 @@ impl Cortex {
         }
         self.counters.holds(); // Before anybody can release it.
         column.learned.set_exemplar(&exemplar);
+        self.shown.set(id.index());
         column.hold(concept);
         Ok(())
     }
@@ -402,6 +421,15 @@ impl Cortex {
         counts
     }
 
+    /// Columns of a line that have an exemplar.
+    pub(crate) fn each_shown(&self, first: usize, len: usize, found: impl FnMut(usize)) {
+        self.shown.each_set(first, len, found);
+    }
+
+    pub(crate) fn at(&self, index: usize) -> &Column {
+        &self.columns[index]
+    }
+
     pub(crate) fn column(&self, column: ColumnId) -> Result<&Column, GridError> {
         let columns = self.columns.len() as u32;
         let found = self.columns.get(column.index());
@@ -458,10 +486,12 @@ impl Cortex {
         self.columns[claim.column.index()]
             .learned
             .set_exemplar(&exemplar);
+        self.shown.set(claim.column.index());
         Ok(())
     }
 
     pub(crate) fn hide(&self, claim: &Claim) {
+        self.shown.clear(claim.column.index());
         self.columns[claim.column.index()]
             .learned
             .clear_exemplar_if(|| true);
@@ -499,6 +529,7 @@ impl Cortex {
         self.counters.holds(); // Before anybody can release it.
         if let Some(exemplar) = exemplar {
             column.learned.set_exemplar(&exemplar);
+            self.shown.set(claim.column.index());
         }
         column.hold(concept);
         column.set_fired(now);

@@ -218,6 +218,44 @@ impl Grid {
         }))
     }
 
+    /// The lines along x whose columns lie within a distance of one, in the order of their numbers. O(r^2).
+    pub(crate) fn ball(
+        &self,
+        centre: ColumnId,
+        radius: f32,
+    ) -> Result<impl Iterator<Item = Line> + use<>, GridError> {
+        let place = self.place(centre)?;
+        if !radius.is_finite() || radius <= 0.0 {
+            return Err(GridError::Radius(radius));
+        }
+        let radius = f64::from(radius);
+        let square_max = (radius * radius).floor().min(u64::MAX as f64) as u64;
+        let reach = radius.floor().min(f64::from(u32::MAX)) as u32;
+        let range = |axis: usize| {
+            let low = place[axis].saturating_sub(reach);
+            let high = place[axis].saturating_add(reach).min(self.sides[axis] - 1);
+            low..=high
+        };
+        let (grid, ys) = (*self, range(1));
+        Ok(range(2).flat_map(move |z| {
+            let dz = square(place[2], z);
+            ys.clone().filter_map(move |y| {
+                let away = square(place[1], y).saturating_add(dz);
+                let half = square_max.checked_sub(away)?.isqrt();
+                let half = half.min(u64::from(u32::MAX)) as u32;
+                let low = place[0].saturating_sub(half);
+                let high = place[0].saturating_add(half).min(grid.sides[0] - 1);
+                let first = grid.at([low, y, z]).index();
+                Some(Line {
+                    first,
+                    len: (high - low) as usize + 1,
+                    middle: first + (place[0] - low) as usize,
+                    away,
+                })
+            })
+        }))
+    }
+
     /// The `k` columns nearest to one, itself included, with the squares of their distances; nearest first,
     /// equal ones by number. `k` of them, or all that there are. O(k log k); `found` is cleared first.
     pub fn nearest(
@@ -260,6 +298,25 @@ impl Grid {
     pub(crate) fn at(&self, [x, y, z]: [u32; 3]) -> ColumnId {
         let [nx, ny, _] = self.sides;
         ColumnId(x + nx * (y + ny * z))
+    }
+}
+
+/// Columns next to each other along x.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) first: usize,
+    pub(crate) len: usize,
+    /// The one with the x of the centre.
+    middle: usize,
+    /// The square of its distance.
+    away: u64,
+}
+
+impl Line {
+    /// The square of the distance of one of them.
+    pub(crate) fn square_at(&self, index: usize) -> u64 {
+        let along = index.abs_diff(self.middle) as u64;
+        self.away + along * along
     }
 }
 

@@ -98,6 +98,22 @@ pub(crate) struct Inhibition {
     params: InhibitionParams,
     surround: Vec<f32>,
     centre: Vec<f32>,
+    /// The weights of all places within reach, line by line.
+    kernel: Vec<f32>,
+}
+
+/// Where no more than one place in so many fires, each is looked at by itself: the windows of a step then cost more.
+const FIRING_SPARSE: usize = 64;
+
+/// The places of a field that are not 0, in their order.
+fn each_firing(fired: &[f32], mut found: impl FnMut(usize)) {
+    for (chunk, values) in fired.chunks(32).enumerate() {
+        // Most have none: one look at all.
+        if values.iter().fold(0, |any, value| any | value.to_bits()) != 0 {
+            let firing = values.iter().enumerate().filter(|(_, value)| **value > 0.0);
+            firing.for_each(|(at, _)| found(32 * chunk + at));
+        }
+    }
 }
 
 /// Semi-saturation of the fall-back, squared: half of the largest drive.
@@ -175,12 +191,17 @@ impl Inhibition {
                 .map(|d| (-f64::from(d * d) / (2.0 * f64::from(sigma).powi(2))).exp() as f32)
                 .collect()
         };
-        let inhibition = Inhibition {
+        let mut inhibition = Inhibition {
+            kernel: Vec::new(),
             params,
             surround: window(sigma_surround, 2.0 * sigma_surround),
             centre: window(sigma_centre, 3.0 * sigma_centre),
         };
         inhibition.check_weights()?;
+        let reach = inhibition.reach() as i32;
+        let line = || -reach..=reach;
+        let apart = line().flat_map(|z| line().flat_map(move |y| line().map(move |x| [x, y, z])));
+        inhibition.kernel = apart.map(|apart| inhibition.weight(apart)).collect();
         Ok(inhibition)
     }
 
@@ -255,6 +276,7 @@ impl Inhibition {
             b,
             wide,
             narrow,
+            firing,
         } = field;
         let steepness = 1.0 / self.params.contrast;
         let whole = block.len();
@@ -269,6 +291,13 @@ impl Inhibition {
         max(y, a, b);
         max(z, b, a);
         ramp_field(isa, steepness, mask, u, a, fired);
+        firing.clear();
+        each_firing(fired, |at| firing.push(at));
+        if firing.len() * FIRING_SPARSE <= whole {
+            self.scatter(block, firing, fired, wide);
+            narrow.fill(0.0);
+            return relax_field(isa, self.params.step, mask, drive, [wide, narrow], u);
+        }
         let convolve =
             |window: &[f32], strength: f32, out: &mut [f32], a: &mut [f32], b: &mut [f32]| {
                 let mut last = [0.0; 2 * WINDOW_REACH_MAX + 1];
@@ -287,6 +316,25 @@ impl Inhibition {
         convolve(&self.surround, self.params.surround, wide, a, b);
         convolve(&self.centre, self.params.centre, narrow, a, b);
         relax_field(isa, self.params.step, mask, drive, [wide, narrow], u)
+    }
+
+    /// What the few columns that fire do to those around them: each adds its weights to the places within reach, in
+    /// the order of their places.
+    fn scatter(&self, block: &Block, firing: &[usize], fired: &[f32], inhibition: &mut [f32]) {
+        let [_, y, z] = block.strides();
+        let reach = self.reach();
+        let side = 2 * reach + 1;
+        inhibition.fill(0.0);
+        for &at in firing {
+            let first = at - reach * (1 + y + z);
+            for (line, weights) in self.kernel.chunks_exact(side).enumerate() {
+                let start = first + line / side * z + line % side * y;
+                let places = inhibition[start..start + side].iter_mut();
+                for (place, weight) in places.zip(weights) {
+                    *place += weight * fired[at];
+                }
+            }
+        }
     }
 
     /// The fall-back. One pool for all columns, so that the order of the drives stays.
@@ -314,6 +362,8 @@ pub(crate) struct Field {
     b: Vec<f32>,
     wide: Vec<f32>,
     narrow: Vec<f32>,
+    /// Places that fire.
+    firing: Vec<usize>,
 }
 
 impl Field {
@@ -328,6 +378,7 @@ impl Field {
             b,
             wide,
             narrow,
+            firing: _,
         } = self;
         for values in [drive, mask, u, fired, a, b, wide, narrow] {
             values.clear();

@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod allocate;
+mod bits;
 mod block;
 mod code_table;
 mod column;

@@ -7,8 +7,8 @@ use std::array;
 /// Values of a code, and so of a prototype.
 pub const CODE_DIMENSION: usize = CODE_VALUES;
 
-const PROTOTYPE_WORDS: usize = CODE_DIMENSION / 4;
-const EXEMPLAR_WORDS: usize = CODE_DIMENSION / 8;
+pub(crate) const PROTOTYPE_WORDS: usize = CODE_DIMENSION / 4;
+pub(crate) const EXEMPLAR_WORDS: usize = CODE_DIMENSION / 8;
 
 /// A code of a concept: [`CODE_DIMENSION`] finite values, of any length but 0.
 pub type Code = [f32; CODE_DIMENSION];
@@ -59,8 +59,9 @@ pub(crate) struct Versioned {
     learnings: AtomicU64,
     /// [`CODE_DIMENSION`] f16.
     prototype: [AtomicU64; PROTOTYPE_WORDS],
-    /// As many i8, in units of its own: only its direction counts. All 0 where there is none.
-    exemplar: [AtomicU64; EXEMPLAR_WORDS],
+    /// As many i8, in units of its own: only its direction counts. All 0 where there is none. Behind them the
+    /// square of its length.
+    exemplar: [AtomicU64; EXEMPLAR_WORDS + 1],
 }
 
 impl Versioned {
@@ -86,6 +87,16 @@ impl Versioned {
     /// The exemplar, of one version; zeros where there is none.
     pub(crate) fn exemplar(&self) -> [i8; CODE_DIMENSION] {
         unpack_i8(&self.read(&self.exemplar))
+    }
+
+    /// The words of the prototype, of one version.
+    pub(crate) fn prototype_words(&self) -> [u64; PROTOTYPE_WORDS] {
+        self.read(&self.prototype)
+    }
+
+    /// The words of the exemplar, of one version, and behind them the square of its length.
+    pub(crate) fn exemplar_words(&self) -> [u64; EXEMPLAR_WORDS + 1] {
+        self.read(&self.exemplar)
     }
 
     fn read<const N: usize>(&self, words: &[AtomicU64; N]) -> [u64; N] {
@@ -187,7 +198,7 @@ impl Versioned {
         self.write(|of, _| {
             let gone = gone();
             if gone {
-                store(&of.exemplar, [0; EXEMPLAR_WORDS]);
+                store(&of.exemplar, [0; EXEMPLAR_WORDS + 1]);
             }
             gone
         })
@@ -230,14 +241,18 @@ fn unpack_u16(words: &[u64; PROTOTYPE_WORDS]) -> [u16; CODE_DIMENSION] {
     array::from_fn(|at| (words[at / 4] >> (16 * (at % 4))) as u16)
 }
 
-fn pack_i8(values: &[i8; CODE_DIMENSION]) -> [u64; EXEMPLAR_WORDS] {
+fn pack_i8(values: &[i8; CODE_DIMENSION]) -> [u64; EXEMPLAR_WORDS + 1] {
     array::from_fn(|word| {
-        let bytes: [u8; 8] = array::from_fn(|at| values[8 * word + at] as u8);
+        let Some(values) = values.get(8 * word..8 * word + 8) else {
+            let squares = values.iter().map(|&value| i32::from(value).pow(2));
+            return squares.sum::<i32>() as u64;
+        };
+        let bytes: [u8; 8] = array::from_fn(|at| values[at] as u8);
         u64::from_le_bytes(bytes)
     })
 }
 
-fn unpack_i8(words: &[u64; EXEMPLAR_WORDS]) -> [i8; CODE_DIMENSION] {
+fn unpack_i8(words: &[u64; EXEMPLAR_WORDS + 1]) -> [i8; CODE_DIMENSION] {
     array::from_fn(|at| (words[at / 8] >> (8 * (at % 8))) as i8)
 }
 

@@ -1,9 +1,12 @@
 //! How well a free column suits a concept.
 
+use crate::block::Block;
 use crate::cortex::Cortex;
 use crate::grid::{ColumnId, GridError};
-use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
-use cortica_simd::{cosine, decode_f16, dot_i8, encode_i8};
+use crate::prototype::{CODE_DIMENSION, Code, CodeError, EXEMPLAR_WORDS, normalised};
+use cortica_simd::{
+    CodeRows, Isa, Rows, cosine_tile, decode_f16, dot_i8, dot_rows_i8, encode_i8, tap_sum,
+};
 
 /// What the parts of a score count.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,10 +68,8 @@ pub struct Scorer {
     /// For each squared distance up to the radius, what an exemplar there counts.
     shares: Vec<f32>,
     scores: Vec<Score>,
-    /// `(1 + cos) / 2` to the exemplar of each column of the grid that was looked at for this concept.
-    seen: Vec<(u64, f32)>,
-    /// Which concept it is: what was seen for another counts as not seen.
-    round: u64,
+    exemplars: Exemplars,
+    prototypes: Prototypes,
 }
 
 impl Scorer {
@@ -92,13 +93,16 @@ impl Scorer {
             radius,
             shares: (0..=most).map(share).collect(),
             scores: Vec::new(),
-            seen: Vec::new(),
-            round: 0,
+            exemplars: Exemplars::default(),
+            prototypes: Prototypes::default(),
         })
     }
 
     /// Scores columns, in their order, for a concept with this code, where `predicted` was expected (none:
     /// neutral). O(columns r^3); nothing is allocated once a grid and as many columns were seen.
+    ///
+    /// Where the columns lie close together, as around a place, all exemplars around them are compared at once, and
+    /// summed up by one kernel: about ten times as fast as column by column, with the same bits.
     pub fn score(
         &mut self,
         cortex: &Cortex,
@@ -108,56 +112,282 @@ impl Scorer {
     ) -> Result<&[Score], ScoreError> {
         let code = normalised(code)?;
         let predicted = predicted.map(normalised).transpose()?;
-        let isa = cortex.options().isa;
-        let mut query = [0; CODE_DIMENSION];
-        encode_i8(isa, &code, &mut query);
-        let query_norm = (dot_i8(isa, &query, &query) as f32).sqrt();
         self.scores.clear();
-        self.seen.resize(cortex.grid().len(), (0, 0.0));
-        self.round += 1;
+        if columns.is_empty() {
+            return Ok(&self.scores);
+        }
+        self.similarities(cortex, columns, &code)?;
+        let likenesses = self
+            .prototypes
+            .compare(cortex, columns, &code, predicted.as_ref())?;
         let ScoreWeights {
             similarity,
             semantic,
             temporal,
         } = self.weights;
         let whole = similarity + semantic + temporal;
-        let mut prototype = [0.0; CODE_DIMENSION];
-        for &column in columns {
-            let near = cortex.grid().neighbours(column, self.radius)?;
-            let (mut sum, mut count) = (0.0_f32, 0.0_f32);
-            for (neighbour, distance) in near {
-                let (round, known) = &mut self.seen[neighbour.index()];
-                if *round != self.round {
-                    let exemplar = cortex.exemplar(neighbour)?;
-                    let norm = (dot_i8(isa, &exemplar, &exemplar) as f32).sqrt();
-                    let cosine = dot_i8(isa, &query, &exemplar) as f32 / (norm * query_norm);
-                    (*round, *known) = (self.round, 0.5 + 0.5 * cosine.clamp(-1.0, 1.0));
-                }
-                // Not a number where nothing is held.
-                if !known.is_nan() {
-                    let share = self.shares[distance as usize];
-                    sum += share * *known;
-                    count += share;
-                }
-            }
-            decode_f16(isa, &cortex.prototype(column)?, &mut prototype);
-            let likeness = |code: &Code| 0.5 + 0.5 * cosine(isa, code, &prototype).clamp(-1.0, 1.0);
-            let mut score = Score {
-                similarity: if count > 0.0 {
-                    (sum / count).min(1.0)
-                } else {
-                    0.0
-                },
-                semantic: likeness(&code),
-                temporal: predicted.as_ref().map_or(0.5, likeness),
-                total: 0.0,
-            };
+        let (with_code, with_predicted) = likenesses.split_at(columns.len());
+        let unit = |cosine: f32| 0.5 + 0.5 * cosine.clamp(-1.0, 1.0);
+        for (at, score) in self.scores.iter_mut().enumerate() {
+            score.semantic = unit(with_code[at]);
+            score.temporal = with_predicted.get(at).map_or(0.5, |&cosine| unit(cosine));
             let total = similarity * score.similarity
                 + semantic * score.semantic
                 + temporal * score.temporal;
             score.total = (total / whole).clamp(0.0, 1.0);
-            self.scores.push(score);
         }
         Ok(&self.scores)
+    }
+
+    /// Scores with their similarities alone.
+    fn similarities(
+        &mut self,
+        cortex: &Cortex,
+        columns: &[ColumnId],
+        code: &Code,
+    ) -> Result<(), ScoreError> {
+        let reach = self.radius.floor() as usize;
+        let block = Block::grown(cortex.grid(), columns, reach)?;
+        let query = Query::new(cortex, code);
+        if block.len() > PLACES_A_COLUMN * columns.len() + PLACES {
+            return self.one_by_one(cortex, columns, &query);
+        }
+        self.exemplars.gather(cortex, &block, &query);
+        let [sums, counts] = self.exemplars.sum_up(cortex, &block, &self.shares, reach);
+        for &column in columns {
+            let at = block.at(cortex.grid().place(column)?);
+            self.scores.push(of_similarity(sums[at], counts[at]));
+        }
+        Ok(())
+    }
+
+    /// The definition, for columns that lie far apart.
+    fn one_by_one(
+        &mut self,
+        cortex: &Cortex,
+        columns: &[ColumnId],
+        query: &Query,
+    ) -> Result<(), ScoreError> {
+        for &column in columns {
+            let (mut sum, mut count) = (0.0_f32, 0.0_f32);
+            for (neighbour, distance) in cortex.grid().neighbours(column, self.radius)? {
+                let words = cortex.at(neighbour.index()).learned.exemplar_words();
+                let (words, square) = words.split_at(EXEMPLAR_WORDS);
+                if square[0] == 0 {
+                    continue; // Nothing is held.
+                }
+                let exemplar: &[i8] = bytemuck::cast_slice(words);
+                let dot = dot_i8(query.isa, &query.code, exemplar);
+                let share = self.shares[distance as usize];
+                sum += share * query.likeness(dot, square[0]);
+                count += share;
+            }
+            self.scores.push(of_similarity(sum, count));
+        }
+        Ok(())
+    }
+}
+
+/// Fields of so many places are small, however few columns are scored; beyond them, so many for each column.
+const PLACES: usize = 8_192;
+const PLACES_A_COLUMN: usize = 16;
+
+fn of_similarity(sum: f32, count: f32) -> Score {
+    Score {
+        similarity: if count > 0.0 {
+            (sum / count).min(1.0)
+        } else {
+            0.0
+        },
+        ..Score::default()
+    }
+}
+
+/// A code as exemplars are compared with it.
+struct Query {
+    isa: Isa,
+    code: [i8; CODE_DIMENSION],
+    norm: f32,
+}
+
+impl Query {
+    fn new(cortex: &Cortex, values: &Code) -> Query {
+        let isa = cortex.options().isa;
+        let mut code = [0; CODE_DIMENSION];
+        encode_i8(isa, values, &mut code);
+        let norm = (dot_i8(isa, &code, &code) as f32).sqrt();
+        Query { isa, code, norm }
+    }
+
+    /// `(1 + cos) / 2`, of a dot product and the square of the other length.
+    fn likeness(&self, dot: i32, square: u64) -> f32 {
+        let cosine = dot as f32 / ((square as f32).sqrt() * self.norm);
+        0.5 + 0.5 * cosine.clamp(-1.0, 1.0)
+    }
+}
+
+/// Exemplars around the columns that are scored.
+#[derive(Clone, Debug, Default)]
+struct Exemplars {
+    /// Their words, one after the other.
+    words: Vec<u64>,
+    squares: Vec<u64>,
+    /// Where each lies in the field.
+    places: Vec<usize>,
+    dots: Vec<i32>,
+    /// `(1 + cos) / 2` at the place of each, 0 elsewhere; and 1 there, 0 elsewhere.
+    fields: [Vec<f32>; 2],
+    sums: [Vec<f32>; 2],
+    taps: Vec<(usize, f32)>,
+}
+
+impl Exemplars {
+    /// Compares all that lie in a block with a query.
+    fn gather(&mut self, cortex: &Cortex, block: &Block, query: &Query) {
+        self.words.clear();
+        self.squares.clear();
+        self.places.clear();
+        for (first, place, len) in block.lines(cortex.grid()) {
+            cortex.each_shown(first, len, |index| {
+                let words = cortex.at(index).learned.exemplar_words();
+                let (words, square) = words.split_at(EXEMPLAR_WORDS);
+                if square[0] > 0 {
+                    self.words.extend_from_slice(words);
+                    self.squares.push(square[0]);
+                    self.places.push(block.margin() + place + index - first);
+                }
+            });
+        }
+        let codes: &[i8] = bytemuck::cast_slice(&self.words);
+        self.dots.clear();
+        self.dots.resize(self.squares.len(), 0);
+        if let Ok(rows) = CodeRows::packed(codes, CODE_DIMENSION) {
+            dot_rows_i8(query.isa, &query.code, rows, &mut self.dots);
+        }
+        for field in &mut self.fields {
+            field.clear();
+            field.resize(block.len(), 0.0);
+        }
+        let [known, held] = &mut self.fields;
+        let exemplars = self.dots.iter().zip(&self.squares).zip(&self.places);
+        for ((&dot, &square), &place) in exemplars {
+            known[place] = query.likeness(dot, square);
+            held[place] = 1.0;
+        }
+    }
+
+    /// For each place of a block what exemplars within the radius come to, and what they count.
+    fn sum_up(
+        &mut self,
+        cortex: &Cortex,
+        block: &Block,
+        shares: &[f32],
+        reach: usize,
+    ) -> [&[f32]; 2] {
+        let [x, y, z] = block.strides();
+        self.taps.clear();
+        let along = || 0..=2 * reach;
+        let apart = |at: usize| at.abs_diff(reach).pow(2);
+        for (at_z, at_y) in along().flat_map(|at_z| along().map(move |at_y| (at_z, at_y))) {
+            for at_x in along() {
+                if let Some(&share) = shares.get(apart(at_x) + apart(at_y) + apart(at_z)) {
+                    self.taps.push((x * at_x + y * at_y + z * at_z, share));
+                }
+            }
+        }
+        for (sums, field) in self.sums.iter_mut().zip(&self.fields) {
+            sums.clear();
+            sums.resize(block.span(), 0.0);
+            tap_sum(cortex.options().isa, &self.taps, field, sums);
+        }
+        let [sums, counts] = &self.sums;
+        [sums, counts]
+    }
+}
+
+/// Prototypes of the columns that are scored.
+#[derive(Clone, Debug, Default)]
+struct Prototypes {
+    words: Vec<u64>,
+    values: Vec<f32>,
+    cosines: Vec<f32>,
+}
+
+impl Prototypes {
+    /// The cosines of all with a code, and behind them those with what was predicted.
+    fn compare(
+        &mut self,
+        cortex: &Cortex,
+        columns: &[ColumnId],
+        code: &Code,
+        predicted: Option<&Code>,
+    ) -> Result<&[f32], GridError> {
+        self.words.clear();
+        for &column in columns {
+            let words = cortex.column(column)?.learned.prototype_words();
+            self.words.extend_from_slice(&words);
+        }
+        let isa = cortex.options().isa;
+        self.values.resize(columns.len() * CODE_DIMENSION, 0.0);
+        decode_f16(isa, bytemuck::cast_slice(&self.words), &mut self.values);
+        let queries = [&code[..], predicted.map_or(&[][..], |code| &code[..])];
+        let queries = &queries[..=usize::from(predicted.is_some())];
+        self.cosines.clear();
+        self.cosines.resize(queries.len() * columns.len(), 0.0);
+        if let Ok(rows) = Rows::packed(&self.values, CODE_DIMENSION) {
+            cosine_tile(isa, queries, rows, &mut self.cosines);
+        }
+        Ok(&self.cosines)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::column::ConceptId;
+    use crate::grid::Grid;
+    use crate::options::CortexOptions;
+
+    /// Together they have the bits that they have one by one, on every instruction set and wherever they lie.
+    #[test]
+    fn together_and_one_by_one_are_the_same_bits() {
+        let mut chance = cortica_env::Seed(23).rng();
+        let mut code = || -> Code { std::array::from_fn(|_| chance.unit() as f32 - 0.5) };
+        for isa in Isa::available() {
+            for (radius, sides) in [
+                (1.0, [7, 9, 8]),
+                (2.0, [12, 5, 9]),
+                (3.3, [6, 11, 10]),
+                (2.0, [1, 1, 40]),
+            ] {
+                let grid = Grid::new(sides[0], sides[1], sides[2]).unwrap();
+                let options = CortexOptions {
+                    isa,
+                    ..CortexOptions::default()
+                };
+                let cortex = Cortex::new(grid, options).unwrap();
+                for column in grid.columns().filter(|column| column.get() % 3 == 0) {
+                    cortex
+                        .occupy(column, ConceptId::new(column.get()), &code())
+                        .unwrap();
+                }
+                let centre = ColumnId::new(grid.len() as u32 / 2 + 1);
+                let free = grid.neighbours(centre, 4.0).unwrap();
+                let columns: Vec<_> = free
+                    .map(|(id, _)| id)
+                    .filter(|id| id.get() % 3 > 0)
+                    .collect();
+                let mut scorer = Scorer::new(ScoreWeights::default(), radius).unwrap();
+                let of = code();
+                let together = scorer.score(&cortex, &columns, &of, None).unwrap().to_vec();
+                assert!(together.iter().any(|score| score.similarity > 0.0));
+                scorer.scores.clear();
+                let query = Query::new(&cortex, &normalised(&of).unwrap());
+                scorer.one_by_one(&cortex, &columns, &query).unwrap();
+                for (together, alone) in together.iter().zip(&scorer.scores) {
+                    assert_eq!(together.similarity.to_bits(), alone.similarity.to_bits());
+                }
+            }
+        }
     }
 }

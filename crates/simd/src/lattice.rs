@@ -87,6 +87,64 @@ pub fn window_max(isa: Isa, reach: usize, stride: usize, values: &[f32], out: &m
     window_max_reference(reach, stride, values.get(done..).unwrap_or(&[]), rest);
 }
 
+/// The definition of [`tap_sum`].
+pub fn tap_sum_reference(taps: &[(usize, f32)], values: &[f32], out: &mut [f32]) {
+    for (place, out) in out.iter_mut().enumerate() {
+        let tapped = taps.iter().map(|&(offset, weight)| {
+            let value = values.get(place.saturating_add(offset));
+            weight * value.copied().unwrap_or(0.0)
+        });
+        *out = tapped.fold(0.0, |sum, value| sum + value);
+    }
+}
+
+/// `out[i] = sum over taps of weight * values[i + offset]`, added in their order: a correlation with a window of any
+/// shape. Values beyond the last count as 0; there should be none of them in the middle of work. Cost: O(taps * out),
+/// two operations each.
+pub fn tap_sum(isa: Isa, taps: &[(usize, f32)], values: &[f32], out: &mut [f32]) {
+    let farthest = taps.iter().map(|&(offset, _)| offset).max().unwrap_or(0);
+    let whole = values.len().saturating_sub(farthest).min(out.len());
+    let (inside, rest) = out.split_at_mut(whole);
+    isa.run(TapSum {
+        window: taps,
+        values,
+        out: inside,
+    });
+    tap_sum_reference(taps, values.get(whole..).unwrap_or(&[]), rest);
+}
+
+struct TapSum<'a> {
+    window: &'a [(usize, f32)],
+    values: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for TapSum<'_> {
+    type Output = ();
+
+    // Plain code: inlined where the wide instructions are on, the compiler uses them, and keeps the sums of a
+    // strip in registers.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        const STRIP: usize = 64;
+        let (strips, tail) = self.out.as_chunks_mut::<STRIP>();
+        let done = strips.len() * STRIP;
+        for (at, strip) in strips.iter_mut().enumerate() {
+            let values = &self.values[at * STRIP..];
+            let mut sums = [0.0_f32; STRIP];
+            for &(offset, weight) in self.window {
+                if let Some(values) = values.get(offset..).and_then(<[f32]>::first_chunk::<STRIP>) {
+                    for (sum, value) in sums.iter_mut().zip(values) {
+                        *sum += weight * value;
+                    }
+                }
+            }
+            *strip = sums;
+        }
+        tap_sum_reference(self.window, &self.values[done..], tail);
+    }
+}
+
 /// The places whose windows lie within the values, and the others.
 fn split<'a>(
     width: usize,

@@ -131,7 +131,7 @@ pub use crate::i8_scores::{
 pub use crate::isa::{Isa, ParseIsaError};
 pub use crate::lattice::{
     WINDOW_REACH_MAX, ramp_field, ramp_field_reference, relax_field, relax_field_reference,
-    window_max, window_max_reference, window_sum, window_sum_reference,
+    tap_sum, tap_sum_reference, window_max, window_max_reference, window_sum, window_sum_reference,
 };
 pub use crate::pair::{
     dot, dot_reference, norm, norm_reference, squared_distance, squared_distance_reference,

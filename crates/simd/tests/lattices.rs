@@ -11,7 +11,7 @@ mod support;
 
 use cortica_simd::{
     Isa, WINDOW_REACH_MAX, ramp_field, ramp_field_reference, relax_field, relax_field_reference,
-    window_max, window_max_reference, window_sum, window_sum_reference,
+    tap_sum, tap_sum_reference, window_max, window_max_reference, window_sum, window_sum_reference,
 };
 use support::{each_isa, values};
 
@@ -44,6 +44,26 @@ fn windows_have_the_bits_of_their_definitions() {
             }
         }
     });
+}
+
+#[test]
+fn taps_have_the_bits_of_their_definition() {
+    let mut rng = cortica_testkit::Rng::new(61);
+    for length in [0, 1, 15, 63, 64, 65, 129, 400, 1_000] {
+        for count in [0, 1, 7, 33] {
+            let values: Vec<f32> = (0..length).map(|_| rng.unit()).collect();
+            let taps: Vec<(usize, f32)> = (0..count)
+                .map(|_| (rng.below(70), rng.unit() - 0.5))
+                .collect();
+            let mut want = vec![0.0; length];
+            tap_sum_reference(&taps, &values, &mut want);
+            for isa in Isa::available() {
+                let mut got = vec![1.0; length];
+                tap_sum(isa, &taps, &values, &mut got);
+                assert_eq!(bits(&got), bits(&want), "{isa} {length} {count}");
+            }
+        }
+    }
 }
 
 #[test]
