@@ -57,15 +57,24 @@ impl Block {
         Ok(block)
     }
 
-    /// The lines of its columns along x: the number of the first one, where it lies counted from the first of all,
-    /// and how many there are.
-    pub(crate) fn lines(&self, grid: &Grid) -> impl Iterator<Item = (usize, usize, usize)> {
+    /// Columns along x, y and z.
+    pub(crate) fn sides(&self) -> [usize; 3] {
+        self.sides
+    }
+
+    /// Where a column of the box lies in it.
+    pub(crate) fn inside(&self, place: [u32; 3]) -> [u32; 3] {
+        std::array::from_fn(|axis| place[axis] - self.low[axis])
+    }
+
+    /// The lines of its columns along x: the number of the first one, and where it lies counted from the first of all.
+    pub(crate) fn lines(&self, grid: &Grid) -> impl Iterator<Item = (usize, usize)> {
         let (grid, block) = (*grid, *self);
         (0..self.sides[2]).flat_map(move |z| {
             (0..block.sides[1]).map(move |y| {
                 let [low_x, low_y, low_z] = block.low;
                 let place = [low_x, low_y + y as u32, low_z + z as u32];
-                (grid.at(place).index(), block.at(place), block.sides[0])
+                (grid.at(place).index(), block.at(place))
             })
         })
     }

@@ -105,6 +105,17 @@ pub(crate) struct Inhibition {
 /// Where no more than one place in so many fires, each is looked at by itself: the windows of a step then cost more.
 const FIRING_SPARSE: usize = 64;
 
+#[inline(always)]
+#[allow(
+    clippy::inline_always,
+    reason = "the lengths are known where it is called"
+)]
+fn add(places: &mut [f32], weights: &[f32], fired: f32) {
+    for (place, weight) in places.iter_mut().zip(weights) {
+        *place += weight * fired;
+    }
+}
+
 /// The places of a field that are not 0, in their order.
 fn each_firing(fired: &[f32], mut found: impl FnMut(usize)) {
     for (chunk, values) in fired.chunks(32).enumerate() {
@@ -327,11 +338,13 @@ impl Inhibition {
         inhibition.fill(0.0);
         for &at in firing {
             let first = at - reach * (1 + y + z);
-            for (line, weights) in self.kernel.chunks_exact(side).enumerate() {
-                let start = first + line / side * z + line % side * y;
-                let places = inhibition[start..start + side].iter_mut();
-                for (place, weight) in places.zip(weights) {
-                    *place += weight * fired[at];
+            let starts = (0..side).flat_map(|of_z| (0..side).map(move |of_y| of_z * z + of_y * y));
+            for (start, weights) in starts.zip(self.kernel.chunks_exact(side)) {
+                let places = &mut inhibition[first + start..];
+                // Of a known length, which the compiler makes two vectors of.
+                match (places.first_chunk_mut::<7>(), weights.first_chunk::<7>()) {
+                    (Some(places), Some(weights)) if side == 7 => add(places, weights, fired[at]),
+                    _ => add(&mut places[..side], weights, fired[at]),
                 }
             }
         }

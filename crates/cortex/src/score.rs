@@ -2,7 +2,7 @@
 
 use crate::block::Block;
 use crate::cortex::Cortex;
-use crate::grid::{ColumnId, GridError};
+use crate::grid::{ColumnId, Grid, GridError};
 use crate::prototype::{CODE_DIMENSION, Code, CodeError, EXEMPLAR_WORDS, normalised};
 use cortica_simd::{
     CodeRows, Isa, Rows, cosine_tile, decode_f16, dot_i8, dot_rows_i8, encode_i8, tap_sum,
@@ -152,6 +152,8 @@ impl Scorer {
         if block.len() > PLACES_A_COLUMN * columns.len() + PLACES {
             return self.one_by_one(cortex, columns, &query);
         }
+        self.exemplars
+            .look_around(cortex.grid(), &block, columns, self.radius)?;
         self.exemplars.gather(cortex, &block, &query);
         let [sums, counts] = self.exemplars.sum_up(cortex, &block, &self.shares, reach);
         for &column in columns {
@@ -239,16 +241,66 @@ struct Exemplars {
     fields: [Vec<f32>; 2],
     sums: [Vec<f32>; 2],
     taps: Vec<(usize, f32)>,
+    /// For each line of the block where the columns that are scored begin and end in it, and those within the
+    /// radius of them.
+    scored: Vec<(u32, u32)>,
+    near: Vec<(u32, u32)>,
 }
 
+/// A line in which there is none.
+const NONE: (u32, u32) = (u32::MAX, 0);
+
 impl Exemplars {
+    /// Which columns of each line lie within the radius of a column that is scored, or between such.
+    fn look_around(
+        &mut self,
+        grid: &Grid,
+        block: &Block,
+        columns: &[ColumnId],
+        radius: f32,
+    ) -> Result<(), GridError> {
+        let [nx, ny, nz] = block.sides();
+        self.scored.clear();
+        self.scored.resize(ny * nz, NONE);
+        for &column in columns {
+            let [x, y, z] = block.inside(grid.place(column)?);
+            let (from, to) = &mut self.scored[y as usize + ny * z as usize];
+            (*from, *to) = ((*from).min(x), (*to).max(x + 1));
+        }
+        self.near.clear();
+        self.near.resize(ny * nz, NONE);
+        let square = (f64::from(radius) * f64::from(radius)).floor() as u64;
+        let reach = radius.floor() as usize;
+        for (z, y) in (0..nz).flat_map(|z| (0..ny).map(move |y| (z, y))) {
+            let near = &mut self.near[y + ny * z];
+            let beside =
+                |at: usize, side: usize| at.saturating_sub(reach)..(at + reach + 1).min(side);
+            for (of_z, of_y) in
+                beside(z, nz).flat_map(|of_z| beside(y, ny).map(move |of_y| (of_z, of_y)))
+            {
+                let away = (of_z.abs_diff(z).pow(2) + of_y.abs_diff(y).pow(2)) as u64;
+                let (from, to) = self.scored[of_y + ny * of_z];
+                if let Some(left) = square.checked_sub(away)
+                    && from < to
+                {
+                    let half = left.isqrt() as u32;
+                    near.0 = near.0.min(from.saturating_sub(half));
+                    near.1 = near.1.max((to + half).min(nx as u32));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Compares all that lie in a block with a query.
     fn gather(&mut self, cortex: &Cortex, block: &Block, query: &Query) {
         self.words.clear();
         self.squares.clear();
         self.places.clear();
-        for (first, place, len) in block.lines(cortex.grid()) {
-            cortex.each_shown(first, len, |index| {
+        let lines = block.lines(cortex.grid()).zip(&self.near);
+        for ((first, place), &(from, to)) in lines.filter(|(_, (from, to))| from < to) {
+            let (start, len) = (first + from as usize, (to - from) as usize);
+            cortex.each_shown(start, len, |index| {
                 let words = cortex.at(index).learned.exemplar_words();
                 let (words, square) = words.split_at(EXEMPLAR_WORDS);
                 if square[0] > 0 {
@@ -345,7 +397,6 @@ impl Prototypes {
 mod tests {
     use super::*;
     use crate::column::ConceptId;
-    use crate::grid::Grid;
     use crate::options::CortexOptions;
 
     /// Together they have the bits that they have one by one, on every instruction set and wherever they lie.
