@@ -1,5 +1,6 @@
 //! Every subject, registered once under the name of its gate.
 
+mod allocation;
 mod answers;
 mod codes;
 mod cortex;
@@ -69,6 +70,14 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("cortex.build", Ratio(cortex::build)),
     ("cortex.compete", Ratio(cortex::compete)),
     ("cortex.dedup", Ratio(dedup::against_scan)),
+    (
+        "count.allocation_allocations",
+        Count(allocation::allocations),
+    ),
+    ("allocation.pipeline", Ratio(allocation::one_worker)),
+    ("allocation.batch", Ratio(allocation::batch)),
+    ("allocation.dedup", Ratio(dedup::against_scan_trained)),
+    ("allocation.two_threads", Scaling(allocation::side_by_side)),
     ("arena.pool_allocations", Count(pool::allocations)),
     ("arena.pool", Ratio(|_| Ok(pool::against_slab::<64>()))),
     ("arena.pool_256", Ratio(|_| Ok(pool::against_slab::<256>()))),

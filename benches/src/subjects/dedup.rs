@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use anyhow::{Context, Result, ensure};
 use cortica_cortex::{ConceptId, Concepts, Dedup, DedupParams, Duplicate};
+use cortica_neural::Networks;
 use cortica_simd::{Isa, Rows, cosine_reference, dot, dot_rows, encode_i8};
 use cortica_testkit::{Rng, count_allocations, is_counting};
 
@@ -68,21 +69,36 @@ fn rows(setup: &Setup) -> Result<Known> {
     })
 }
 
-/// A random projection to 64 i8: what a caller's encoder is here.
-struct Projection(Vec<Vec<f32>>);
+/// What makes 64 i8 of features.
+enum Coder {
+    /// A random projection: what a caller's encoder is here.
+    Projection(Vec<Vec<f32>>),
+    /// The encoder that comes with Cortica.
+    Trained(Networks),
+}
 
-impl Projection {
-    fn new(dimension: usize) -> Projection {
+impl Coder {
+    fn projection(dimension: usize) -> Coder {
         let mut rng = Rng::new(64);
-        Projection((0..64).map(|_| rng.vector(dimension)).collect())
+        Coder::Projection((0..64).map(|_| rng.vector(dimension)).collect())
     }
 
-    fn code(&self, features: &[f32]) -> [i8; 64] {
-        let project = |row: &Vec<f32>| dot(Isa::best(), row, features);
-        let projected: Vec<f32> = self.0.iter().map(project).collect();
+    fn code(&self, features: &[f32]) -> Result<[i8; 64]> {
+        let values = match self {
+            Coder::Projection(rows) => {
+                let project = |row: &Vec<f32>| dot(Isa::best(), row, features);
+                rows.iter().map(project).collect()
+            }
+            Coder::Trained(networks) => {
+                let code = networks
+                    .encoder()
+                    .encode(features, &mut networks.scratch())?;
+                code.to_vec()
+            }
+        };
         let mut code = [0; 64];
-        encode_i8(Isa::best(), &projected, &mut code);
-        code
+        encode_i8(Isa::best(), &values, &mut code);
+        Ok(code)
     }
 }
 
@@ -90,7 +106,7 @@ impl Projection {
 type Asked = ([i8; 64], Vec<f32>);
 
 /// One in four is a near-duplicate of one that is there.
-fn asked(known: &Known, projection: &Projection) -> Vec<Asked> {
+fn asked(known: &Known, coder: &Coder) -> Result<Vec<Asked>> {
     let mut rng = Rng::new(9);
     let dimension = known.dimension;
     (0..ASKED)
@@ -102,19 +118,19 @@ fn asked(known: &Known, projection: &Projection) -> Vec<Asked> {
                 .map(|at| known.features[a + at] + share * known.features[b + at])
                 .collect();
             unit(&mut features);
-            (projection.code(&features), features)
+            Ok((coder.code(&features)?, features))
         })
         .collect()
 }
 
 /// All concepts by their codes, near-duplicates among them or not.
-fn filled(known: &Known, projection: &Projection) -> Result<Dedup> {
+fn filled(known: &Known, coder: &Coder) -> Result<Dedup> {
     // Nothing is refused while it is filled: nobody knows any features.
     let dedup = Dedup::new(params(), Isa::best())?;
     for at in 0..CONCEPTS {
         let features = &known.features[at * known.dimension..][..known.dimension];
         let mut ticket = dedup.reserve(&known.ids[at], features, &Nobody)?;
-        ticket.admit(&projection.code(features), &Nobody)?;
+        ticket.admit(&coder.code(features)?, &Nobody)?;
         ensure!(ticket.commit().get() as usize == at);
     }
     Ok(dedup)
@@ -142,9 +158,18 @@ impl Concepts for Nobody {
 /// By code, against a scan of all features.
 pub(super) fn against_scan(setup: &Setup) -> Result<Pair> {
     let known = rows(setup)?;
-    let projection = Projection::new(known.dimension);
-    let dedup = filled(&known, &projection)?;
-    let asked = asked(&known, &projection);
+    let coder = Coder::projection(known.dimension);
+    compared(known, &coder)
+}
+
+/// As [`against_scan`], by the codes of the trained encoder.
+pub(super) fn against_scan_trained(setup: &Setup) -> Result<Pair> {
+    compared(rows(setup)?, &Coder::Trained(Networks::shipped_768()?))
+}
+
+fn compared(known: Known, coder: &Coder) -> Result<Pair> {
+    let dedup = filled(&known, coder)?;
+    let asked = asked(&known, coder)?;
     let scanned = asked.clone();
     let features = known.features.clone();
     let dimension = known.dimension;

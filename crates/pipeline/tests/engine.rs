@@ -16,7 +16,7 @@ use cortica_cortex::{
 };
 use cortica_env::{ManualClock, Timestamp};
 use cortica_neural::Networks;
-use cortica_pipeline::{AllocationEngine, EngineError, EngineOptions, Order};
+use cortica_pipeline::{AllocationEngine, EngineError, EngineOptions, Model, Order};
 use cortica_testkit::Rng;
 use std::sync::Arc;
 
@@ -226,6 +226,117 @@ fn what_is_no_request_is_refused_before_anything_changes() {
     let mixed = [bad[0].0, request, bad[1].0];
     let answers = engine.allocate_many(&mixed, Order::Submission);
     assert!(answers[0].is_err() && answers[1].is_ok() && answers[2].is_err());
+}
+
+#[test]
+fn all_three_networks_are_small_and_take_less_than_a_millisecond() {
+    let networks = Networks::shipped_768().unwrap();
+    assert!(networks.bytes() < 400_000, "{}", networks.bytes());
+    let mut worker = Model::worker(&networks, cortica_simd::Isa::best());
+    let concepts = concepts();
+    let mut window = Vec::new();
+    let mut best = std::time::Duration::MAX;
+    for (_, features) in &concepts[..100] {
+        let start = std::time::Instant::now();
+        let code = worker.encode(features).unwrap();
+        window.push(code);
+        let last = &window[window.len().saturating_sub(8)..];
+        let (predicted, exception) = (worker.predict(last).unwrap(), worker.detect(last).unwrap());
+        if last.len() == 8 {
+            best = best.min(start.elapsed());
+        }
+        assert!(predicted.is_some() && (0.0..=1.0).contains(&exception));
+    }
+    assert!(best < std::time::Duration::from_millis(1), "{best:?}");
+    // What they say depends on what they are shown.
+    let other = worker.predict(&window[..8]).unwrap();
+    assert_ne!(other, worker.predict(&window[8..16]).unwrap());
+}
+
+#[test]
+fn an_exception_searches_twice_the_radius_teaches_its_column_alone_and_is_still_refused_as_a_duplicate()
+ {
+    // Everything after the first of a stream is an exception, or nothing is.
+    let engine = |exception_min| {
+        let options = EngineOptions {
+            exception_min,
+            ..EngineOptions::default()
+        };
+        let networks = Arc::new(Networks::shipped_768().unwrap());
+        AllocationEngine::new(common::cortex(20, still()), networks, options).unwrap()
+    };
+    let (all, none) = (engine(0.0), engine(1.1));
+    let concepts = concepts();
+    let in_stream = |at: usize| ConceptRequest {
+        stream: Some(1),
+        search_radius: 2.0,
+        hint: Hint::Near([10.0, 10.0, 10.0]),
+        ..ConceptRequest::new(&concepts[at].0, concepts[at].1)
+    };
+    let learned = |engine: &AllocationEngine| engine.stats().cortex.learned;
+    let candidates = |answer: Allocation| match answer {
+        Allocation::Allocated { candidates, .. } => candidates,
+        other => panic!("{other:?}"),
+    };
+    for engine in [&all, &none] {
+        let first = candidates(engine.allocate(&in_stream(0)).unwrap());
+        assert_eq!((first, learned(engine)), (33, 33), "nothing came before it");
+    }
+    assert_eq!(
+        candidates(all.allocate(&in_stream(1)).unwrap()),
+        256,
+        "257 within 4, one is taken"
+    );
+    assert_eq!(learned(&all), 34);
+    assert_eq!(candidates(none.allocate(&in_stream(1)).unwrap()), 32);
+    assert_eq!(learned(&none), 66);
+    let again = ConceptRequest {
+        concept_id: "again",
+        ..in_stream(0)
+    };
+    assert!(matches!(
+        all.allocate(&again),
+        Ok(Allocation::Duplicate { .. })
+    ));
+    assert_eq!((all.stats().exceptions, none.stats().exceptions), (2, 0));
+    assert_eq!(
+        all.windows().codes(1).len(),
+        3,
+        "refused or not, it was seen"
+    );
+}
+
+#[test]
+fn the_radius_doubles_until_a_column_is_free() {
+    let engine = engine_with(9, still());
+    let concepts = concepts();
+    let mut rng = Rng::new(2);
+    let mut last = 0.0_f64;
+    for at in 0..9 * 9 * 9 {
+        let features = rng.vector(768);
+        let id = format!("{at} {}", concepts[0].0);
+        let request = ConceptRequest {
+            hint: Hint::Near([4.0; 3]),
+            search_radius: 1.0,
+            ..ConceptRequest::new(&id, &features)
+        };
+        let Ok(Allocation::Allocated { column, .. }) = engine.allocate(&request) else {
+            panic!("{at}")
+        };
+        let grid = engine.cortex().grid();
+        let middle = grid.column(4, 4, 4).unwrap();
+        let distance = (grid.squared_distance(middle, column).unwrap() as f64).sqrt();
+        // Within the least power of two in which one was free.
+        let radius = [1.0, 2.0, 4.0, 8.0]
+            .into_iter()
+            .find(|radius| distance <= *radius)
+            .unwrap();
+        assert!(radius >= last, "{at}: {distance}");
+        last = radius;
+    }
+    let features = rng.vector(768);
+    let full = engine.allocate(&ConceptRequest::new("one more", &features));
+    assert_eq!(full, Ok(Allocation::NoSuitableColumn));
 }
 
 #[test]
