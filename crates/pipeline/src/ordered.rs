@@ -87,7 +87,9 @@ impl Ordered {
             return Err(NotTaken::Full(job));
         }
         state.intake.push_back(job);
-        self.wake(&state);
+        if state.next_taken < state.next_decided + self.ahead {
+            self.wake(&state);
+        }
         Ok(())
     }
 
@@ -130,8 +132,10 @@ impl Ordered {
                 let staged = crew.busy(|| encode(crew, number, job));
                 state = lock(&self.state);
                 state.enter_windows(crew, staged);
-                // More than this worker can do at once may have become ready.
-                self.wake(&state);
+                // This worker goes on with one of them.
+                if state.windowed.len() > 1 {
+                    self.wake(&state);
+                }
             } else if state.closed && state.intake.is_empty() {
                 return;
             } else {
@@ -156,7 +160,10 @@ impl Ordered {
             state = lock(&self.state);
             state.ready.pop_front();
             state.next_decided += 1;
-            self.wake(&state); // Those who were as far ahead as they may be.
+            // Those who were as far ahead as they may be: a wake-up costs more than a code, so for several.
+            if !state.intake.is_empty() && state.next_taken <= state.next_decided + self.ahead / 2 {
+                self.wake(&state);
+            }
         }
         state.deciding = false;
         state

@@ -15,10 +15,17 @@ pub type Answer = Result<Allocation, AllocateError>;
 pub(crate) struct Slot {
     pub(crate) seq: u64,
     pub(crate) cancelled: AtomicBool,
-    answer: Mutex<Option<Answer>>,
+    state: Mutex<State>,
     ready: Condvar,
     /// Who takes answers as they come, instead of a ticket.
     shelf: Option<Arc<Shelf>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answer: Option<Answer>,
+    /// Whether somebody sleeps: nobody is called for nothing.
+    waiting: bool,
 }
 
 impl Slot {
@@ -26,7 +33,7 @@ impl Slot {
         Slot {
             seq,
             cancelled: AtomicBool::new(false),
-            answer: Mutex::default(),
+            state: Mutex::default(),
             ready: Condvar::new(),
             shelf,
         }
@@ -37,13 +44,16 @@ impl Slot {
         if let Some(shelf) = &self.shelf {
             return shelf.put(self.seq, answer);
         }
-        let mut slot = lock(&self.answer);
-        if slot.is_some() {
+        let mut state = lock(&self.state);
+        if state.answer.is_some() {
             return false;
         }
-        *slot = Some(answer);
-        drop(slot);
-        self.ready.notify_all();
+        state.answer = Some(answer);
+        let waiting = state.waiting;
+        drop(state);
+        if waiting {
+            self.ready.notify_all();
+        }
         true
     }
 }
@@ -68,31 +78,36 @@ impl Ticket {
 
     /// Waits for the answer.
     pub fn wait(self) -> Answer {
-        let answer = lock(&self.slot.answer);
-        let ready = &self.slot.ready;
-        let mut answer = ready
-            .wait_while(answer, |answer| answer.is_none())
-            .unwrap_or_else(PoisonError::into_inner);
-        answer.take().unwrap_or(Err(AllocateError::Stopped)) // It is there.
+        let mut state = lock(&self.slot.state);
+        loop {
+            if let Some(answer) = state.answer.take() {
+                return answer;
+            }
+            state.waiting = true;
+            let ready = self.slot.ready.wait(state);
+            state = ready.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits for as long at most; gives the ticket back where there was no answer until then.
     pub fn wait_timeout(self, at_most: Duration) -> Result<Answer, Ticket> {
         let until = Instant::now().checked_add(at_most);
-        let mut answer = lock(&self.slot.answer);
+        let mut state = lock(&self.slot.state);
         loop {
-            if let Some(answer) = answer.take() {
+            if let Some(answer) = state.answer.take() {
                 return Ok(answer);
             }
             let left = until.map_or(Duration::from_hours(1), |until| {
                 until.saturating_duration_since(Instant::now())
             });
             if left.is_zero() {
-                drop(answer);
+                state.waiting = false;
+                drop(state);
                 return Err(self);
             }
-            let ready = self.slot.ready.wait_timeout(answer, left);
-            answer = ready.unwrap_or_else(PoisonError::into_inner).0;
+            state.waiting = true;
+            let ready = self.slot.ready.wait_timeout(state, left);
+            state = ready.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
