@@ -91,6 +91,23 @@ impl Placement {
         Placement::sorted(grid, &axes, quantiles)
     }
 
+    /// Along directions of the caller's choice, such as principal components of the codes; otherwise as
+    /// [`fitted`](Placement::fitted).
+    #[must_use]
+    pub fn along<'a>(
+        grid: Grid,
+        axes: [Code; 3],
+        codes: impl IntoIterator<Item = &'a Code>,
+    ) -> Placement {
+        let mut quantiles = [const { Vec::new() }; 3];
+        for code in codes {
+            if let Ok(code) = normalised(code) {
+                add(&mut quantiles, &axes, &code);
+            }
+        }
+        Placement::sorted(grid, &axes, quantiles)
+    }
+
     fn sorted(grid: Grid, axes: &[Code; 3], mut quantiles: [Vec<f32>; 3]) -> Placement {
         for values in &mut quantiles {
             values.sort_unstable_by(f32::total_cmp);

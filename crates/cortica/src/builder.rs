@@ -1,5 +1,6 @@
 //! Joins the parts.
 
+use crate::allocation::AllocationOptions;
 use crate::engine::Cortica;
 use cortica_env::{Clock, Disk};
 use cortica_index::{HnswOptions, Metric};
@@ -17,6 +18,7 @@ pub struct Builder {
     dimension: Option<usize>,
     metric: Option<Metric>,
     model: Option<String>,
+    allocation: Option<AllocationOptions>,
     options: StoreOptions,
 }
 
@@ -67,6 +69,14 @@ impl Builder {
     /// is needed. Others may read beside it.
     pub fn read_only(mut self) -> Self {
         self.options.mode = OpenMode::ReadOnly;
+        self
+    }
+
+    /// Gives the concept of each new episode with an embedding a column: near like ones, and none of its own where
+    /// another one is the same. A store that was allocated in keeps its columns also when it is opened without
+    /// this; its new episodes get none then.
+    pub fn allocation(mut self, allocation: AllocationOptions) -> Self {
+        self.allocation = Some(allocation);
         self
     }
 
@@ -123,8 +133,16 @@ impl Builder {
             dimension,
             metric,
             model,
+            allocation,
             mut options,
         } = self;
+        let mut dimension = dimension;
+        if let Some(allocation) = allocation {
+            options.search_radius = allocation.search_radius;
+            let (engine, own) = allocation.engine(dimension, &options.clock, options.isa)?;
+            options.allocator = Some(engine);
+            dimension = Some(own);
+        }
         let Some(dimension) = dimension else {
             return if metric.is_some() || model.is_some() {
                 Err(OpenError::NoDimension)

@@ -1,6 +1,7 @@
 //! The engine as its users hold it.
 
 use crate::builder::Builder;
+use cortica_cortex::{ColumnId, Cortex};
 use cortica_memory::{
     AssociateError, Associated, Association, Cue, Episode, Exported, ForgetError, Forgotten,
     Import, IndexingError, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats,
@@ -125,6 +126,16 @@ impl Cortica {
     /// [`MemoryStore::state_digest`].
     pub fn state_digest(&self) -> u64 {
         self.memory.state_digest()
+    }
+
+    /// The column that holds the concept of the episode with this id; none where it has none.
+    pub fn column(&self, id: &str) -> Option<ColumnId> {
+        self.memory.column(id)
+    }
+
+    /// The columns: the grid they lie in, what each holds and has learned. None where the store has none.
+    pub fn cortex(&self) -> Option<&Cortex> {
+        self.memory.cortex()
     }
 
     /// What the store holds.

@@ -20,11 +20,16 @@
 //! batch fails alone.
 #![forbid(unsafe_code)]
 
+mod allocation;
 mod builder;
 mod engine;
 
+pub use crate::allocation::AllocationOptions;
 pub use crate::builder::Builder;
 pub use crate::engine::Cortica;
+pub use cortica_cortex::{
+    AllocateError, ColumnId, Cortex, Grid, GridError, Score, ScoreWeights, State, Windows,
+};
 pub use cortica_env::{
     Clock, Disk, DiskFile, DiskLock, LockError, ManualClock, Open, RealDisk, SystemClock, Timestamp,
 };
@@ -33,11 +38,13 @@ pub use cortica_index::{
 };
 pub use cortica_memory::{
     Accuracy, Activation, AssociateError, AssociateOutcome, Associated, Association, CheckReport,
-    Confidence, Cue, Dedup, EF_DEFAULT, EF_MAX, Episode, Exported, ForgetError, Forgotten,
+    Columns, Confidence, Cue, Dedup, EF_DEFAULT, EF_MAX, Episode, Exported, ForgetError, Forgotten,
     ID_BYTES_MAX, Import, IndexLag, Indexing, IndexingError, MAX_RESULTS, Memory, OpenError,
     RangeError, RecallError, Recalled, SpaceInfo, Stats, StoreError, StoreOutcome, Stored,
-    TEXT_BYTES_MAX, UpkeepError, Value,
+    StoredColumn, TEXT_BYTES_MAX, UpkeepError, Value,
 };
+pub use cortica_neural::{Networks, WeightsError};
+pub use cortica_pipeline::{EngineError, EngineOptions};
 pub use cortica_simd::{Isa, ParseIsaError};
 pub use cortica_storage::{
     AppendError, CommitError, CompactError, Copied, Damage, Durability, FoundCache, Freed,

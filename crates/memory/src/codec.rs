@@ -6,6 +6,11 @@
 //! kind 3, associations: 24 bytes each: from seq u64, to seq u64, relation u32, weight f32
 //! kind 4, forget:       nothing; the seq is in the record header
 //! kind 5, activation:   an f32; the seq is in the record header
+//! kind 6, placed:       the embedding, then 288 bytes of a [`Trace`], then postcard {id, what, ...}:
+//!                       an episode and what its allocation left; or the trace alone, where the
+//!                       episode was forgotten or replaced and what was learned from it still counts
+//! kind 7, columns:      nx u32, ny u32, nz u32: the grid that columns lie in; written twice
+//! kind 8, checkpoint:   what was learned from all records before; see [`crate::checkpoint`]
 //! ```
 //!
 //! An episode with the seq of an earlier one is an update of it: it keeps the links, and its
@@ -14,6 +19,8 @@
 use crate::episode::{Episode, ID_BYTES_MAX, Memory, Value};
 use crate::level::{Activation, Confidence};
 use crate::options::SpaceInfo;
+use crate::trace::{TRACE_LEN, Trace};
+use cortica_cortex::Grid;
 use cortica_env::Timestamp;
 use cortica_index::Metric;
 use serde::{Deserialize, Serialize};
@@ -24,6 +31,12 @@ pub(crate) const KIND_EPISODE: u16 = 2;
 pub(crate) const KIND_ASSOCIATIONS: u16 = 3;
 pub(crate) const KIND_FORGET: u16 = 4;
 pub(crate) const KIND_ACTIVATION: u16 = 5;
+pub(crate) const KIND_PLACED: u16 = 6;
+pub(crate) const KIND_COLUMNS: u16 = 7;
+pub(crate) const KIND_CHECKPOINT: u16 = 8;
+
+/// The most columns that a log may name: what lies in a damaged one must not take all memory.
+pub(crate) const COLUMNS_MAX: usize = 1 << 24;
 
 /// Bytes of an association.
 pub(crate) const LINK_LEN: usize = 24;
@@ -113,9 +126,18 @@ pub(crate) fn embedding_crc(embedding: &[f32]) -> u32 {
     crc32fast::hash(&embedding_bytes(embedding))
 }
 
-pub(crate) fn encode_episode(episode: &Episode, stored_at: Timestamp, out: &mut Vec<u8>) {
+/// An episode; of kind [`KIND_PLACED`] where its allocation left a trace.
+pub(crate) fn encode_episode(
+    episode: &Episode,
+    trace: Option<&Trace>,
+    stored_at: Timestamp,
+    out: &mut Vec<u8>,
+) {
     let embedding = episode.embedding.as_deref().unwrap_or_default();
     out.extend_from_slice(&embedding_bytes(embedding));
+    if let Some(trace) = trace {
+        trace.encode(out);
+    }
     let fields = EpisodeFields {
         id: Cow::Borrowed(&episode.id),
         stored_at: stored_at.as_micros(),
@@ -138,6 +160,34 @@ pub(crate) fn encode_episode(episode: &Episode, stored_at: Timestamp, out: &mut 
     write_postcard(&fields, out);
 }
 
+/// The trace and the episode of a record of kind [`KIND_PLACED`]; the latter is none where only the
+/// trace is left.
+#[expect(clippy::type_complexity, reason = "named where it is used")]
+pub(crate) fn decode_placed(
+    seq: u64,
+    dimension: u32,
+    payload: &[u8],
+) -> Result<(Trace, Option<(Memory, Option<Vec<f32>>)>), String> {
+    if let Ok(alone) = payload.try_into() {
+        return Ok((Trace::decode(alone)?, None));
+    }
+    let embedding = dimension as usize * size_of::<f32>();
+    let short = || "the episode is shorter than its embedding".to_owned();
+    let (embedding, rest) = payload.split_at_checked(embedding).ok_or_else(short)?;
+    let (trace, fields) = rest.split_first_chunk().ok_or_else(short)?;
+    let episode = decode_parts(seq, dimension, embedding, fields)?;
+    Ok((Trace::decode(trace)?, Some(episode)))
+}
+
+/// The trace of a record of kind [`KIND_PLACED`], undecoded.
+pub(crate) fn trace_bytes(dimension: u32, payload: &[u8]) -> Option<&[u8]> {
+    if payload.len() == TRACE_LEN {
+        return Some(payload);
+    }
+    let from = dimension as usize * size_of::<f32>();
+    payload.get(from..from.checked_add(TRACE_LEN)?)
+}
+
 pub(crate) fn decode_episode(
     seq: u64,
     dimension: u32,
@@ -147,6 +197,15 @@ pub(crate) fn decode_episode(
     let (embedding, fields) = payload
         .split_at_checked(embedding_len)
         .ok_or_else(|| "the episode is shorter than its embedding".to_owned())?;
+    decode_parts(seq, dimension, embedding, fields)
+}
+
+fn decode_parts(
+    seq: u64,
+    dimension: u32,
+    embedding: &[u8],
+    fields: &[u8],
+) -> Result<(Memory, Option<Vec<f32>>), String> {
     let fields: EpisodeFields<'_> = read_postcard("episode", fields)?;
     if !(1..=ID_BYTES_MAX).contains(&fields.id.len()) {
         return Err(format!("the episode's id has {} bytes", fields.id.len()));
@@ -176,6 +235,51 @@ pub(crate) fn decode_episode(
         .iter()
         .map(|bytes| f32::from_le_bytes(*bytes));
     Ok((memory, (dimension > 0).then(|| values.collect())))
+}
+
+/// The sides of a grid.
+pub(crate) fn encode_columns(grid: &Grid, out: &mut Vec<u8>) {
+    out.extend(grid.sides().into_iter().flat_map(u32::to_le_bytes));
+}
+
+pub(crate) fn decode_columns(payload: &[u8]) -> Result<Grid, String> {
+    let (sides, rest) = payload.as_chunks::<4>();
+    let &[nx, ny, nz] = sides else {
+        return Err(format!("a grid of columns has {} bytes", payload.len()));
+    };
+    if !rest.is_empty() {
+        return Err(format!("a grid of columns has {} bytes", payload.len()));
+    }
+    let [nx, ny, nz] = [nx, ny, nz].map(u32::from_le_bytes);
+    let grid = Grid::new(nx, ny, nz).map_err(|error| error.to_string())?;
+    if grid.len() > COLUMNS_MAX {
+        return Err(format!("a grid of {} columns", grid.len()));
+    }
+    Ok(grid)
+}
+
+/// About how many bytes an episode takes in the log; not fewer.
+pub(crate) fn episode_bytes_at_most(episode: &Episode) -> usize {
+    // The longest number has ten bytes.
+    let text = |text: &str| text.len() + 10;
+    let some = |text: &Option<String>| text.as_ref().map_or(0, String::len) + 11;
+    let embedding = episode.embedding.as_ref().map_or(0, Vec::len);
+    let value = |value: &Value| match value {
+        Value::Text(text) => text.len() + 20,
+        _ => 20,
+    };
+    let metadata = episode.metadata.iter();
+    embedding * size_of::<f32>()
+        + TRACE_LEN
+        + 100
+        + text(&episode.id)
+        + text(&episode.what)
+        + some(&episode.place)
+        + some(&episode.stream)
+        + episode.who.iter().map(|who| text(who)).sum::<usize>()
+        + metadata
+            .map(|(key, of)| text(key) + value(of))
+            .sum::<usize>()
 }
 
 pub(crate) fn encode_links(links: &[Link], out: &mut Vec<u8>) {
@@ -269,7 +373,7 @@ mod tests {
 
     fn encoded() -> Vec<u8> {
         let mut bytes = Vec::new();
-        encode_episode(&episode(), Timestamp::from_micros(9), &mut bytes);
+        encode_episode(&episode(), None, Timestamp::from_micros(9), &mut bytes);
         bytes
     }
 
@@ -278,7 +382,12 @@ mod tests {
         let decoded = decode_episode(4, 37, &encoded()).unwrap();
         assert_eq!(decoded, Memory::of(episode(), 4, Timestamp::from_micros(9)));
         let mut bytes = Vec::new();
-        encode_episode(&Episode::new("a", ""), Timestamp::default(), &mut bytes);
+        encode_episode(
+            &Episode::new("a", ""),
+            None,
+            Timestamp::default(),
+            &mut bytes,
+        );
         let (memory, embedding) = decode_episode(1, 0, &bytes).unwrap();
         assert_eq!((&*memory.id, embedding), ("a", None));
     }

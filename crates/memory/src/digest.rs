@@ -6,7 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 impl MemoryStore {
     /// A number that stands for everything the store holds: episodes with all their fields, the
-    /// bits of their embeddings, their activation, the associations, and the seq that comes next.
+    /// bits of their embeddings, their activation, the associations, the seq that comes next, and where there
+    /// are columns, which holds which concept, what they learned and the windows of all streams.
     ///
     /// Two stores that hold the same have the same digest, whatever their logs look like; so a
     /// store can be held against what it was before it was closed. Not to be kept: another build
@@ -27,6 +28,12 @@ impl MemoryStore {
         }
         for link in table.links.all() {
             (link.from, link.to, link.relation, link.weight.to_bits()).hash(&mut state);
+        }
+        if let Some(allocator) = &self.allocator {
+            for held in table.in_order() {
+                held.placed.map(|(column, _)| column).hash(&mut state);
+            }
+            allocator.hash(&mut state);
         }
         table.next_seq().hash(&mut state);
         if let Some(space) = &self.space {

@@ -5,6 +5,7 @@ use crate::content::{Content, Hashing};
 use crate::episode::Episode;
 use crate::level::{Activation, Confidence};
 use crate::table::{Held, Table};
+use cortica_cortex::{Code, ColumnId, ConceptId};
 use cortica_env::Timestamp;
 use cortica_index::{Checked, VectorIndex};
 use hashbrown::HashTable;
@@ -27,6 +28,9 @@ pub(crate) struct Draft<'a> {
     /// Those that were in the table.
     seqs: HashMap<u64, u32>,
     links: HashMap<(u64, u32, u64), f32>,
+    /// Episodes whose concepts were given columns, with their codes.
+    placed: HashMap<u64, Code>,
+    holders: HashMap<ColumnId, &'a str>,
     next_seq: u64,
     len: usize,
 }
@@ -50,6 +54,8 @@ pub(crate) struct Found<'a> {
     fingerprint: u64,
     embedding_crc: u32,
     says: Says<'a>,
+    /// The column of its concept.
+    pub(crate) placed: Option<(ColumnId, ConceptId)>,
     /// Whether it rests on a job that is not in the log yet.
     pub(crate) waits: bool,
 }
@@ -100,6 +106,8 @@ impl<'a> Draft<'a> {
             contents: HashTable::new(),
             seqs: HashMap::new(),
             links: HashMap::new(),
+            placed: HashMap::new(),
+            holders: HashMap::new(),
             next_seq: table.next_seq(),
             len: table.len(),
         }
@@ -180,6 +188,7 @@ impl<'a> Draft<'a> {
         embedding_crc: u32,
         stored_at: Timestamp,
         activation: Activation,
+        placed: Option<(ColumnId, ConceptId)>,
     ) {
         let found = Found {
             seq: there.map_or(self.next_seq, |found| found.seq),
@@ -189,6 +198,7 @@ impl<'a> Draft<'a> {
             fingerprint: offer.fingerprint,
             embedding_crc,
             says: Says::Offered(offer.episode),
+            placed,
             waits: there.is_none_or(|found| found.waits),
         };
         if there.is_none() {
@@ -196,6 +206,23 @@ impl<'a> Draft<'a> {
             self.len += 1;
         }
         self.touch(found, offer.id_hash);
+    }
+
+    /// The next episode's concept has a column.
+    pub(crate) fn place(&mut self, column: ColumnId, code: Code, id: &'a str) {
+        self.placed.insert(self.next_seq, code);
+        self.holders.insert(column, id);
+    }
+
+    /// The code of a concept that was given a column by the jobs in hand.
+    pub(crate) fn code(&self, seq: u64) -> Option<&Code> {
+        self.placed.get(&seq)
+    }
+
+    /// The id of the episode whose concept a column holds.
+    pub(crate) fn holder(&self, column: ColumnId) -> Option<&'a str> {
+        let held = || Some(&*self.table.holder(column)?.memory.id);
+        self.holders.get(&column).copied().or_else(held)
     }
 
     /// An episode that was found has another activation.
@@ -293,6 +320,7 @@ impl<'a> Found<'a> {
             fingerprint: held.fingerprint,
             embedding_crc: held.embedding_crc,
             says: Says::Held(held),
+            placed: held.placed,
             waits: false,
         }
     }

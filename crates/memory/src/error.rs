@@ -39,6 +39,48 @@ pub enum OpenError {
         /// The longest allowed.
         max: usize,
     },
+    /// The store's columns lie in another grid; open it with that one, or without allocation.
+    #[error("the store has columns in a grid of {} x {} x {}, not {} x {} x {}", .found[0], .found[1], .found[2], .asked[0], .asked[1], .asked[2])]
+    Grid {
+        /// The grid that was asked for.
+        asked: [u32; 3],
+        /// The one that the store has.
+        found: [u32; 3],
+    },
+    /// There are no networks for such embeddings; train some, and name them.
+    #[error(
+        "no networks for embeddings of {asked} values; train some: `cortica-train --data DIR --out FILE`, DIR \
+         holding such embeddings, and open the store with FILE"
+    )]
+    NoWeights {
+        /// Values of the embeddings.
+        asked: usize,
+    },
+    /// The networks are for other embeddings; name some that fit.
+    #[error("the networks are for embeddings of {own} values, not {asked}")]
+    Networks {
+        /// Values of the embeddings.
+        asked: usize,
+        /// Values that the networks take.
+        own: usize,
+    },
+    /// What gives columns could not be made.
+    #[error("allocation cannot be set up")]
+    Allocation(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Columns may have a grid of [`u32::MAX`] places, but a log no more than this.
+    #[error("a grid of {got} columns; a store has at most {max}")]
+    GridTooLarge {
+        /// Its columns.
+        got: usize,
+        /// The most allowed.
+        max: usize,
+    },
+    /// The search radius must be finite and above 0.
+    #[error("search_radius: got {got}, expected a finite number above 0")]
+    SearchRadius {
+        /// The radius offered.
+        got: f32,
+    },
     /// The new vector space could not be written to the log.
     #[error("cannot write the vector space to the log")]
     Commit(#[from] CommitError),

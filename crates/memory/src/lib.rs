@@ -21,7 +21,9 @@
 mod accuracy;
 mod association;
 mod check;
+mod checkpoint;
 mod codec;
+mod columns;
 mod content;
 mod cue;
 mod digest;
@@ -46,6 +48,7 @@ mod space;
 mod stats;
 mod store;
 mod table;
+mod trace;
 mod upkeep;
 mod waiting;
 mod writer;
@@ -53,6 +56,7 @@ mod writer;
 pub use crate::accuracy::{Accuracy, EF_DEFAULT, EF_MAX};
 pub use crate::association::{AssociateOutcome, Associated, Association};
 pub use crate::check::{CheckReport, check};
+pub use crate::columns::Columns;
 pub use crate::cue::{Cue, MAX_RESULTS, Recalled};
 pub use crate::episode::{Episode, ID_BYTES_MAX, Memory, TEXT_BYTES_MAX, Value};
 pub use crate::error::{
@@ -61,7 +65,7 @@ pub use crate::error::{
 pub use crate::export::Exported;
 pub use crate::level::{Activation, Confidence, RangeError};
 pub use crate::options::{Dedup, IndexLag, SpaceInfo, SpaceSpec, StoreOptions};
-pub use crate::outcome::{Forgotten, Import, StoreOutcome, Stored};
+pub use crate::outcome::{Forgotten, Import, StoreOutcome, Stored, StoredColumn};
 pub use crate::stats::{Indexing, Stats};
 pub use crate::store::MemoryStore;
 pub use crate::upkeep::{repair, repair_told, restore};

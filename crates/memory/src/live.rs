@@ -11,6 +11,9 @@ use std::ops::Range;
 pub(crate) struct Live {
     /// Positions of episodes and activations.
     records: HashSet<u64>,
+    /// Positions of records of which only the trace stands, and of those of the checkpoint.
+    traces: HashSet<u64>,
+    checkpoint: HashSet<u64>,
     /// Positions of the records that hold the links.
     links: HashMap<(u64, u32, u64), (u64, f32)>,
     /// A forgetting before this position has nothing left to make void.
@@ -26,6 +29,11 @@ impl Live {
         let links = table.links.positions(range);
         Self {
             records: records.collect(),
+            traces: table
+                .trace_positions()
+                .filter(|at| range.contains(at))
+                .collect(),
+            checkpoint: table.checkpoint_positions().collect(),
             links: links
                 .map(|(link, position)| {
                     let key = (link.from, link.relation, link.to);
@@ -40,11 +48,27 @@ impl Live {
     pub(crate) fn fate(&self, record: &Record<'_>) -> Fate {
         let stands = match record.entry.kind {
             codec::KIND_EPISODE | codec::KIND_ACTIVATION => self.records.contains(&record.position),
+            codec::KIND_PLACED => return self.placed(record),
+            codec::KIND_CHECKPOINT => self.checkpoint.contains(&record.position),
             codec::KIND_FORGET => record.position >= self.forgets_from,
             codec::KIND_ASSOCIATIONS => return self.links(record),
             _ => true,
         };
         if stands { Fate::Keep } else { Fate::Drop }
+    }
+
+    /// An episode that is gone leaves its trace, for as long as no checkpoint has what was learned from it.
+    fn placed(&self, record: &Record<'_>) -> Fate {
+        if self.records.contains(&record.position) {
+            return Fate::Keep;
+        }
+        if !self.traces.contains(&record.position) {
+            return Fate::Drop;
+        }
+        match codec::trace_bytes(record.entry.dimension, record.payload) {
+            Some(trace) if trace.len() < record.payload.len() => Fate::Replace(trace.to_vec()),
+            _ => Fate::Keep,
+        }
     }
 
     fn links(&self, record: &Record<'_>) -> Fate {

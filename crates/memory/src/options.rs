@@ -1,5 +1,6 @@
 //! How a store is opened.
 
+use cortica_cortex::Allocate;
 use cortica_env::{Clock, Disk, RealDisk, SystemClock};
 use cortica_index::{HnswOptions, Metric};
 use cortica_simd::Isa;
@@ -107,6 +108,11 @@ pub struct StoreOptions {
     pub clock: Arc<dyn Clock>,
     /// Where files lie.
     pub disk: Arc<dyn Disk>,
+    /// Gives the concepts of new episodes columns, if there is one: a fresh one, that holds nothing. A store that
+    /// was allocated in before keeps its columns without one, too, and gives none then.
+    pub allocator: Option<Arc<dyn Allocate>>,
+    /// How far around its place a concept's column is looked for first, in units of the lattice.
+    pub search_radius: f32,
 }
 
 impl Default for StoreOptions {
@@ -124,6 +130,8 @@ impl Default for StoreOptions {
             isa: Isa::best(),
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk),
+            allocator: None,
+            search_radius: 4.0,
         }
     }
 }

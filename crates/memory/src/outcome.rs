@@ -1,6 +1,7 @@
 //! How a write was answered.
 
 use crate::level::Activation;
+use cortica_cortex::{AllocateError, ColumnId, Score};
 use cortica_storage::Durability;
 use std::sync::Arc;
 
@@ -14,8 +15,43 @@ pub struct Stored {
     pub activation: Activation,
     /// What became of it.
     pub outcome: StoreOutcome,
+    /// Which column its concept was given, or why none; `None` where the store allocates nothing, the episode
+    /// is not new, or it has no embedding.
+    pub allocation: Option<StoredColumn>,
     /// What the write reached.
     pub durability: Durability,
+}
+
+/// Which column the concept of a new episode was given.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum StoredColumn {
+    /// It has a column of its own.
+    Allocated {
+        /// Which.
+        column: ColumnId,
+        /// Its activity when it won, in \[0, 1\].
+        activation: f32,
+        /// Why it won.
+        score: Score,
+        /// How many columns competed.
+        candidates: usize,
+        /// How many of them were held down.
+        inhibited: usize,
+    },
+    /// Another episode's concept is the same: it has no column of its own.
+    Duplicate {
+        /// The column that holds it.
+        column: ColumnId,
+        /// The cosine of the embeddings; 1 for the same values.
+        similarity: f32,
+        /// The id of that episode.
+        of: Arc<str>,
+    },
+    /// No column is free.
+    NoSuitableColumn,
+    /// It could not be decided; the episode is stored all the same.
+    Refused(AllocateError),
 }
 
 /// What became of an episode.

@@ -1,17 +1,22 @@
 //! From the log's records back to what a store holds.
 
+use crate::checkpoint::Assembly;
 use crate::codec::{self, LINK_LEN, Link};
+use crate::columns::Allocator;
 use crate::content::Content;
 use crate::episode::Memory;
 use crate::error::OpenError;
-use crate::options::SpaceSpec;
+use crate::options::{SpaceSpec, StoreOptions};
 use crate::space::Space;
 use crate::table::{EPISODES_MAX, Put, SEQ_MAX, Table};
+use crate::trace::Trace;
 use crate::waiting::Waiting;
+use cortica_cortex::{Allocate, Cortex, CortexOptions, Decision, Logged, Observed, Replayer};
 use cortica_index::{Checked, HnswOptions, Row, VectorError, VectorIndex};
 use cortica_simd::Isa;
 use cortica_storage::{Location, Record};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// The number of a store's one vector space in the log.
 pub(crate) const SPACE: u32 = 0;
@@ -31,6 +36,14 @@ pub(crate) struct Replay {
     links: Vec<(Link, Location)>,
     forgotten: HashSet<u64>,
     lost_forgets: u64,
+    allocator: Option<Allocator>,
+    /// The grid that the log says it has columns in.
+    grid: Option<[u32; 3]>,
+    /// Allocations of episodes that are there, each with its place in the log.
+    traces: HashMap<u64, (u64, Trace)>,
+    assembly: Assembly,
+    /// Records of the checkpoint that is coming.
+    parts: Vec<Location>,
 }
 
 /// What all the records of a log come to.
@@ -44,6 +57,11 @@ pub(crate) struct Replayed {
     pub(crate) lost_associations: u64,
     /// Episodes that must have been forgotten, though no record says so.
     pub(crate) lost_forgets: u64,
+    /// Concepts that have no column any more, because another one has it.
+    pub(crate) lost_columns: u64,
+    pub(crate) allocator: Option<Allocator>,
+    /// The grid that the log says it has columns in.
+    pub(crate) grid: Option<[u32; 3]>,
 }
 
 impl Replay {
@@ -59,7 +77,17 @@ impl Replay {
             links: Vec::new(),
             forgotten: HashSet::new(),
             lost_forgets: 0,
+            allocator: None,
+            grid: None,
+            traces: HashMap::new(),
+            assembly: Assembly::default(),
+            parts: Vec::new(),
         }
+    }
+
+    /// With what gives columns from now on.
+    pub(crate) fn allocate(&mut self, options: &StoreOptions) {
+        self.allocator = Allocator::of(options);
     }
 
     /// Applies the same rules without the memory for the embeddings.
@@ -82,6 +110,7 @@ impl Replay {
             self.place(waiting, &space)?;
             self.space = Some(space);
         }
+        let lost_columns = self.hold();
         let mut lost_associations = 0;
         for (link, record) in self.links {
             let ends = [link.from, link.to];
@@ -100,7 +129,73 @@ impl Replay {
             table: self.table,
             lost_associations,
             lost_forgets: self.lost_forgets,
+            lost_columns,
+            allocator: self.allocator,
+            grid: self.grid,
         })
+    }
+
+    /// Has the columns hold the concepts that are there in the end. Of two with one column the later one has it.
+    /// Gives how many have lost theirs.
+    fn hold(&mut self) -> u64 {
+        let all = std::mem::take(&mut self.traces).into_iter();
+        let held = |(seq, (position, trace)): (u64, (u64, Trace))| {
+            let there = self.table.by_seq(seq).is_some();
+            let decision = trace.decision().filter(|_| there)?;
+            Some((position, seq, decision))
+        };
+        let mut all: Vec<(u64, u64, Decision)> = all.filter_map(held).collect();
+        all.sort_unstable_by_key(|&(position, ..)| position);
+        let (mut columns, mut concepts) = (HashSet::new(), HashSet::new());
+        let mut lost = Vec::new();
+        for at in (0..all.len()).rev() {
+            let (
+                _,
+                seq,
+                Decision {
+                    column, concept, ..
+                },
+            ) = all[at];
+            if !(columns.insert(column) && concepts.insert(concept)) {
+                lost.push(seq);
+                all.remove(at);
+            }
+        }
+        for (_, seq, decision) in &all {
+            if !self.holds(*seq, decision) {
+                lost.push(*seq);
+            }
+        }
+        for &seq in &lost {
+            self.table.displace(seq);
+        }
+        lost.len() as u64
+    }
+
+    /// Has a column hold the concept of an episode; whether it could be.
+    fn holds(&self, seq: u64, decision: &Decision) -> bool {
+        let Some(Allocator { door, .. }) = &self.allocator else {
+            // Nobody wants to know, or nothing says which grid it is of.
+            return !self.keep_embeddings;
+        };
+        let Some(held) = self.table.by_seq(seq) else {
+            return false;
+        };
+        let embedding = held.row.and_then(|row| self.index()?.vector(row));
+        let logged = Logged::Held {
+            decision,
+            concept_id: &held.memory.id,
+            features: embedding.as_deref().unwrap_or_default(),
+        };
+        let Decision {
+            column, concept, ..
+        } = *decision;
+        // An embedding by which nothing can be known again is no reason to lose the column.
+        door.replay(&logged).is_ok()
+            || door
+                .cortex()
+                .occupy(column, concept, &decision.code)
+                .is_ok()
     }
 
     /// Takes one record.
@@ -112,7 +207,13 @@ impl Replay {
         }
         match entry.kind {
             codec::KIND_SPACE => self.take_space(entry.dimension, payload),
-            codec::KIND_EPISODE => self.take_episode(record),
+            codec::KIND_EPISODE => {
+                let decoded = codec::decode_episode(entry.seq, entry.dimension, payload)?;
+                self.take_episode(record, decoded, None)
+            }
+            codec::KIND_PLACED => self.take_placed(record),
+            codec::KIND_COLUMNS => self.take_columns(payload),
+            codec::KIND_CHECKPOINT => self.take_checkpoint(payload, location),
             codec::KIND_ASSOCIATIONS => {
                 for link in codec::decode_links(payload)? {
                     check_link(&link)?;
@@ -194,9 +295,84 @@ impl Replay {
         Ok((None, checked?))
     }
 
-    fn take_episode(&mut self, record: &Record<'_>) -> Result<(), String> {
+    /// The columns are of one grid; it is written twice.
+    fn take_columns(&mut self, payload: &[u8]) -> Result<(), String> {
+        let grid = codec::decode_columns(payload)?;
+        match self.grid {
+            Some(sides) if sides == grid.sides() => return Ok(()),
+            Some(_) => return Err("a second grid of columns".to_owned()),
+            None => self.grid = Some(grid.sides()),
+        }
+        if self.allocator.is_none() && self.keep_embeddings {
+            let options = CortexOptions {
+                isa: self.isa,
+                ..CortexOptions::default()
+            };
+            let cortex = Cortex::new(grid, options).map_err(|error| error.to_string())?;
+            let door: Arc<dyn Allocate> = Arc::new(Replayer::new(Arc::new(cortex)));
+            self.allocator = Some(Allocator::only_reading(door));
+        }
+        Ok(())
+    }
+
+    fn take_checkpoint(&mut self, payload: &[u8], location: Location) -> Result<(), String> {
+        let taken = self.assembly.take(payload)?;
+        if taken.begins {
+            // One that was not finished means nothing.
+            for part in std::mem::take(&mut self.parts) {
+                self.table.retire_record(part);
+            }
+        }
+        self.parts.push(location);
+        if let Some(checkpoint) = taken.whole {
+            if let Some(allocator) = self.its_allocator() {
+                allocator.restore(&checkpoint)?;
+            }
+            self.table.checkpointed(std::mem::take(&mut self.parts));
+        }
+        Ok(())
+    }
+
+    /// What gives columns, if it is of the grid that the log says; opening is refused later where it is not.
+    fn its_allocator(&self) -> Option<&Allocator> {
+        let own = |one: &&Allocator| {
+            let sides = one.door.cortex().grid().sides();
+            self.grid.is_none_or(|grid| grid == sides)
+        };
+        self.allocator.as_ref().filter(own)
+    }
+
+    fn take_placed(&mut self, record: &Record<'_>) -> Result<(), String> {
         let Record { entry, payload, .. } = *record;
-        let (memory, embedding) = codec::decode_episode(entry.seq, entry.dimension, payload)?;
+        check_seq(entry.seq)?;
+        let (trace, episode) = codec::decode_placed(entry.seq, entry.dimension, payload)?;
+        if let Some(Allocator { door, .. }) = self.its_allocator() {
+            let replayed = match (trace.decision(), trace.stream) {
+                (Some(decision), _) if trace.learned.is_some() => {
+                    door.replay(&Logged::Learned(&decision))
+                }
+                (_, Some(stream)) => {
+                    let code = trace.code;
+                    door.replay(&Logged::Observed(&Observed { stream, code }))
+                }
+                _ => Ok(()),
+            };
+            replayed.map_err(|error| error.to_string())?;
+        }
+        if let Some(episode) = episode {
+            return self.take_episode(record, episode, Some(Box::new(trace)));
+        }
+        self.table.leave_trace(record.location());
+        self.table.raise_seq(entry.seq);
+        Ok(())
+    }
+
+    fn take_episode(
+        &mut self,
+        record: &Record<'_>,
+        (memory, embedding): (Memory, Option<Vec<f32>>),
+        trace: Option<Box<Trace>>,
+    ) -> Result<(), String> {
         let stale = self.check_episode(&memory)?;
         if let Some(waiting) = &mut self.waiting {
             waiting.embeddings.remove(&memory.seq);
@@ -218,12 +394,20 @@ impl Replay {
         let checked = embedding.as_deref().zip(checked);
         let fingerprint = hashing.fingerprint(checked, &Content::from(&memory));
         let id_hash = hashing.id(&memory.id);
+        let placed = trace.as_ref().and_then(|trace| trace.held);
+        let lasts = trace.as_ref().is_some_and(|trace| trace.lasts());
+        match trace {
+            Some(trace) => self.traces.insert(memory.seq, (record.position, *trace)),
+            None => self.traces.remove(&memory.seq),
+        };
         let old = self.table.put(Put {
             memory: memory.into(),
             row,
             id_hash,
             fingerprint,
             embedding_crc: record.embedding_crc,
+            placed,
+            lasts,
             location: record.location(),
         });
         self.free(old);

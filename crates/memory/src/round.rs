@@ -1,5 +1,7 @@
 //! Jobs are decided in their order, and what they write is appended to the log.
 
+mod placing;
+
 use crate::association::{AssociateOutcome, Associated, Association};
 use crate::codec::{self, Link};
 use crate::draft::{Draft, Found, Offer};
@@ -11,6 +13,8 @@ use crate::outcome::{Forgotten, StoreOutcome, Stored};
 use crate::replay::SPACE;
 use crate::store::MemoryStore;
 use crate::table::{EPISODES_MAX, SEQ_MAX, Table};
+use crate::trace::Trace;
+use cortica_cortex::{ColumnId, ConceptId, Round as Deciding};
 use cortica_env::Timestamp;
 use cortica_index::{Checked, VectorError};
 use cortica_storage::{AppendError, CommitError, Entry, Location, Log};
@@ -54,12 +58,16 @@ pub(crate) struct PutEffect {
     pub(crate) fingerprint: u64,
     pub(crate) embedding_crc: u32,
     pub(crate) checked: Option<Checked>,
+    pub(crate) placed: Option<(ColumnId, ConceptId)>,
+    /// Whether what was learned from it counts when it is gone.
+    pub(crate) lasts: bool,
     pub(crate) location: Location,
 }
 
 /// What came of a round of jobs, before the log is committed.
-#[derive(Debug)]
 pub(crate) struct Decided {
+    /// Concepts with a column whose episodes have another embedding now.
+    pub(crate) revised: Vec<(ConceptId, u64)>,
     pub(crate) verdicts: Vec<Verdicts>,
     pub(crate) effects: Vec<Effect>,
     /// Whether the pieces of a large round were written.
@@ -67,9 +75,11 @@ pub(crate) struct Decided {
 }
 
 /// One round of jobs, which one commit covers.
-#[derive(Debug)]
 pub(crate) struct Round<'a> {
     store: &'a MemoryStore,
+    /// Where columns are given and let go of.
+    columns: Option<&'a mut (dyn Deciding + 'a)>,
+    revised: Vec<(ConceptId, u64)>,
     log: Option<&'a mut Log>,
     draft: Draft<'a>,
     /// Vectors that the index has memory for.
@@ -79,9 +89,16 @@ pub(crate) struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    pub(crate) fn new(store: &'a MemoryStore, table: &'a Table, log: Option<&'a mut Log>) -> Self {
+    pub(crate) fn new(
+        store: &'a MemoryStore,
+        table: &'a Table,
+        log: Option<&'a mut Log>,
+        columns: Option<&'a mut (dyn Deciding + 'a)>,
+    ) -> Self {
         Self {
             store,
+            columns,
+            revised: Vec::new(),
             log,
             draft: Draft::new(table, store.index()),
             reserved: 0,
@@ -101,8 +118,10 @@ impl<'a> Round<'a> {
                 Verdicts::Forgotten(ids.iter().map(|id| self.forget(id)).collect())
             }
         });
+        let verdicts = verdicts.collect();
         Decided {
-            verdicts: verdicts.collect(),
+            revised: self.revised,
+            verdicts,
             effects: self.effects,
             written: self.written,
         }
@@ -178,6 +197,8 @@ impl<'a> Round<'a> {
                     fingerprint: offer.fingerprint,
                     embedding_crc: 0,
                     checked,
+                    placed: None,
+                    lasts: false,
                     location: Location::default(),
                 };
                 self.put(there, &offer, put)
@@ -201,15 +222,25 @@ impl<'a> Round<'a> {
             put.seq = self.next_seq()?;
             StoreOutcome::Stored
         };
-        (put.location, put.embedding_crc) = self.append_episode(offer, put.seq, put.stored_at)?;
-        let (seq, crc) = (put.seq, put.embedding_crc);
+        let (allocation, trace) = match &there {
+            Some(found) => (None, self.keep_column(found, offer.episode)),
+            None => self.give_column(offer.episode)?,
+        };
+        put.placed = trace.as_ref().and_then(|trace| trace.held);
+        put.lasts = trace.as_ref().is_some_and(Trace::lasts);
+        let stored_at = put.stored_at;
+        (put.location, put.embedding_crc) =
+            self.append_episode(offer, trace.as_ref(), put.seq, stored_at)?;
+        let (seq, crc, placed) = (put.seq, put.embedding_crc, put.placed);
         self.draft
-            .put(there.as_ref(), offer, crc, put.stored_at, activation);
+            .put(there.as_ref(), offer, crc, stored_at, activation, placed);
         self.effects.push(Effect::Put(put));
         if activation != Activation::at_encoding(offer.episode.encoding_confidence) {
             self.append_activation(seq, activation)?;
         }
-        Ok(Verdict::once_logged(self.stored(seq, activation, outcome)))
+        let mut stored = self.stored(seq, activation, outcome);
+        stored.allocation = allocation;
+        Ok(Verdict::once_logged(stored))
     }
 
     /// What the index finds out about an embedding, if there is one.
@@ -242,6 +273,7 @@ impl<'a> Round<'a> {
             seq,
             activation,
             outcome,
+            allocation: None,
             durability: self.store.durability,
         }
     }
@@ -281,6 +313,11 @@ impl<'a> Round<'a> {
             Err(error) => Verdict::now(Err(ForgetError::Append(Arc::new(error)))),
             Ok((location, _)) => {
                 self.effects.push(Effect::Forget { seq, location });
+                if let (Some((column, concept)), Some(columns)) = (found.placed, &mut self.columns)
+                {
+                    // Refused only for a column that is none.
+                    let _ = columns.release(column, concept);
+                }
                 self.draft.forget(found, id_hash);
                 let durability = self.store.durability;
                 Verdict::once_logged(Forgotten { seq, durability })
@@ -375,13 +412,18 @@ impl<'a> Round<'a> {
     fn append_episode(
         &mut self,
         offer: &Offer<'_>,
+        trace: Option<&Trace>,
         seq: u64,
         stored_at: Timestamp,
     ) -> Result<(Location, u32), StoreError> {
         let episode = offer.episode;
         let dimension = episode.embedding.as_ref().map_or(0, Vec::len) as u32;
-        let encode = |out: &mut Vec<u8>| codec::encode_episode(episode, stored_at, out);
-        let appended = self.append(codec::KIND_EPISODE, dimension, seq, encode);
+        let encode = |out: &mut Vec<u8>| codec::encode_episode(episode, trace, stored_at, out);
+        let kind = match trace {
+            Some(_) => codec::KIND_PLACED,
+            None => codec::KIND_EPISODE,
+        };
+        let appended = self.append(kind, dimension, seq, encode);
         match appended {
             Ok((location, crc)) => Ok((location, crc.unwrap_or_else(|| offer.embedding_crc()))),
             Err(AppendError::TooLarge { got, max }) => Err(StoreError::TooLarge {

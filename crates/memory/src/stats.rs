@@ -1,5 +1,6 @@
 //! What a store holds, in numbers.
 
+use crate::columns::Columns;
 use crate::options::SpaceInfo;
 use crate::space::Space;
 use crate::store::MemoryStore;
@@ -58,6 +59,10 @@ pub struct Stats {
     pub index: Indexing,
     /// The seq the next episode gets.
     pub next_seq: u64,
+    /// Its columns, if it has some.
+    pub columns: Option<Columns>,
+    /// Concepts that have lost their columns, because what said so was lost.
+    pub lost_columns: u64,
     /// The vector space, if the store has one.
     pub space: Option<SpaceInfo>,
     /// The instruction set of the kernels.
@@ -80,6 +85,7 @@ pub struct Stats {
 impl MemoryStore {
     /// What the store holds.
     pub fn stats(&self) -> Stats {
+        let columns = self.columns();
         let log = self.log.lock();
         let writable = log.as_ref().is_none_or(Log::is_writable);
         let log = log.as_ref().map(Log::stats).unwrap_or_default();
@@ -98,6 +104,8 @@ impl MemoryStore {
             vector_bytes: exact.map_or(0, |exact| exact.bytes),
             index: self.indexing(),
             next_seq: table.next_seq(),
+            columns,
+            lost_columns: self.lost_columns,
             space: self.space.as_ref().map(|space| space.info.clone()),
             isa: self.isa,
             durability: self.durability,

@@ -2,6 +2,7 @@
 
 use crate::association::{Associated, Association};
 use crate::codec::Link;
+use crate::columns::{Allocator, agree_columns, check_allocator};
 use crate::draft::{Draft, Offer};
 use crate::episode::{Episode, Memory};
 use crate::error::{AssociateError, ForgetError, IndexingError, OpenError, StoreError};
@@ -37,6 +38,8 @@ pub struct MemoryStore {
     pub(crate) recovery: Recovery,
     pub(crate) lost_associations: u64,
     pub(crate) lost_forgets: u64,
+    pub(crate) lost_columns: u64,
+    pub(crate) allocator: Option<Allocator>,
     pub(crate) space: Option<Space>,
     pub(crate) space_guessed: bool,
     /// Keeps the index of `space` up.
@@ -58,7 +61,9 @@ impl MemoryStore {
         let span = tracing::info_span!("open_store", dir = %dir.display());
         let _entered = span.enter();
         check_spec(&options)?; // Before a folder is made for it.
+        check_allocator(&options)?;
         let mut replay = Replay::into_memory(options.isa, options.graph);
+        replay.allocate(&options);
         let log_options = LogOptions {
             mode: options.mode,
             segment_bytes: options.segment_bytes,
@@ -85,7 +90,11 @@ impl MemoryStore {
             mut table,
             lost_associations,
             lost_forgets,
+            lost_columns,
+            allocator,
+            grid,
         } = replay.finish(options.space.as_ref())?;
+        agree_columns(&mut log, &options, allocator.as_ref(), grid)?;
         table.raise_seq(recovery.seq_high);
         for location in table.take_dead() {
             log.retire(location);
@@ -130,6 +139,8 @@ impl MemoryStore {
             recovery,
             lost_associations,
             lost_forgets,
+            lost_columns,
+            allocator,
             space_guessed,
             queue: Queue::default(),
             log: kept.log.clone(),
@@ -144,6 +155,8 @@ impl MemoryStore {
     /// A store without a log: everything is gone when it is dropped, and every write answers
     /// [`Durability::None`].
     pub fn in_memory(options: StoreOptions) -> Result<Self, OpenError> {
+        check_allocator(&options)?;
+        let allocator = Allocator::of(&options);
         let space = match agree(None, &options)? {
             Agreed::Space(space) => space,
             Agreed::New(info) => Some(Space::new(info, options.isa, options.graph)?),
@@ -162,6 +175,8 @@ impl MemoryStore {
             recovery: Recovery::default(),
             lost_associations: 0,
             lost_forgets: 0,
+            lost_columns: 0,
+            allocator,
             space_guessed: false,
             queue: Queue::default(),
             log: kept.log.clone(),

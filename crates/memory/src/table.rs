@@ -4,9 +4,12 @@ use crate::content::{Content, Hashing};
 use crate::episode::Memory;
 use crate::level::Activation;
 use crate::links::Links;
+use crate::trace::RECORD_BYTES;
+use cortica_cortex::{ColumnId, ConceptId};
 use cortica_index::Row;
 use cortica_storage::Location;
 use hashbrown::HashTable;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The most episodes a store can hold.
@@ -31,6 +34,12 @@ pub(crate) struct Table {
     embedded: usize,
     next_seq: u64,
     pub(crate) links: Links,
+    /// The episode whose concept each column holds.
+    holders: HashMap<ColumnId, u64>,
+    /// Records of which only the trace still counts, by position, each with its bytes.
+    traces: BTreeMap<u64, u32>,
+    /// The records of the last checkpoint; traces before them count no more.
+    checkpoint: Vec<Location>,
     /// Records of the log that came to mean nothing since they were last asked for.
     dead: Vec<Location>,
 }
@@ -42,10 +51,13 @@ pub(crate) struct Held {
     pub(crate) row: Option<Row>,
     pub(crate) fingerprint: u64,
     pub(crate) embedding_crc: u32,
+    pub(crate) placed: Option<(ColumnId, ConceptId)>,
     id_hash: u64,
     seq_hash: u64,
     /// The record that stored it.
     put: Location,
+    /// Whether what was learned from that counts when the episode is gone.
+    lasts: bool,
     /// The record that says its activation, if that is another one.
     activated: Option<Location>,
 }
@@ -58,6 +70,8 @@ pub(crate) struct Put {
     pub(crate) id_hash: u64,
     pub(crate) fingerprint: u64,
     pub(crate) embedding_crc: u32,
+    pub(crate) placed: Option<(ColumnId, ConceptId)>,
+    pub(crate) lasts: bool,
     pub(crate) location: Location,
 }
 
@@ -149,6 +163,8 @@ impl Table {
             id_hash,
             fingerprint,
             embedding_crc,
+            placed,
+            lasts,
             location,
         } = put;
         let seq = memory.seq;
@@ -158,9 +174,11 @@ impl Table {
             row,
             fingerprint,
             embedding_crc,
+            placed,
             id_hash,
             seq_hash,
             put: location,
+            lasts,
             activated: None,
         };
         let there = self.slot_of(seq);
@@ -189,6 +207,9 @@ impl Table {
         });
         if let Some(row) = row {
             self.give_row(slot, row);
+        }
+        if let Some((column, _)) = placed {
+            self.holders.insert(column, seq);
         }
         self.raise_seq(seq);
         old_row
@@ -258,8 +279,84 @@ impl Table {
     }
 
     fn retire(&mut self, old: &Held) {
-        self.dead.push(old.put);
+        let Location { position, bytes } = old.put;
+        if old.lasts && position >= self.checkpoint_from() {
+            self.traces.insert(position, RECORD_BYTES);
+            let bytes = bytes.saturating_sub(RECORD_BYTES);
+            self.dead.push(Location { position, bytes });
+        } else {
+            self.dead.push(old.put);
+        }
         self.dead.extend(old.activated);
+        if let Some((column, _)) = old.placed
+            && self.holders.get(&column) == Some(&old.memory.seq)
+        {
+            self.holders.remove(&column);
+        }
+    }
+
+    /// The episode whose concept a column holds.
+    pub(crate) fn holder(&self, column: ColumnId) -> Option<&Held> {
+        self.by_seq(*self.holders.get(&column)?)
+    }
+
+    /// How many episodes' concepts have columns.
+    pub(crate) fn columns_held(&self) -> usize {
+        self.holders.len()
+    }
+
+    /// An episode's concept has no column any more.
+    pub(crate) fn displace(&mut self, seq: u64) {
+        let slot = self.slot_of(seq).map(|slot| slot as usize);
+        let held = slot.and_then(|slot| self.slots[slot].as_mut());
+        let placed = held.and_then(|held| held.placed.take());
+        if let Some((column, _)) = placed
+            && self.holders.get(&column) == Some(&seq)
+        {
+            self.holders.remove(&column);
+        }
+    }
+
+    /// Takes in a record that is nothing but a trace.
+    pub(crate) fn leave_trace(&mut self, location: Location) {
+        self.traces.insert(location.position, location.bytes);
+    }
+
+    /// Bytes of records of which only the trace counts.
+    pub(crate) fn trace_bytes(&self) -> u64 {
+        self.traces.values().map(|&bytes| u64::from(bytes)).sum()
+    }
+
+    /// Positions of records of which only the trace counts, and of those of the last checkpoint.
+    pub(crate) fn trace_positions(&self) -> impl Iterator<Item = u64> {
+        self.traces.keys().copied()
+    }
+
+    pub(crate) fn checkpoint_positions(&self) -> impl Iterator<Item = u64> {
+        self.checkpoint.iter().map(|location| location.position)
+    }
+
+    pub(crate) fn checkpoint_bytes(&self) -> u64 {
+        let bytes = self
+            .checkpoint
+            .iter()
+            .map(|location| u64::from(location.bytes));
+        bytes.sum()
+    }
+
+    fn checkpoint_from(&self) -> u64 {
+        self.checkpoint.first().map_or(0, |first| first.position)
+    }
+
+    /// All that was learned before is in these records.
+    pub(crate) fn checkpointed(&mut self, records: Vec<Location>) {
+        self.dead.append(&mut self.checkpoint);
+        self.checkpoint = records;
+        let after = self.traces.split_off(&self.checkpoint_from());
+        let before = std::mem::replace(&mut self.traces, after);
+        let gone = before.into_iter();
+        self.dead
+            .extend(gone.map(|(position, bytes)| Location { position, bytes }));
     }
 
     /// The row of an episode that goes belongs to nobody.

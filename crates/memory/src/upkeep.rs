@@ -7,7 +7,9 @@ use crate::store::MemoryStore;
 use crate::{IndexLag, StoreOptions, check};
 use cortica_env::Disk;
 use cortica_simd::Isa;
-use cortica_storage::{CompactError, Copied, Effort, Freed, Log, OpenMode, Plan, RepairReport};
+use cortica_storage::{
+    CommitError, CompactError, Copied, Effort, Freed, Log, OpenMode, Plan, RepairReport,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,6 +25,13 @@ impl MemoryStore {
     /// those who want bytes gone. Reads and writes go on meanwhile.
     pub fn compact(&self) -> Result<Freed, UpkeepError> {
         let _alone = self.compacting.lock();
+        if let Some(log) = &mut *self.log.lock() {
+            // So that nothing is left of what was forgotten. On a full disk compaction makes room first.
+            match self.checkpoint(log) {
+                Ok(()) | Err(CommitError::Full) => {}
+                Err(error) => return Err(OpenError::Commit(error).into()),
+            }
+        }
         let mut all = Freed::default();
         while let Some(freed) = self.compact_once(Effort::Everything)? {
             all.files += freed.files;
@@ -107,6 +116,9 @@ impl MemoryStore {
         let (snapshot, live) = {
             let mut log = self.log.lock();
             let log = log.as_mut().ok_or(UpkeepError::InMemory)?;
+            if log.is_writable() {
+                self.checkpoint(log).map_err(OpenError::Commit)?;
+            }
             let snapshot = log.plan_snapshot()?;
             let all = Live::of(&self.table.read(), &(0..u64::MAX), u64::MAX);
             (snapshot, all)

@@ -7,6 +7,7 @@ use crate::ready::Ready;
 use crate::round::{Decided, Round};
 use crate::store::MemoryStore;
 use crate::table::Put;
+use cortica_cortex::{ConceptId, Round as Deciding};
 use cortica_storage::{Durability, Location, Log};
 use std::sync::Arc;
 
@@ -35,17 +36,42 @@ impl MemoryStore {
         answers.unwrap_or_else(undone)
     }
 
+    /// Does jobs in their order. Where columns are given, a forgetting is not in one commit with what was
+    /// stored before it: its column is let go of when that holds its concept.
+    fn run(&self, mut jobs: Vec<Job>, log: &mut Option<Log>) {
+        let forgets = |job: &Job| matches!(job.work, Work::Forget(_));
+        let stores = |job: &Job| matches!(job.work, Work::Store(..));
+        while self.allocator.is_some()
+            && let Some(first) = jobs.iter().position(stores)
+            && let Some(apart) = jobs[first..].iter().position(forgets)
+        {
+            let rest = jobs.split_off(first + apart);
+            self.run_round(std::mem::replace(&mut jobs, rest), log);
+        }
+        self.run_round(jobs, log);
+        self.checkpoint_a_little(log);
+    }
+
     /// Does jobs in their order: decides, commits, and makes visible at once.
-    fn run(&self, jobs: Vec<Job>, log: &mut Option<Log>) {
+    fn run_round(&self, jobs: Vec<Job>, log: &mut Option<Log>) {
         let (works, places): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.work, job.place)).unzip();
+        // Kept when the log has what was decided; dropped, it leaves nothing.
+        let touches = |work: &Work| matches!(work, Work::Store(..) | Work::Forget(_));
+        let allocator = self.allocator.as_ref();
+        let allocator = allocator.filter(|_| works.iter().any(touches));
+        let mut columns = allocator.map(|allocator| allocator.door.begin());
+        let deciding = columns
+            .as_mut()
+            .map(|columns| &mut **columns as &mut dyn Deciding);
         let first = self.indexer.as_ref().map(Indexer::writing);
         let table = self.table.read();
         let Decided {
+            revised,
             verdicts,
             effects,
             written,
-        } = Round::new(self, &table, log.as_mut()).decide(&works);
+        } = Round::new(self, &table, log.as_mut(), deciding).decide(&works);
         drop(table);
         drop(first); // While the disk is waited for, the index may be kept up.
         // On a full disk, forgetting must still be possible.
@@ -57,15 +83,20 @@ impl MemoryStore {
         };
         let (committed, ready) = self.prepare_beside(commit, works, effects);
         let failed = committed.err().map(Arc::new);
-        let dead = match &failed {
-            Some(error) => {
-                tracing::error!(%error, "the log could not be written");
-                if let Some(log) = log {
-                    log.rollback();
-                }
-                Vec::new()
+        let dead = if let Some(error) = &failed {
+            tracing::error!(%error, "the log could not be written");
+            if let Some(log) = log {
+                log.rollback();
             }
-            None => self.apply(ready),
+            drop(columns); // As if nothing had been asked for.
+            Vec::new()
+        } else {
+            if let Some(columns) = columns {
+                columns.commit();
+            }
+            let dead = self.apply(ready);
+            self.revise(&revised);
+            dead
         };
         if let Some(log) = log {
             for location in dead {
@@ -94,6 +125,8 @@ impl MemoryStore {
                         id_hash: put.id_hash,
                         fingerprint: put.fingerprint,
                         embedding_crc: put.embedding_crc,
+                        placed: put.placed,
+                        lasts: put.lasts,
                         location: put.location,
                     });
                     self.free(old);
@@ -110,6 +143,23 @@ impl MemoryStore {
             }
         }
         table.take_dead()
+    }
+
+    /// Concepts are known by their new embeddings from now on.
+    fn revise(&self, revised: &[(ConceptId, u64)]) {
+        let Some(allocator) = &self.allocator else {
+            return;
+        };
+        let table = self.table.read();
+        for &(concept, seq) in revised {
+            let row = table.by_seq(seq).and_then(|held| held.row);
+            let embedding = row.and_then(|row| self.index()?.vector(row));
+            if let Some(embedding) = embedding
+                && let Err(error) = allocator.door.revise(concept, &embedding)
+            {
+                tracing::warn!(%error, seq, "known by its old embedding until the store is opened again");
+            }
+        }
     }
 
     fn free(&self, row: Option<cortica_index::Row>) {
