@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use cortica_neural::WINDOW;
+use cortica_simd::Isa;
 use tract_onnx::prelude::{
     Framework, InferenceModelExt, IntoRunnable, IntoTValue, RunnableModel, TValue, Tensor,
     TypedFact, TypedOp, tvec,
 };
 use tract_onnx::tract_core::plan::SimpleState;
+use tract_onnx::tract_core::tract_linalg::knobs::TRACT_CPU_ISA;
 
 use super::networks::{Engine, SAMPLES, Which, Work, ours, pair};
 use super::onnx;
@@ -25,8 +27,17 @@ struct Tract {
     batch: usize,
 }
 
+/// Where `CORTICA_ISA` asks for less than the machine has, tract goes without it as well: then the
+/// ratio is that of a machine which has no more.
+fn without_more_than_ours() {
+    if Isa::best() == Isa::Avx2 {
+        TRACT_CPU_ISA.set(Some("-avx512f,-avx512vnni,-avx512fp16".to_owned()));
+    }
+}
+
 impl Tract {
     fn new(work: &Work, which: Which, batch: usize) -> Result<Tract> {
+        without_more_than_ours();
         let model = onnx::model(work, which, batch)?;
         let model = tract_onnx::onnx().model_for_proto_model(&model)?;
         let plan = model.into_optimized()?.into_runnable()?;

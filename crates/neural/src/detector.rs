@@ -4,7 +4,7 @@ use crate::code::{CODE, Code, WINDOW};
 use crate::error::{InputError, WeightsError};
 use crate::integer::Rounded;
 use crate::matrix::{Matrix, check_bound};
-use crate::scratch::{Scratch, TILE, WINDOW_VALUES};
+use crate::scratch::Scratch;
 use crate::tensors::Tensors;
 use crate::window;
 use cortica_simd::{Isa, dot, sigmoid};
@@ -21,6 +21,10 @@ const ALL: [&[usize]; 3] = [&[0, 1, 2, 3, 4, 5, 6, 7]; 3];
 /// What a step is described by: its code, its products with the code before, value by value, and
 /// its dot products with each code that the window holds before it.
 pub(crate) const CHANNELS: usize = 2 * CODE + WINDOW - 1;
+
+/// Windows that are worked on together: what is gained from more is less than what leaves the first
+/// cache.
+const TILE: usize = 8;
 
 /// Brings values and products of vectors of length 1 to the size of 1.
 const VALUE_SCALE: f32 = 8.0;
@@ -48,6 +52,9 @@ pub struct Detector {
 }
 
 impl Detector {
+    /// The most rows that a layer takes at once.
+    pub(crate) const LAYER_ROWS: usize = TILE * WINDOW;
+
     pub(crate) fn read(file: &mut Tensors<'_>) -> Result<Detector, WeightsError> {
         let width = file.axis("detector.hidden.weight", 1)?;
         let hidden = file.axis("detector.hidden.weight", 0)?;
@@ -283,7 +290,7 @@ impl Detector {
     pub(crate) fn scratch(&self) -> [usize; 5] {
         let (width, steps) = (self.width(), TILE * WINDOW);
         [
-            WINDOW_VALUES,
+            steps * CODE,
             steps * CHANNELS,
             steps * TAPS * width,
             steps * width,

@@ -21,6 +21,9 @@ pub struct Encoder {
 }
 
 impl Encoder {
+    /// The most rows that a layer takes at once.
+    pub(crate) const LAYER_ROWS: usize = TILE;
+
     pub(crate) fn read(file: &mut Tensors<'_>) -> Result<Encoder, WeightsError> {
         let dimension = file.axis("encoder.first.weight", 1)?;
         let hidden = file.axis("encoder.second.weight", 1)?;
@@ -135,6 +138,11 @@ impl Encoder {
         let relu: Vec<f64> = bend.iter().map(|value| value.max(0.0)).collect();
         let bent = self.second.apply_reference(&relu);
         crate::unit::unit_reference(linear.iter().zip(bent).map(|(line, bend)| line + bend))
+    }
+
+    /// Inputs of its widest layer.
+    pub(crate) fn layer_inputs(&self) -> usize {
+        self.dimension().max(self.hidden())
     }
 
     /// Values of each part of the scratch.

@@ -6,16 +6,14 @@
 //! work of one on f32.
 //!
 //! Weights are packed in panels of [`PANEL`] outputs; within a panel lie, pair after pair of inputs,
-//! the two weights of each output side by side. Of an odd number of inputs the last is a half pair.
+//! the two weights of each output side by side. An odd number of inputs is filled up with zeros.
 
 use crate::dispatch::{run, run_with_vnni};
-use crate::machine::{Machine, PAIR, Portable};
+use crate::machine::{PAIR, Pair, WidePair};
 use crate::product::PANEL;
+use crate::sums::{self, Sums};
 use cortica_simd::Isa;
 use pulp::{Simd, WithSimd};
-
-/// Pairs whose products fit into a sum of 32 bits: 512 x 128 x 32,767 < 2^31.
-const BLOCK: usize = 256;
 
 /// The largest input after rounding.
 const INPUT_MAX: f32 = 32_767.0;
@@ -28,14 +26,22 @@ const ROUNDER: f32 = 12_582_912.0;
 pub(crate) struct Rounded {
     values: Vec<i16>,
     steps: Vec<f32>,
+    /// A panel of weights as i16, for kernels that widen it once for many rows.
+    wide: Vec<WidePair>,
 }
 
 impl Rounded {
-    /// Room for so many rows, and so many values in all of them.
-    pub(crate) fn new(rows: usize, values: usize) -> Rounded {
+    /// Room for so many rows, so many values in all of them, and so many in the longest.
+    pub(crate) fn new(isa: Isa, rows: usize, values: usize, longest: usize) -> Rounded {
+        let pairs = if sums::widens(isa) {
+            longest.div_ceil(2)
+        } else {
+            0
+        };
         Rounded {
             values: vec![0; values + rows], // A row of odd length takes one more.
             steps: vec![0.0; rows],
+            wide: vec![WidePair([0; PAIR]); pairs],
         }
     }
 
@@ -48,7 +54,7 @@ impl Rounded {
 /// i8 weights in panels, and a scale for each output.
 #[derive(Debug)]
 pub(crate) struct Weights {
-    packed: Vec<i8>,
+    packed: Vec<Pair>,
     scales: Vec<f32>,
     inputs: usize,
 }
@@ -56,12 +62,17 @@ pub(crate) struct Weights {
 impl Weights {
     /// From rows of `inputs` weights, one for each scale: a whole number of panels.
     pub(crate) fn pack(rows: &[i8], inputs: usize, scales: Vec<f32>) -> Weights {
-        let mut packed = Vec::with_capacity(rows.len());
+        let mut packed = Vec::with_capacity(scales.len() / PANEL * inputs.div_ceil(2));
         for panel in rows.chunks_exact(PANEL * inputs) {
             for from in (0..inputs).step_by(2) {
-                let columns = 2.min(inputs - from);
-                let of = |lane: usize| &panel[lane * inputs + from..][..columns];
-                packed.extend((0..PANEL).flat_map(of));
+                let mut pair = Pair([0; PAIR]);
+                for (lane, columns) in pair.0.chunks_exact_mut(2).enumerate() {
+                    let row = &panel[lane * inputs..][..inputs];
+                    for (column, &weight) in columns.iter_mut().zip(&row[from..]) {
+                        *column = weight;
+                    }
+                }
+                packed.push(pair);
             }
         }
         Weights {
@@ -74,10 +85,8 @@ impl Weights {
     /// The weight of `input` in the sum `output`, without its scale.
     pub(crate) fn weight(&self, output: usize, input: usize) -> i8 {
         let (panel, lane) = (output / PANEL, output % PANEL);
-        let pair = panel * PANEL * self.inputs + input / 2 * PAIR;
-        // The half pair of an odd number of inputs has one column.
-        let columns = 2.min(self.inputs - input / 2 * 2);
-        self.packed[pair + lane * columns + input % 2]
+        let pair = panel * self.inputs.div_ceil(2) + input / 2;
+        self.packed[pair].0[2 * lane + input % 2]
     }
 
     pub(crate) fn scale(&self, output: usize) -> f32 {
@@ -123,30 +132,32 @@ impl Weights {
         &self,
         isa: Isa,
         count: usize,
-        rounded: &Rounded,
+        rounded: &mut Rounded,
         addends: &[f32],
         out: &mut [f32],
     ) {
-        run_with_vnni(isa, self.products(count, rounded, addends, out));
+        run_with_vnni(isa, self.sums(count, rounded, addends, out));
     }
 
-    fn products<'a>(
+    fn sums<'a>(
         &'a self,
         count: usize,
-        rounded: &'a Rounded,
+        rounded: &'a mut Rounded,
         addends: &'a [f32],
         out: &'a mut [f32],
-    ) -> Products<'a> {
-        let width = self.inputs.next_multiple_of(2);
-        let values = &rounded.values[..count * width];
+    ) -> Sums<'a> {
+        let width = self.inputs.div_ceil(2);
+        let values = &rounded.values[..2 * count * width];
         let outputs = self.scales.len();
-        let stride = if addends.len() > outputs { outputs } else { 0 };
-        Products {
-            weights: self,
+        Sums {
+            packed: &self.packed,
+            scales: &self.scales,
+            width,
             inputs: values.as_chunks().0,
             steps: &rounded.steps[..count],
+            wide: &mut rounded.wide,
             addends,
-            stride,
+            stride: if addends.len() > outputs { outputs } else { 0 },
             out,
         }
     }
@@ -187,188 +198,10 @@ impl WithSimd for Round<'_> {
     }
 }
 
-struct Products<'a> {
-    weights: &'a Weights,
-    inputs: &'a [[i16; 2]],
-    steps: &'a [f32],
-    addends: &'a [f32],
-    stride: usize,
-    out: &'a mut [f32],
-}
-
-impl WithSimd for Products<'_> {
-    type Output = ();
-
-    #[inline(always)] // A call here would drop the target features `vectorize` turned on.
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        // Which of them `simd` is, is known when this is compiled.
-        #[cfg(target_arch = "x86_64")]
-        {
-            let any: &dyn std::any::Any = &simd;
-            if let Some(&v4) = any.downcast_ref::<pulp::x86::V4>() {
-                // Sixteen sums, each load shared by as many of them as there is room for.
-                let row = self.group::<_, _, 1, 8, 2>(simd, v4, 0);
-                let row = self.group::<_, _, 1, 4, 4>(simd, v4, row);
-                self.group::<_, _, 1, 1, 8>(simd, v4, row);
-                return;
-            }
-            if let Some(&v3) = any.downcast_ref::<pulp::x86::V3>() {
-                let row = self.group::<_, _, 2, 4, 1>(simd, v3, 0);
-                self.group::<_, _, 2, 1, 2>(simd, v3, row);
-                return;
-            }
-        }
-        self.group::<_, _, 1, 1, 1>(simd, Portable, 0);
-    }
-}
-
-impl Products<'_> {
-    /// `N` rows together take `T` panels at a time, which stay in the first cache until all rows
-    /// have had them. From row `start` on, as many as make whole groups; gives the row after them.
-    #[inline(always)]
-    fn group<S: Simd, M: Machine<V>, const V: usize, const N: usize, const T: usize>(
-        &mut self,
-        simd: S,
-        machine: M,
-        start: usize,
-    ) -> usize {
-        let panels = self.weights.scales.len() / PANEL;
-        let end = start + (self.steps.len() - start) / N * N;
-        if start == end {
-            return end;
-        }
-        let mut panel = 0;
-        while panel + T <= panels {
-            for row in (start..end).step_by(N) {
-                self.block::<S, M, V, N, T>(simd, machine, row, panel);
-            }
-            panel += T;
-        }
-        if T > 4 && panel + 4 <= panels {
-            for row in (start..end).step_by(N) {
-                self.block::<S, M, V, N, 4>(simd, machine, row, panel);
-            }
-            panel += 4;
-        }
-        while panel < panels {
-            for row in (start..end).step_by(N) {
-                self.block::<S, M, V, N, 1>(simd, machine, row, panel);
-            }
-            panel += 1;
-        }
-        end
-    }
-
-    /// `T` panels from number `panel` on, for `N` rows from number `row` on.
-    #[inline(always)]
-    fn block<S: Simd, M: Machine<V>, const V: usize, const N: usize, const T: usize>(
-        &mut self,
-        simd: S,
-        machine: M,
-        row: usize,
-        panel: usize,
-    ) {
-        let width = self.weights.inputs.div_ceil(2);
-        let length = self.weights.inputs * PANEL;
-        let mut panels = [(&[][..], &[][..]); T];
-        for (at, place) in panels.iter_mut().enumerate() {
-            *place = self.weights.packed[(panel + at) * length..][..length].as_chunks::<PAIR>();
-        }
-        let mut rows = [&[][..]; N];
-        for (at, place) in rows.iter_mut().enumerate() {
-            *place = &self.inputs[(row + at) * width..][..width];
-        }
-        let mut totals = [[[0.0_f32; PANEL]; T]; N];
-        let whole = self.weights.inputs / 2;
-        let mut from = 0;
-        while from < width {
-            let to = width.min(from + BLOCK);
-            let count = to.min(whole) - from;
-            // Loops, not `map`: a call would drop the target features.
-            let mut weights = [&[][..]; T];
-            for (weights, panel) in weights.iter_mut().zip(panels) {
-                *weights = &panel.0[from..][..count];
-            }
-            let mut inputs = [&[][..]; N];
-            for (inputs, row) in inputs.iter_mut().zip(rows) {
-                *inputs = &row[from..][..count];
-            }
-            let mut sums = [[[machine.zero(); V]; T]; N];
-            let mut loaded = [[machine.zero(); V]; T];
-            let mut pairs = [[0; 2]; N];
-            for pair in 0..count {
-                for (loaded, weights) in loaded.iter_mut().zip(weights) {
-                    *loaded = machine.widen(&weights[pair]);
-                }
-                for (pairs, inputs) in pairs.iter_mut().zip(inputs) {
-                    *pairs = inputs[pair];
-                }
-                add::<M, V, N, T>(machine, &loaded, &pairs, &mut sums);
-            }
-            if to > whole {
-                for (loaded, panel) in loaded.iter_mut().zip(panels) {
-                    let mut halves = [0; PAIR];
-                    for (pair, &weight) in halves.chunks_exact_mut(2).zip(panel.1) {
-                        pair[0] = weight;
-                    }
-                    *loaded = machine.widen(&halves);
-                }
-                for (pairs, row) in pairs.iter_mut().zip(rows) {
-                    *pairs = row[whole];
-                }
-                add::<M, V, N, T>(machine, &loaded, &pairs, &mut sums);
-            }
-            for (totals, sums) in totals.iter_mut().zip(sums) {
-                for (total, sum) in totals.iter_mut().zip(sums) {
-                    let sum = machine.floats(sum);
-                    let (sum, _) = S::as_simd_f32s(&sum);
-                    let (total, _) = S::as_mut_simd_f32s(total);
-                    for (total, sum) in total.iter_mut().zip(sum) {
-                        *total = simd.add_f32s(*total, *sum);
-                    }
-                }
-            }
-            from = to;
-        }
-        let outputs = self.weights.scales.len();
-        for (at, totals) in totals.iter().enumerate() {
-            let (row, place) = (row + at, panel * PANEL..(panel + T) * PANEL);
-            let (scales, _) = S::as_simd_f32s(&self.weights.scales[place.clone()]);
-            let addends = &self.addends[row * self.stride..][place.clone()];
-            let (addends, _) = S::as_simd_f32s(addends);
-            let (out, _) = S::as_mut_simd_f32s(&mut self.out[row * outputs..][place]);
-            let (totals, _) = S::as_simd_f32s(totals.as_flattened());
-            let step = simd.splat_f32s(self.steps[row]);
-            let terms = totals.iter().zip(scales).zip(addends);
-            for (out, ((total, scale), addend)) in out.iter_mut().zip(terms) {
-                let sum = simd.mul_f32s(simd.mul_f32s(*total, step), *scale);
-                *out = simd.add_f32s(sum, *addend);
-            }
-        }
-    }
-}
-
-/// Adds the products of a pair of inputs of each row to its sums.
-#[inline(always)]
-fn add<M: Machine<V>, const V: usize, const N: usize, const T: usize>(
-    machine: M,
-    loaded: &[[M::Register; V]; T],
-    pairs: &[[i16; 2]; N],
-    sums: &mut [[[M::Register; V]; T]; N],
-) {
-    for (pair, sums) in pairs.iter().zip(sums) {
-        let pair = machine.everywhere(*pair);
-        for (loaded, sums) in loaded.iter().zip(sums) {
-            for (loaded, sum) in loaded.iter().zip(sums) {
-                *sum = machine.add_products(*loaded, pair, *sum);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sums::BLOCK;
 
     /// Whole numbers that neither repeat nor grow, some of them the largest there are.
     fn spread(count: usize, size: i32) -> impl Iterator<Item = i32> {
@@ -386,7 +219,10 @@ mod tests {
         let weights: Vec<i8> = spread(outputs * inputs, 127).map(|w| w as i8).collect();
         let scales: Vec<f32> = (0..outputs).map(|at| 1.0 / (at + 1) as f32).collect();
         let packed = Weights::pack(&weights, inputs, scales.clone());
-        assert_eq!(packed.bytes(), outputs * inputs + 4 * outputs);
+        assert_eq!(
+            packed.bytes(),
+            outputs * inputs.next_multiple_of(2) + 4 * outputs
+        );
         // Inputs that are whole numbers already, the largest of each row being what it is.
         let mut values: Vec<f32> = spread(rows * inputs, 32_766).map(|v| v as f32).collect();
         values
@@ -395,12 +231,12 @@ mod tests {
             .for_each(|value| *value = INPUT_MAX);
         let addends: Vec<f32> = spread(rows * outputs, 99).map(|a| a as f32).collect();
         for isa in Isa::available() {
-            let mut rounded = Rounded::new(rows, values.len());
+            let mut rounded = Rounded::new(isa, rows, values.len(), inputs);
             let mut out = vec![f32::NAN; rows * outputs];
             packed.apply(isa, &values, &mut rounded, &addends, &mut out);
             // The same sums without what the set may have beyond itself.
             let mut plain = vec![f32::NAN; rows * outputs];
-            run(isa, packed.products(rows, &rounded, &addends, &mut plain));
+            run(isa, packed.sums(rows, &mut rounded, &addends, &mut plain));
             assert_eq!(out, plain, "{isa} {inputs}");
             for (at, got) in out.iter().enumerate() {
                 let (row, output) = (at / outputs, at % outputs);
@@ -435,6 +271,11 @@ mod tests {
         for panels in 1..10 {
             check(7, panels * PANEL, 5);
         }
+        // As many rows as make it worthwhile to widen weights once for all of them.
+        for rows in 14..24 {
+            check(29, 48, rows);
+        }
+        check(1_025, 32, 35);
     }
 
     /// The largest weights and inputs all at once stay below where whole numbers end.
@@ -443,7 +284,7 @@ mod tests {
         let inputs = 2 * BLOCK;
         let packed = Weights::pack(&vec![-128; inputs * PANEL], inputs, vec![1.0; PANEL]);
         for isa in Isa::available() {
-            let mut rounded = Rounded::new(1, inputs);
+            let mut rounded = Rounded::new(isa, 1, inputs, inputs);
             let mut out = [0.0; PANEL];
             packed.apply(
                 isa,
@@ -463,7 +304,7 @@ mod tests {
     fn rows_of_zeros_give_the_addends() {
         let packed = Weights::pack(&[1; 3 * PANEL], 3, vec![1.0; PANEL]);
         for inputs in [[0.0; 3], [f32::MIN_POSITIVE, -0.0, 1e-45]] {
-            let mut rounded = Rounded::new(1, 3);
+            let mut rounded = Rounded::new(Isa::best(), 1, 3, 3);
             let mut out = [0.0; PANEL];
             packed.apply(Isa::best(), &inputs, &mut rounded, &[5.0; PANEL], &mut out);
             assert_eq!(out, [5.0; PANEL]);

@@ -51,6 +51,7 @@ mod product;
 mod scratch;
 #[cfg(feature = "weights-768")]
 mod shipped;
+mod sums;
 mod tensors;
 mod unit;
 mod window;

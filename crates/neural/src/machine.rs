@@ -5,6 +5,16 @@ use crate::product::PANEL;
 /// Bytes of a panel for one pair of inputs.
 pub(crate) const PAIR: usize = 2 * PANEL;
 
+/// The weights of a panel for one pair of inputs, both of each output side by side.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))] // A load of it never crosses a line of the cache.
+pub(crate) struct Pair(pub(crate) [i8; PAIR]);
+
+/// A [`Pair`] as i16.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(crate) struct WidePair(pub(crate) [i16; PAIR]);
+
 /// What a panel's sums are kept in, `V` registers, and how they grow.
 pub(crate) trait Machine<const V: usize>: Copy {
     type Register: Copy;
@@ -12,7 +22,12 @@ pub(crate) trait Machine<const V: usize>: Copy {
     fn zero(self) -> Self::Register;
 
     /// The weights of one pair of inputs as i16.
-    fn widen(self, weights: &[i8; PAIR]) -> [Self::Register; V];
+    fn widen(self, weights: &Pair) -> [Self::Register; V];
+
+    /// The same from weights that are i16 already.
+    fn load(self, weights: &WidePair) -> [Self::Register; V];
+
+    fn store(self, weights: [Self::Register; V]) -> WidePair;
 
     /// A pair of inputs beside each pair of weights.
     fn everywhere(self, pair: [i16; 2]) -> Self::Register;
@@ -41,8 +56,18 @@ impl Machine<1> for Portable {
     }
 
     #[inline(always)]
-    fn widen(self, weights: &[i8; PAIR]) -> [[i32; PAIR]; 1] {
-        [weights.map(i32::from)]
+    fn widen(self, weights: &Pair) -> [[i32; PAIR]; 1] {
+        [weights.0.map(i32::from)]
+    }
+
+    #[inline(always)]
+    fn load(self, weights: &WidePair) -> [[i32; PAIR]; 1] {
+        [weights.0.map(i32::from)]
+    }
+
+    #[inline(always)]
+    fn store(self, [weights]: [[i32; PAIR]; 1]) -> WidePair {
+        WidePair(weights.map(|weight| weight as i16))
     }
 
     #[inline(always)]
@@ -79,7 +104,7 @@ impl Machine<1> for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Machine, PAIR, PANEL};
+    use super::{Machine, PANEL, Pair, WidePair};
     use core::arch::x86_64::{__m128i, __m256i, __m512i};
     use pulp::bytemuck::cast;
     use pulp::x86::{V3, V4};
@@ -93,10 +118,20 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn widen(self, weights: &[i8; PAIR]) -> [__m256i; 2] {
-            let [low, high]: [__m128i; 2] = cast(*weights);
+        fn widen(self, weights: &Pair) -> [__m256i; 2] {
+            let [low, high]: [__m128i; 2] = cast(weights.0);
             let low = self.avx2._mm256_cvtepi8_epi16(low);
             [low, self.avx2._mm256_cvtepi8_epi16(high)]
+        }
+
+        #[inline(always)]
+        fn load(self, weights: &WidePair) -> [__m256i; 2] {
+            cast(weights.0)
+        }
+
+        #[inline(always)]
+        fn store(self, weights: [__m256i; 2]) -> WidePair {
+            WidePair(cast(weights))
         }
 
         #[inline(always)]
@@ -126,8 +161,18 @@ mod x86 {
         }
 
         #[inline(always)]
-        fn widen(self, weights: &[i8; PAIR]) -> [__m512i; 1] {
-            [self.avx512bw._mm512_cvtepi8_epi16(cast(*weights))]
+        fn widen(self, weights: &Pair) -> [__m512i; 1] {
+            [self.avx512bw._mm512_cvtepi8_epi16(cast(weights.0))]
+        }
+
+        #[inline(always)]
+        fn load(self, weights: &WidePair) -> [__m512i; 1] {
+            [cast(weights.0)]
+        }
+
+        #[inline(always)]
+        fn store(self, [weights]: [__m512i; 1]) -> WidePair {
+            WidePair(cast(weights))
         }
 
         #[inline(always)]

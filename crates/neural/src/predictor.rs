@@ -4,7 +4,7 @@ use crate::cell::advance;
 use crate::code::{CODE, Code, WINDOW};
 use crate::error::{InputError, WeightsError};
 use crate::matrix::Matrix;
-use crate::scratch::{Scratch, TILE, WINDOW_VALUES};
+use crate::scratch::{Scratch, TILE};
 use crate::tensors::Tensors;
 use crate::unit::make_unit;
 use crate::window;
@@ -60,6 +60,9 @@ impl State {
 }
 
 impl Predictor {
+    /// The most rows that a layer takes at once: all steps of eight windows.
+    pub(crate) const LAYER_ROWS: usize = 64;
+
     pub(crate) fn read(file: &mut Tensors<'_>) -> Result<Predictor, WeightsError> {
         let hidden = file.axis("predictor.recurrent.weight", 1)?;
         let gates = hidden.saturating_mul(GATES);
@@ -184,28 +187,32 @@ impl Predictor {
         // Step by step, all windows ending together; before a window begins its rows are zero.
         let steps = window::lay_out(first, windows, isa, &mut scratch.inputs)?;
         let inputs = &scratch.inputs[..steps * count * CODE];
-        // All steps at once: their weights are read once for all.
-        let projected = &mut scratch.first[..steps * count * gates];
-        self.input
-            .apply(isa, inputs, &mut scratch.rounded, projected);
         let state = &mut scratch.third[..count * hidden];
         let cell = &mut scratch.fourth[..count * hidden];
         state.fill(0.0);
         cell.fill(0.0);
         let sums = &mut scratch.second[..count * gates];
-        for (step, projected) in projected.chunks_exact(count * gates).enumerate() {
-            if step == 0 {
-                sums.copy_from_slice(projected); // The state is zero.
-            } else {
-                self.recurrent
-                    .apply_onto(isa, state, &mut scratch.rounded, projected, sums);
-            }
-            for (sample, window) in windows.iter().enumerate() {
-                if window.len() + step >= steps {
-                    let place = sample * hidden..(sample + 1) * hidden;
-                    let sums = &mut sums[sample * gates..][..gates];
-                    advance(isa, sums, &mut cell[place.clone()], &mut state[place]);
+        let mut step = 0;
+        // Some steps at once: their weights are read once for all of them.
+        for inputs in inputs.chunks(Self::LAYER_ROWS / count * count * CODE) {
+            let projected = &mut scratch.first[..inputs.len() / CODE * gates];
+            self.input
+                .apply(isa, inputs, &mut scratch.rounded, projected);
+            for projected in projected.chunks_exact(count * gates) {
+                if step == 0 {
+                    sums.copy_from_slice(projected); // The state is zero.
+                } else {
+                    self.recurrent
+                        .apply_onto(isa, state, &mut scratch.rounded, projected, sums);
                 }
+                for (sample, window) in windows.iter().enumerate() {
+                    if window.len() + step >= steps {
+                        let place = sample * hidden..(sample + 1) * hidden;
+                        let sums = &mut sums[sample * gates..][..gates];
+                        advance(isa, sums, &mut cell[place.clone()], &mut state[place]);
+                    }
+                }
+                step += 1;
             }
         }
         let last = &inputs[steps.saturating_sub(1) * count * CODE..];
@@ -258,15 +265,20 @@ impl Predictor {
         crate::unit::unit_reference(self.output.apply_reference(&h).into_iter())
     }
 
+    /// Inputs of its widest layer.
+    pub(crate) fn layer_inputs(&self) -> usize {
+        self.output.inputs()
+    }
+
     /// Values of each part of the scratch.
     pub(crate) fn scratch(&self) -> [usize; 5] {
         let (gates, hidden) = (self.input.outputs(), self.hidden());
-        let projected = (WINDOW * gates).max(hidden + CODE);
+        let shown = TILE * (hidden + CODE);
         [
-            WINDOW_VALUES,
-            TILE * projected,
+            TILE * WINDOW * CODE,
+            shown.max(Self::LAYER_ROWS * gates),
             TILE * gates,
-            TILE * (hidden + CODE),
+            shown,
             TILE * hidden,
         ]
     }

@@ -1,6 +1,5 @@
 //! Working memory of one worker.
 
-use crate::code::{CODE, WINDOW};
 use crate::detector::Detector;
 use crate::dispatch;
 use crate::encoder::Encoder;
@@ -9,9 +8,9 @@ use crate::networks::Networks;
 use crate::predictor::Predictor;
 use cortica_simd::Isa;
 
-/// Samples that are worked on together: what the networks gain from more is less than what leaves
-/// the first cache.
-pub(crate) const TILE: usize = 8;
+/// Samples that the encoder and the predictor work on together: enough to widen weights once for
+/// many, and few enough to stay in the second cache.
+pub(crate) const TILE: usize = 32;
 
 /// Working memory of one worker, and the instructions it uses. Made once by
 /// [`Networks::scratch`]; after that no call of any network allocates. It carries nothing from one
@@ -19,7 +18,7 @@ pub(crate) const TILE: usize = 8;
 #[derive(Debug)]
 pub struct Scratch {
     pub(crate) isa: Isa,
-    /// Inputs of [`TILE`] samples: features, or windows step by step.
+    /// Inputs of a tile of samples: features, or windows step by step.
     pub(crate) inputs: Vec<f32>,
     pub(crate) first: Vec<f32>,
     pub(crate) second: Vec<f32>,
@@ -42,6 +41,15 @@ impl Scratch {
             lengths.max().unwrap_or_default()
         };
         let longest = |part: usize| vec![0.0; longest_of(part)];
+        let rows = [
+            Encoder::LAYER_ROWS,
+            Predictor::LAYER_ROWS,
+            Detector::LAYER_ROWS,
+        ];
+        let inputs = [
+            networks.encoder().layer_inputs(),
+            networks.predictor().layer_inputs(),
+        ];
         Scratch {
             isa,
             inputs: longest(0),
@@ -49,10 +57,12 @@ impl Scratch {
             second: longest(2),
             third: longest(3),
             fourth: longest(4),
-            // No layer has more inputs than lie in the longest part.
             rounded: Rounded::new(
-                TILE * WINDOW,
+                isa,
+                rows.into_iter().max().unwrap_or_default(),
+                // No layer has more inputs, of all rows, than lie in the longest part.
                 (0..5).map(longest_of).max().unwrap_or_default(),
+                inputs.into_iter().max().unwrap_or_default(),
             ),
         }
     }
@@ -62,6 +72,3 @@ impl Scratch {
         self.isa
     }
 }
-
-/// Values of a tile of windows.
-pub(crate) const WINDOW_VALUES: usize = TILE * WINDOW * CODE;

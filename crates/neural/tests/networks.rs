@@ -56,7 +56,7 @@ fn a_batch_gives_each_sample_the_bits_it_has_alone() {
         each_isa(|isa| {
             let mut scratch = networks.scratch_on(isa);
             let d = networks.dimension();
-            for count in (0..20).chain([64]) {
+            for count in (0..20).chain([31, 32, 33, 64]) {
                 let features = normals(count * d, count as u64);
                 let mut codes = vec![[0.0; CODE]; count];
                 let encoder = networks.encoder();
