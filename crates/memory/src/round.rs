@@ -24,6 +24,9 @@ use std::sync::Arc;
 /// still in the cache.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// The first one, so that the disk starts early.
+const FIRST_PIECE_BYTES: usize = 512 << 10;
+
 /// Associations that go into one record of the log.
 const LINKS_PER_RECORD: usize = 65_536;
 
@@ -85,6 +88,8 @@ pub(crate) struct Round<'a> {
     /// Vectors that the index has memory for.
     reserved: usize,
     effects: Vec<Effect>,
+    /// Bytes that the next piece is to have.
+    piece: usize,
     written: Result<(), CommitError>,
 }
 
@@ -103,6 +108,7 @@ impl<'a> Round<'a> {
             draft: Draft::new(table, store.index()),
             reserved: 0,
             effects: Vec::new(),
+            piece: FIRST_PIECE_BYTES,
             written: Ok(()),
         }
     }
@@ -472,8 +478,9 @@ impl<'a> Round<'a> {
     /// Hands over what has come together, if that is much.
     fn write_piece(&mut self) {
         if let Some(log) = &mut self.log
-            && log.waiting() >= PIECE_BYTES
+            && log.waiting() >= self.piece
         {
+            self.piece = PIECE_BYTES;
             if self.written.is_ok() {
                 self.written = log.commit_part(self.store.durability);
             } else {

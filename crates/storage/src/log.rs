@@ -1,6 +1,7 @@
 //! The log: append and commit. How it is opened is in `open.rs`.
 
 use crate::closing::Closing;
+use crate::courier::Courier;
 use crate::durability::Durability;
 use crate::error::{AppendError, CommitError};
 use crate::folder::{Folder, is_full};
@@ -101,6 +102,8 @@ pub struct Log {
     /// Bytes that follow `written`: first what was committed, then what was appended since.
     pub(crate) buffer: Vec<u8>,
     pub(crate) committed: usize,
+    /// Writes the parts of a large commit while the next one is made.
+    pub(crate) courier: Courier,
     /// Where in the buffer new files begin.
     pub(crate) breaks: Vec<Break>,
     /// Log position behind the room of the file that the next record goes into.
@@ -148,6 +151,7 @@ impl Log {
             closed: None,
             buffer: Vec::new(),
             committed: 0,
+            courier: Courier::default(),
             breaks: Vec::new(),
             room_end: 0,
             parts_from: None,
@@ -258,16 +262,20 @@ impl Log {
     ) -> Result<Durability, CommitError> {
         let here = self.written + self.committed as u64;
         let from = self.parts_from.take().unwrap_or(here);
-        self.commit_from(from, durability, freeing)?;
+        self.commit_from(from, |log| match durability {
+            Durability::None if log.buffer.len() < UNWRITTEN_MAX => Ok(()),
+            Durability::None | Durability::Buffered => log.write(freeing),
+            Durability::Durable => log.write(freeing).and_then(|()| log.sync()),
+        })?;
         self.seq_whole = self.seq_high;
         Ok(durability)
     }
 
+    /// Has what was appended committed by `write`, as the end of what began at `from`.
     fn commit_from(
         &mut self,
         from: u64,
-        durability: Durability,
-        freeing: bool,
+        write: impl FnOnce(&mut Self) -> Result<(), Failure>,
     ) -> Result<(), CommitError> {
         if let Some(halt) = self.halt {
             self.rollback();
@@ -275,12 +283,7 @@ impl Log {
         }
         self.committed = self.buffer.len();
         self.seq_high = self.seq_high.max(self.seq_appended);
-        let done = match durability {
-            Durability::None if self.buffer.len() < UNWRITTEN_MAX => Ok(()),
-            Durability::None | Durability::Buffered => self.write(freeing),
-            Durability::Durable => self.write(freeing).and_then(|()| self.sync()),
-        };
-        let failure = match done {
+        let failure = match write(self) {
             Ok(()) => return Ok(()),
             Err(Failure::Full) => match self.undo(from) {
                 Ok(()) => {
@@ -309,25 +312,26 @@ impl Log {
 
     /// Hands what was appended to the operating system as the first part of a larger commit, so
     /// that memory stays bounded and the disk can start on it. The commit that follows, at
-    /// `durability`, covers it; until then nothing is promised.
+    /// `durability`, covers it; until then nothing is promised. For a durable commit a thread of the
+    /// log's own writes the part while the next one is appended; at most two parts wait for it.
     ///
-    /// Errors as [`commit`](Self::commit); a full disk undoes the earlier parts, too, and what is
+    /// Errors as [`commit`](Self::commit), those of a part perhaps only with a later one or with the
+    /// commit; a full disk undoes the earlier parts, too, and what is
     /// appended after such an error belongs to another commit: call [`rollback`](Self::rollback)
     /// first. Parts that were handed over are not rolled back.
     pub fn commit_part(&mut self, durability: Durability) -> Result<(), CommitError> {
         let from = *self
             .parts_from
             .get_or_insert(self.written + self.committed as u64);
-        let written = self.written;
-        let part = self.commit_from(from, durability.min(Durability::Buffered), false);
+        let part = self.commit_from(from, |log| match durability {
+            Durability::None if log.buffer.len() < UNWRITTEN_MAX => Ok(()),
+            Durability::None | Durability::Buffered => log.write(false),
+            Durability::Durable => log.hand_over(),
+        });
         if part.is_err() {
             self.parts_from = None;
         }
-        part?;
-        if durability == Durability::Durable {
-            self.start_sync(written);
-        }
-        Ok(())
+        part
     }
 
     /// Bytes that wait in memory for a commit to write them.
@@ -422,9 +426,15 @@ impl Log {
 
     /// Takes the bytes of the buffer as written.
     pub(crate) fn emptied(&mut self) {
-        self.written += self.buffer.len() as u64;
+        let bytes = self.buffer.len() as u64;
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT_MAX);
+        self.passed_on(bytes);
+    }
+
+    /// Goes on behind so many bytes that were in the buffer and are not any more.
+    pub(crate) fn passed_on(&mut self, bytes: u64) {
+        self.written += bytes;
         self.committed = 0;
         self.breaks.clear();
         for location in std::mem::take(&mut self.retired_early) {

@@ -136,7 +136,7 @@ impl Log {
                 .map_err(io_error("open", path))?;
             let allocated = file.len().map_err(io_error("measure", path))?;
             self.active = Some(Active {
-                file,
+                file: file.into(),
                 start: part.start,
                 room: log_file.made_with().saturating_sub(HEADER),
                 allocated,

@@ -6,6 +6,7 @@
 
 use crate::closing::Closing;
 use crate::error::OpenError;
+use crate::fetcher::Fetcher;
 use crate::folder::{io_error, other_version};
 use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::listing::{Listing, LogFile};
@@ -13,6 +14,7 @@ use crate::record::{ALIGNMENT, Header, Record};
 use crate::scanner::{Found, Positions, Scanner};
 use cortica_env::{Disk, DiskFile, Open};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 const HEADER: u64 = SEGMENT_HEADER_LEN as u64;
 
@@ -113,6 +115,7 @@ pub(crate) fn scan(
         disk,
         log_dir,
         files: &listing.files,
+        ahead: None,
         made,
         visit,
         scan: Scan {
@@ -144,7 +147,12 @@ pub(crate) fn scan(
         let why = why.unwrap_or("another file has its place in the log");
         reader.damage(&file.path, 0..file.len, why, None);
     }
-    reader.read()?;
+    thread::scope(|scope| {
+        reader.ahead = Fetcher::start(scope, disk, &listing.files);
+        let read = reader.read();
+        reader.ahead = None; // Nothing more is wanted of it.
+        read
+    })?;
     Ok(reader.scan)
 }
 
@@ -152,6 +160,8 @@ struct Reader<'a, 'v> {
     disk: &'a dyn Disk,
     log_dir: &'a Path,
     files: &'a [LogFile],
+    /// Has the next file fetched.
+    ahead: Option<Fetcher<'a>>,
     made: bool,
     visit: &'a mut Visit<'v>,
     scan: Scan,
@@ -234,6 +244,9 @@ impl Reader<'_, '_> {
             }
         }
         let file = self.open(log_file)?;
+        if let (Some(ahead), Some(next)) = (&self.ahead, self.files.get(at + 1)) {
+            ahead.ask(next);
+        }
         let goes_on = if log_file.name.generation > 0 {
             self.read_compacted(at, &*file)?;
             true

@@ -1,11 +1,14 @@
 //! From one log file to the next: room, writing, syncing, and taking it back.
 
+use crate::courier::Stretch;
 use crate::folder::is_full;
 use crate::header::{FileName, SegmentHeader};
 use crate::log::{Failure, HEADER, Log};
 use crate::segment::{Segment, SegmentFile};
 use cortica_env::{DiskFile, Open};
 use std::io;
+use std::mem;
+use std::sync::Arc;
 
 /// The least a log file is made with, unless the options say that files are smaller: a few durable
 /// batches of a thousand episodes fit, so that most commits need no new file.
@@ -20,7 +23,7 @@ const ZEROS: usize = 64 << 10;
 /// A file that is being written, or was and is not synced yet.
 #[derive(Debug)]
 pub(crate) struct Active {
-    pub(crate) file: Box<dyn DiskFile>,
+    pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) start: u64,
     /// Bytes of records it is meant for.
     pub(crate) room: u64,
@@ -79,9 +82,51 @@ impl Log {
 
     /// Hands what was committed to the operating system.
     pub(crate) fn write(&mut self, freeing: bool) -> Result<(), Failure> {
+        self.settle()?;
         if self.buffer.is_empty() {
             return Ok(());
         }
+        for stretch in self.place(freeing)? {
+            let written = stretch.write(&self.buffer);
+            written.map_err(|error| Failure::Io("write", error))?;
+        }
+        self.emptied();
+        self.sync_oldest()
+    }
+
+    /// As [`write`](Self::write), by a thread beside this one, which has the disk start on it too.
+    pub(crate) fn hand_over(&mut self) -> Result<(), Failure> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if !self.has_room() {
+            // It may be refused, and then what was handed over is taken back.
+            self.settle()?;
+        }
+        let stretches = self.place(false)?;
+        let buffer = mem::take(&mut self.buffer);
+        let bytes = buffer.len() as u64;
+        let next = self.courier.hand_over(buffer, stretches);
+        self.buffer = next.map_err(|error| Failure::Io("write", error))?;
+        self.passed_on(bytes);
+        self.sync_oldest()
+    }
+
+    /// Returns when all that was handed over is written.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let settled = self.courier.settle();
+        settled.map_err(|error| Failure::Io("write", error))
+    }
+
+    /// Whether the active file has the space for what waits.
+    fn has_room(&self) -> bool {
+        let end = self.written + self.buffer.len() as u64;
+        let fits = |active: &Active| HEADER + (end - active.start) <= active.allocated;
+        self.breaks.is_empty() && self.active.as_ref().is_some_and(fits)
+    }
+
+    /// Finds a place for what was committed, in files that are made for it where they are missing.
+    fn place(&mut self, freeing: bool) -> Result<Vec<Stretch>, Failure> {
         let end = self.written + self.buffer.len() as u64;
         let first = self.breaks.first().map_or(end, |file| file.start);
         // All the room first: when there is none, nothing was written.
@@ -89,46 +134,47 @@ impl Log {
             self.grow_active(first, freeing)?;
         }
         let made = self.make_files(end, freeing)?;
-        let mut from = 0;
-        if first > self.written {
-            let to = (first - self.written) as usize;
-            self.write_active(0..to)?;
-            from = to;
+        let mut stretches = Vec::with_capacity(1 + made.len());
+        let mut from = self.written;
+        if first > from {
+            stretches.push(self.place_active(from, first)?);
+            from = first;
         }
         for (at, (active, segment)) in made.into_iter().enumerate() {
             let stop = self.breaks.get(at + 1).map_or(end, |next| next.start);
-            let to = (stop - self.written) as usize;
             self.unsynced.extend(self.active.replace(active));
             self.segments.push(segment);
-            self.write_active(from..to)?;
-            from = to;
+            stretches.push(self.place_active(from, stop)?);
+            from = stop;
         }
-        self.emptied();
-        if self.unsynced.len() > UNSYNCED_MAX {
-            let oldest = self.unsynced.remove(0);
-            let synced = oldest.file.sync();
-            synced.map_err(|error| Failure::Io("sync", error))?;
-        }
-        Ok(())
+        Ok(stretches)
     }
 
-    /// Writes a part of the buffer at the end of the active file.
-    fn write_active(&mut self, part: std::ops::Range<usize>) -> Result<(), Failure> {
+    /// Appends what waits between two log positions to the active file.
+    fn place_active(&mut self, from: u64, to: u64) -> Result<Stretch, Failure> {
         let (Some(active), Some(segment)) = (&self.active, self.segments.last_mut()) else {
             let error = io::Error::other("there is no file to write to");
             return Err(Failure::Io("write", error));
         };
-        let bytes = part.len() as u64;
-        let position = self.written + part.start as u64;
-        let offset = HEADER + (position - active.start);
-        active
-            .file
-            .write_at(&self.buffer[part], offset)
-            .map_err(|error| Failure::Io("write", error))?;
-        segment.end = position + bytes;
-        segment.total += bytes;
-        segment.live += bytes;
+        segment.end = to;
+        segment.total += to - from;
+        segment.live += to - from;
         segment.file_bytes = active.allocated;
+        Ok(Stretch {
+            file: active.file.clone(),
+            bytes: (from - self.written) as usize..(to - self.written) as usize,
+            offset: HEADER + (from - active.start),
+        })
+    }
+
+    /// Syncs files that too many others wait behind.
+    fn sync_oldest(&mut self) -> Result<(), Failure> {
+        while self.unsynced.len() > UNSYNCED_MAX {
+            self.settle()?;
+            let oldest = self.unsynced.remove(0);
+            let synced = oldest.file.sync();
+            synced.map_err(|error| Failure::Io("sync", error))?;
+        }
         Ok(())
     }
 
@@ -204,7 +250,7 @@ impl Log {
         file.write_at(&header.encode(), 0)
             .map_err(|error| Failure::Io("write", error))?;
         let active = Active {
-            file,
+            file: file.into(),
             start: new.start,
             room: new.room,
             allocated,
@@ -220,19 +266,6 @@ impl Log {
             file: SegmentFile::new(self.disk.clone(), path),
         };
         Ok((active, segment))
-    }
-
-    /// Lets the disk start on what was written from a log position on.
-    pub(crate) fn start_sync(&self, from: u64) {
-        let mut end = self.written;
-        for file in self.unsynced.iter().chain(&self.active).rev() {
-            let begin = from.max(file.start);
-            if begin < end {
-                let offset = HEADER + (begin - file.start);
-                file.file.start_sync(offset, end - begin);
-            }
-            end = file.start;
-        }
     }
 
     /// Makes durable what was written.
@@ -296,7 +329,7 @@ impl Log {
             // It was synced on the way, and given up.
             let file = self.disk.open(&segment.file.path, Open::Write);
             self.active = Some(Active {
-                file: file.map_err(io("open a file of"))?,
+                file: file.map_err(io("open a file of"))?.into(),
                 start: segment.name.start,
                 room: segment.file_bytes.saturating_sub(HEADER),
                 allocated: segment.file_bytes,

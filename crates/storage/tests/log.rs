@@ -5,7 +5,7 @@
     reason = "a panic is how a test reports"
 )]
 
-use cortica_env::{Disk, Open, RealDisk, SimDisk};
+use cortica_env::{Disk, Keep, Open, RealDisk, SimDisk};
 use cortica_storage::{
     AppendError, CommitError, Durability, Entry, Log, OpenError, OpenMode, PAYLOAD_MAX, Recovery,
     check,
@@ -166,15 +166,44 @@ fn a_large_commit_goes_out_in_parts() {
         let seqs: Vec<_> = open(disk, dir).2.into_iter().map(|(seq, _)| seq).collect();
         assert_eq!(seqs, (0..=40).collect::<Vec<_>>());
     });
-    let disk = SimDisk::new();
-    let (mut log, ..) = open(&sim(&disk), Path::new(DIR));
-    append(&mut log, 1, b"lost");
-    disk.fail_operation(1);
-    assert!(log.commit_part(Durability::Durable).is_err());
-    assert!(matches!(
-        log.commit(Durability::Durable),
-        Err(CommitError::Stopped)
-    ));
+}
+
+/// The part is written while the log goes on, so it is a later part or the commit that says so.
+#[test]
+fn a_part_that_cannot_be_written_fails_its_commit() {
+    for parts in 1..=5 {
+        let disk = SimDisk::new();
+        let (mut log, ..) = open(&sim(&disk), Path::new(DIR));
+        append(&mut log, 1, b"kept");
+        log.commit(Durability::Durable).unwrap();
+        disk.fail_operation(1);
+        let mut failed = false;
+        for seq in 2..2 + parts {
+            append(&mut log, seq, b"lost");
+            failed |= log.commit_part(Durability::Durable).is_err();
+        }
+        assert!(failed || parts < 3, "{parts} parts wait in memory");
+        let committed = log.commit(Durability::Durable);
+        match committed {
+            Err(CommitError::Io {
+                action: "write", ..
+            }) => assert!(!failed),
+            Err(CommitError::Stopped) => assert!(failed),
+            other => panic!("{other:?}"),
+        }
+        append(&mut log, 9, b"too late");
+        let late = log.commit(Durability::Durable);
+        assert!(matches!(late, Err(CommitError::Stopped)));
+        drop(log);
+        // Behind a part that was not written nothing was.
+        for disk in [disk.clone(), disk.power_cut(Keep::Everything)] {
+            let (log, recovery, found) = open(&sim(&disk), Path::new(DIR));
+            drop(log);
+            let seqs: Vec<_> = found.into_iter().map(|(seq, _)| seq).collect();
+            assert_eq!(seqs, [1], "{parts} parts");
+            assert_eq!(recovery.dropped_tail_bytes, 0, "{parts} parts");
+        }
+    }
 }
 
 #[test]
