@@ -21,6 +21,9 @@ use cortica_simd::encode_i8;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, RwLock};
 
+/// Workers that are kept for the next who call; more are made where more call at once.
+const IDLE_MAX: usize = 64;
+
 /// In which order requests of a batch are decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Order {
@@ -299,7 +302,10 @@ impl AllocationEngine {
     }
 
     pub(crate) fn give_back(&self, worker: Worker) {
-        lock(&self.idle).push(worker);
+        let mut idle = lock(&self.idle);
+        if idle.len() < IDLE_MAX {
+            idle.push(worker);
+        }
     }
 
     fn worker(&self) -> Worker {

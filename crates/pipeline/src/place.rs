@@ -52,7 +52,9 @@ impl AllocationEngine {
         if self.is_full() {
             return Ok(None);
         }
-        let mut radius = request.search_radius * if seen.exception { 2.0 } else { 1.0 };
+        let wider = if seen.exception { 2.0 } else { 1.0 };
+        // Farther than from corner to corner there is nothing.
+        let mut radius = (request.search_radius * wider).min(self.diameter);
         loop {
             let start = self.micros();
             worker.near.clear();

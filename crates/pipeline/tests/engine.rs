@@ -337,6 +337,17 @@ fn the_radius_doubles_until_a_column_is_free() {
     let features = rng.vector(768);
     let full = engine.allocate(&ConceptRequest::new("one more", &features));
     assert_eq!(full, Ok(Allocation::NoSuitableColumn));
+    // The widest radius there is.
+    assert!(engine.release_id(&format!("7 {}", concepts[0].0)).unwrap());
+    std::thread::sleep(std::time::Duration::from_millis(1));
+    for stream in [None, Some(1), Some(1)] {
+        let widest = ConceptRequest {
+            search_radius: f32::MAX,
+            stream,
+            ..ConceptRequest::new("one more", &features)
+        };
+        assert!(engine.allocate(&widest).is_ok());
+    }
 }
 
 #[test]
