@@ -33,20 +33,48 @@ impl<T> BoundedQueue<T> {
         })
     }
 
-    /// Puts `item` at the end, or hands it back with the reason. Does not wait for room.
+    /// Puts `item` at the end, or hands it back with the reason. Does not wait for room; but where
+    /// pushes are close on the heels of pops, the first call that finds none looks again a
+    /// microsecond or two later, because both are faster while they leave each other alone. Those
+    /// after it say so at once until something was popped.
     #[inline]
     pub fn try_push(&self, item: T) -> Result<(), PushError<T>> {
-        self.ring.try_push(item)?;
+        match self.ring.try_push(item) {
+            Err(PushError::Full(item)) => self.push_after_a_moment(item)?,
+            pushed => pushed?,
+        }
         self.poppers.notify(1);
         Ok(())
     }
 
-    /// Takes the oldest item, if there is one. Does not wait for any.
+    #[cold]
+    fn push_after_a_moment(&self, item: T) -> Result<(), PushError<T>> {
+        if self.ring.steps_back_from_head() {
+            self.ring.try_push(item)
+        } else {
+            Err(PushError::Full(item))
+        }
+    }
+
+    /// Takes the oldest item, if there is one. Does not wait for any; but looks again a moment
+    /// later as [`try_push`](Self::try_push) does, where pops are close on the heels of pushes.
     #[inline]
     pub fn try_pop(&self) -> Result<T, PopError> {
-        let item = self.ring.try_pop()?;
+        let item = match self.ring.try_pop() {
+            Err(PopError::Empty) => self.pop_after_a_moment()?,
+            popped => popped?,
+        };
         self.pushers.notify(1);
         Ok(item)
+    }
+
+    #[cold]
+    fn pop_after_a_moment(&self) -> Result<T, PopError> {
+        if self.ring.steps_back_from_tail() {
+            self.ring.try_pop()
+        } else {
+            Err(PopError::Empty)
+        }
     }
 
     /// Puts `item` at the end even if the queue is full: then the oldest item makes room and is

@@ -66,7 +66,7 @@ pub use crate::queue::Queue;
 pub use crate::stats::{BoundedStats, LaneStats, QueueStats};
 #[cfg(loom)]
 #[doc(hidden)]
-pub use crate::sync::{reused, slept, stayed};
+pub use crate::sync::{reused, slept, stayed, unfenced};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

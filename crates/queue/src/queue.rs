@@ -7,9 +7,7 @@ use cortica_reclaim::{Protect, PublishOnPing, Reclaim};
 use crate::drain::drop_each;
 use crate::segment::Segment;
 use crate::stash::Stash;
-use crate::sync::{
-    Acquire, Arc, AtomicPtr, Backoff, CachePadded, Relaxed, Release, note_stay, total_order,
-};
+use crate::sync::{Arc, AtomicPtr, Backoff, CachePadded, Relaxed, Release, note_stay, total_order};
 
 /// Emptied segments a thread may hold before it asks who still looks at them, which takes some
 /// 4 us: half a nanosecond an item.
@@ -71,9 +69,13 @@ impl<T> Queue<T> {
     /// An empty queue. Allocates one segment.
     #[must_use]
     pub fn new() -> Queue<T> {
+        Queue::with(PublishOnPing::new().with_batch(BATCH))
+    }
+
+    /// `domain` is the queue's own. For models, too: of what an operation finds without fences.
+    pub(crate) fn with(domain: PublishOnPing) -> Queue<T> {
         let stash = Stash::new();
         let first = Box::into_raw(stash.take(1));
-        let domain = PublishOnPing::new().with_batch(BATCH);
         Queue {
             list: List {
                 head: CachePadded(AtomicPtr::new(first)),
@@ -435,7 +437,7 @@ impl<T> Drop for Queue<T> {
 
 impl<T> Drop for List<T> {
     fn drop(&mut self) {
-        let mut next = self.head.load(Acquire);
+        let mut next = self.head.load(Relaxed); // `&mut self` is the order.
         while !next.is_null() {
             // SAFETY: `&mut self`: nobody else has the list, and each segment is in it once.
             next = unsafe { Box::from_raw(next) }.next();

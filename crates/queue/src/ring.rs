@@ -22,7 +22,13 @@ pub(crate) struct Ring<T> {
     slots: Box<[Slot<T>]>,
     /// A power of two above every index; indices lie below it, laps above.
     closed_bit: usize,
+    /// Where head was when a pop last found nothing, and tail when a push last found no room.
+    empty_at: CachePadded<AtomicUsize>,
+    full_at: CachePadded<AtomicUsize>,
 }
+
+/// 2^7 pauses are a microsecond and a half to three, in which a busy thread moves 200 items or more.
+const STEP_BACK: u32 = 7;
 
 // SAFETY: an item is moved in by one thread and out by one thread, each of which owns its place
 // meanwhile (see the stamps above); no reference to an item inside is ever handed out. So sharing
@@ -50,6 +56,8 @@ impl<T> Ring<T> {
             tail: CachePadded(AtomicUsize::new(0)),
             slots: slots.into_boxed_slice(),
             closed_bit: (capacity + 1).next_power_of_two(),
+            empty_at: CachePadded(AtomicUsize::new(0)),
+            full_at: CachePadded(AtomicUsize::new(0)),
         })
     }
 
@@ -64,13 +72,17 @@ impl<T> Ring<T> {
         // the tail read here cannot be an older one, and Relaxed is enough for it.
         let head = self.head.load(Acquire);
         let tail = self.tail.load(Relaxed) & !self.closed_bit;
+        self.distance(head, tail).min(self.capacity())
+    }
+
+    /// How many places `to` is beyond `from`; wraps around where it is not.
+    fn distance(&self, from: usize, to: usize) -> usize {
         let index_mask = self.closed_bit - 1;
-        let laps = (tail & !index_mask).wrapping_sub(head & !index_mask) / self.one_lap();
-        // With a lap between them the second term is negative.
-        let len = (laps * self.capacity())
-            .wrapping_add(tail & index_mask)
-            .wrapping_sub(head & index_mask);
-        len.min(self.capacity())
+        let laps = (to & !index_mask).wrapping_sub(from & !index_mask) / self.one_lap();
+        // With a lap between them the index may be smaller.
+        laps.wrapping_mul(self.capacity())
+            .wrapping_add(to & index_mask)
+            .wrapping_sub(from & index_mask)
     }
 
     /// Refuses pushes from now on; whether it was this call that did it.
@@ -236,6 +248,41 @@ impl<T> Ring<T> {
                 head = self.head.load(Relaxed);
             }
         }
+    }
+
+    /// For a pop that found nothing: leaves the pushes alone for a moment if it is close on their
+    /// heels. False if it is not, or if this was done for the same place before.
+    #[cold]
+    pub(crate) fn steps_back_from_tail(&self) -> bool {
+        self.steps_back(&self.empty_at, &self.head)
+    }
+
+    /// As [`steps_back_from_tail`](Self::steps_back_from_tail), for a push that found no room.
+    #[cold]
+    pub(crate) fn steps_back_from_head(&self) -> bool {
+        self.steps_back(&self.full_at, &self.tail)
+    }
+
+    /// Two threads in step would pay for moving cache lines to and fro at every single item: so
+    /// the one that was stopped here less than half a ring ago lets the other get ahead. Whoever
+    /// comes by after more than that has not been in step. Not under loom, where waiting means
+    /// nothing: the answer is then the one of the second look.
+    fn steps_back(&self, stopped_at: &AtomicUsize, counter: &AtomicUsize) -> bool {
+        if cfg!(loom) {
+            return false;
+        }
+        // Relaxed: at worst somebody waits once more, or once less.
+        let position = counter.load(Relaxed) & !self.closed_bit;
+        let before = stopped_at.load(Relaxed);
+        if before == position {
+            return false;
+        }
+        stopped_at.store(position, Relaxed);
+        let is_close = self.distance(before, position) < self.capacity() / 2;
+        if is_close {
+            Backoff::pause(STEP_BACK);
+        }
+        is_close
     }
 
     /// An error if there is nothing at or after `head`. Otherwise somebody is filling the place,

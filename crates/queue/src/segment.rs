@@ -41,10 +41,9 @@ impl Claims {
 pub(crate) struct Segment<T> {
     /// Stamped with the lap once the item is in, with an older one before.
     slots: Box<[Slot<T>]>,
-    /// Another one at each use of the segment, so that no stamp need be wiped.
-    lap: usize,
-    /// Items in all segments before this one since the queue was made; wraps around.
-    base: usize,
+    /// A cell only so that models see who looks at it when: it changes while one thread has the
+    /// segment to itself.
+    life: UnsafeCell<Life>,
     /// Where it goes in the end. Touched by whoever took it out of the list, and then by whoever
     /// recycles it.
     home: UnsafeCell<Option<Arc<Stash<T>>>>,
@@ -52,6 +51,15 @@ pub(crate) struct Segment<T> {
     /// Pushes and pops each have a line of their own, off the one that both read.
     claims: CachePadded<AtomicU64>,
     pops: CachePadded<Pops>,
+}
+
+/// What stays as it is from the time the segment is in the list until it is recycled.
+#[derive(Clone, Copy)]
+struct Life {
+    /// Another one at each use of the segment, so that no stamp need be wiped.
+    lap: usize,
+    /// Items in all segments before this one since the queue was made; wraps around.
+    base: usize,
 }
 
 /// What pops change.
@@ -93,8 +101,7 @@ impl<T> Segment<T> {
     pub(crate) fn new(slots: usize) -> Box<Segment<T>> {
         Box::new(Segment {
             slots: (0..slots).map(|_| Slot::new(0)).collect(),
-            lap: 1,
-            base: 0,
+            life: UnsafeCell::new(Life { lap: 1, base: 0 }),
             home: UnsafeCell::new(None),
             next: AtomicPtr::new(ptr::null_mut()),
             claims: CachePadded(AtomicU64::new(0)),
@@ -104,7 +111,8 @@ impl<T> Segment<T> {
 
     /// Makes it as good as new. What items are in it are forgotten.
     pub(crate) fn renew(&mut self) {
-        self.lap += 1; // A lap takes nanoseconds: the number lasts for centuries.
+        let lap = self.lap() + 1; // A lap takes nanoseconds: the number lasts for centuries.
+        self.begin(Life { lap, base: 0 });
         self.next = AtomicPtr::new(ptr::null_mut());
         self.claims = CachePadded(AtomicU64::new(0));
         self.pops = Pops::none();
@@ -113,14 +121,15 @@ impl<T> Segment<T> {
     /// Puts as many of `items` as there are slots into a segment that has none and that nobody
     /// else has seen. `base` is how many went before them.
     pub(crate) fn begin_with(&mut self, base: usize, items: impl Iterator<Item = T>) {
+        let lap = self.lap();
         let mut count = 0;
         for (slot, item) in self.slots.iter().zip(items) {
             // SAFETY: nobody else has seen the segment, and each slot is filled once.
             unsafe { slot.fill(item) };
-            slot.set_unseen(self.lap); // Seen after the segment, which Release shows.
+            slot.set_unseen(lap); // Seen after the segment, which Release shows.
             count += 1;
         }
-        self.base = base;
+        self.begin(Life { lap, base });
         self.claims = CachePadded(AtomicU64::new(count));
     }
 
@@ -131,7 +140,18 @@ impl<T> Segment<T> {
 
     #[inline]
     pub(crate) fn lap(&self) -> usize {
-        self.lap
+        self.life().lap
+    }
+
+    #[inline]
+    fn life(&self) -> Life {
+        // SAFETY: written through `&mut self` only.
+        self.life.with(|life| unsafe { *life })
+    }
+
+    fn begin(&mut self, life: Life) {
+        // SAFETY: `&mut self`.
+        self.life.with_mut(|place| unsafe { *place = life });
     }
 
     /// The next slot, for the caller to fill and stamp; none if there is none left.
@@ -208,7 +228,7 @@ impl<T> Segment<T> {
     pub(crate) fn take_next(&self, backoff: &mut Backoff) -> Result<&Slot<T>, usize> {
         let mut taken = self.taken();
         while let Some(slot) = self.slots.get(taken)
-            && slot.has(self.lap)
+            && slot.has(self.lap())
         {
             match self.take(taken, taken + 1) {
                 Ok(()) => return Ok(slot),
@@ -247,13 +267,15 @@ impl<T> Segment<T> {
 
     /// Items pushed into this segment and all before it. Exact once it is exhausted.
     pub(crate) fn pushed(&self) -> usize {
-        self.base.wrapping_add(self.claims().count())
+        // Relaxed: as new as what the caller has seen before, which is all that is asked of it.
+        let claims = Claims(self.claims.load(Relaxed));
+        self.life().base.wrapping_add(claims.count())
     }
 
     /// Items popped from this segment and all before it. Whoever has read it reads a `pushed`
     /// that counts these items.
     pub(crate) fn popped(&self) -> usize {
-        self.base.wrapping_add(self.taken())
+        self.life().base.wrapping_add(self.taken())
     }
 
     /// The segment after this one, or null.

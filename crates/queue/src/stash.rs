@@ -65,7 +65,7 @@ impl<T> Stash<T> {
 impl<T> Drop for Stash<T> {
     fn drop(&mut self) {
         for place in &self.places {
-            let segment = place.swap(ptr::null_mut(), Acquire);
+            let segment = place.swap(ptr::null_mut(), Relaxed); // `&mut self` is the order.
             if !segment.is_null() {
                 // SAFETY: as in `take`.
                 drop(unsafe { Box::from_raw(segment) });

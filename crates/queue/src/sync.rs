@@ -173,6 +173,14 @@ impl<T> Deref for CachePadded<T> {
     }
 }
 
+/// A queue whose operations run no fence when they protect a segment, as with membarrier, which no
+/// model has; so its segments are not used again.
+#[cfg(loom)]
+#[must_use]
+pub fn unfenced<T>() -> crate::Queue<T> {
+    crate::Queue::with(cortica_reclaim::PublishOnPing::unfenced())
+}
+
 /// How often a segment was used again, in all runs of all models: the witness that it happened.
 #[cfg(loom)]
 static REUSED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use cortica_queue::{Queue, reused, stayed};
+use cortica_queue::{Queue, reused, stayed, unfenced};
 use loom::thread::{JoinHandle, spawn};
 
 /// Counted outside of the model, so that they outlive the explored runs.
@@ -53,7 +53,15 @@ fn explore(name: &str, preemptions: usize, witnesses: &[&Witness], run: fn()) {
 
 /// A queue that has had the items of `before`; the first `gone` of them were popped again.
 fn queue<const N: usize>(before: [[u32; 2]; N], gone: usize) -> Arc<Queue<[u32; 2]>> {
-    let queue = Arc::new(Queue::new());
+    begun(Queue::new(), before, gone)
+}
+
+fn begun<const N: usize>(
+    queue: Queue<[u32; 2]>,
+    before: [[u32; 2]; N],
+    gone: usize,
+) -> Arc<Queue<[u32; 2]>> {
+    let queue = Arc::new(queue);
     for item in before {
         queue.push(item);
     }
@@ -383,6 +391,64 @@ fn len_never_underflows() {
             assert!(len <= 2, "{len}");
             LOOKED[len].saw(true);
             assert_eq!(queue.len(), 0);
+        },
+    );
+}
+
+/// As above, where nobody runs a fence that would show the pushes: the thread is parked where it
+/// pushes and pops. Whoever sees the second pop must see the second push.
+#[test]
+fn len_never_underflows_beside_parked_guards() {
+    static LOOKED: [Witness; 3] = [const { Witness::new() }; 3];
+    static STAYED: Witness = Witness::new();
+    explore(
+        "len_never_underflows_beside_parked_guards",
+        2,
+        &[&LOOKED[0], &LOOKED[1], &LOOKED[2], &STAYED],
+        || {
+            let at_home = stayed();
+            let queue = queue([], 0);
+            let mover = with(&queue, |queue| {
+                [item(1), item(2)].map(|item| {
+                    queue.push(item);
+                    queue.pop()
+                })
+            });
+            let looker = with(&queue, Queue::len);
+            assert_eq!(mover.join().unwrap(), [Some(item(1)), Some(item(2))]);
+            let len = looker.join().unwrap();
+            assert!(len <= 2, "{len}");
+            LOOKED[len].saw(true);
+            STAYED.saw(stayed() == at_home + 2);
+        },
+    );
+}
+
+/// One thread begins the next segment, another goes on to it, and a third finds it where the second
+/// has put it: as the first. It must find it whole, though it has nothing to do with the thread
+/// that filled it, and though no fence of a hazard slot helps.
+#[test]
+fn a_pop_finds_the_head_that_another_moved_on() {
+    static FIRST: Witness = Witness::new();
+    static SECOND: Witness = Witness::new();
+    static NEITHER: Witness = Witness::new();
+    explore(
+        "a_pop_finds_the_head_that_another_moved_on",
+        2,
+        &[&FIRST, &SECOND, &NEITHER],
+        || {
+            let queue = begun(unfenced(), [item(1), item(2)], 2);
+            let pusher = with(&queue, |queue| queue.push(item(3)));
+            let poppers = [(); 2].map(|()| with(&queue, Queue::pop));
+            pusher.join().unwrap();
+            let popped = poppers.map(|popper| popper.join().unwrap());
+            FIRST.saw(popped[0] == Some(item(3)));
+            SECOND.saw(popped[1] == Some(item(3)));
+            NEITHER.saw(popped == [None, None]);
+            assert!(popped[0].is_none() || popped[1].is_none(), "popped twice");
+            let mut items: Vec<_> = popped.into_iter().flatten().collect();
+            items.extend(drain(&queue).into_iter().map(item));
+            assert_eq!(items, [item(3)]);
         },
     );
 }
