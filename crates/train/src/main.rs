@@ -25,6 +25,7 @@ mod predictor;
 mod streams;
 mod tasks;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -53,11 +54,11 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Steps of the encoder's training.
-    #[arg(long, default_value_t = 1_000)]
-    encoder_steps: usize,
+    #[arg(long, default_value = "1000")]
+    encoder_steps: NonZeroUsize,
     /// Passes over the streams, for predictor and detector.
-    #[arg(long, default_value_t = 4)]
-    epochs: usize,
+    #[arg(long, default_value = "4")]
+    epochs: NonZeroUsize,
     /// Orders from which predictor and detector learn. All are measured.
     #[arg(long, value_delimiter = ',', default_value = "lineage")]
     orders: Vec<Order>,
@@ -75,6 +76,9 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let started = Instant::now();
+    for path in [Some(&arguments.out), arguments.floats.as_ref()] {
+        path.map_or(Ok(()), |path| check_folder(path))?;
+    }
     let mut data = cortica_testkit::load(&arguments.data)?;
     check_finite(&data)?;
     let measured = arguments
@@ -113,7 +117,7 @@ fn main() -> Result<()> {
         all.train.extend(learnt);
         all.held_out.push((order, measured));
     }
-    let epochs = arguments.epochs;
+    let epochs = arguments.epochs.get();
     if let Some(networks) = measured {
         let metrics = measure::all(&networks, &data, &sides, &all, seed, epochs)?;
         return write_metrics(&arguments.out, &metrics);
@@ -124,7 +128,7 @@ fn main() -> Result<()> {
          `--orders file`"
     );
     let (encoder, encoder_curve) =
-        encoder::train(&data, &sides.train, seed, arguments.encoder_steps)?;
+        encoder::train(&data, &sides.train, seed, arguments.encoder_steps.get())?;
     let codes = codes::encode(&encoder, &data)?;
     let (predictor, predictor_curve) = predictor::train(&codes, &all.train, seed, epochs)?;
     let (detector, detector_curve) = detector::train(&codes, &all.train, seed, epochs)?;
@@ -208,6 +212,20 @@ impl Sides {
     }
 }
 
+/// Finds out before anything is trained, not after, that there is no place for a file.
+fn check_folder(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    ensure!(
+        folder.is_dir() && !path.is_dir(),
+        "cannot write {}: name a file in a folder that is there",
+        path.display()
+    );
+    Ok(())
+}
+
 /// Names the first value that is no finite number, before anything is learnt from it.
 fn check_finite(data: &Dataset) -> Result<()> {
     let files = [("X.npy", &data.rows), ("q.npy", &data.queries)];
@@ -226,7 +244,8 @@ fn check_finite(data: &Dataset) -> Result<()> {
 
 /// Opens a weight file that takes rows of this folder.
 fn open_for(data: &Dataset, path: &Path) -> Result<Networks> {
-    let networks = Networks::open(path)?;
+    let networks =
+        Networks::open(path).with_context(|| format!("cannot measure {}", path.display()))?;
     ensure!(
         networks.dimension() == data.dimension,
         "{} takes embeddings of {} values, and the rows of X.npy have {}: measure it on a folder it was \

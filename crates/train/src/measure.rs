@@ -4,7 +4,7 @@ use anyhow::Result;
 use cortica_env::Seed;
 use cortica_neural::{CODE, Code, Networks};
 use cortica_simd::{Isa, Rows, Scored, dot_rows, top_k};
-use cortica_testkit::Dataset;
+use cortica_testkit::{Dataset, Split};
 use serde_json::{Value, json};
 
 use crate::Sides;
@@ -71,7 +71,7 @@ fn encode(networks: &Networks, rows: &[f32], count: usize) -> Result<Vec<Code>> 
 }
 
 /// The share of the exact 10 nearest held-out rows that codes of 64 i8 values find, for held-out
-/// rows and for the folder's queries.
+/// rows, for the folder's queries, and for those of them that mean a held-out row.
 fn recall(
     networks: &Networks,
     data: &Dataset,
@@ -119,28 +119,38 @@ fn recall(
         ("random_projection", &random, &zero),
     ];
     let mut figures = json!({});
-    let sets = [("held_out_items", true), ("queries", false)];
-    for (name, items) in sets {
-        let wanted: Vec<Vec<u32>> = if items {
-            let rows = asked.iter().map(|&at| &held_out[at * d..][..d]);
-            rows.zip(&asked)
-                .map(|(row, &at)| nearest(row, &held_out, d, Some(at)))
-                .collect()
-        } else {
-            let rows = data.queries.chunks_exact(d);
-            rows.map(|row| nearest(row, &held_out, d, None)).collect()
+    let unseen = |&query: &usize| {
+        let meant = data.query_infos.get(query);
+        let side = meant.and_then(|query| sides.of.get(query.source as usize));
+        side == Some(&Split::Test)
+    };
+    let every: Vec<usize> = (0..data.query_count()).collect();
+    let unseen: Vec<usize> = every.iter().copied().filter(unseen).collect();
+    let sets = [
+        ("held_out_items", true, &asked),
+        ("queries", false, &every),
+        ("held_out_queries", false, &unseen),
+    ];
+    for (name, items, asked) in sets {
+        let nearest_to = |&at: &usize| {
+            if items {
+                nearest(&held_out[at * d..][..d], &held_out, d, Some(at))
+            } else {
+                nearest(data.query(at), &held_out, d, None)
+            }
         };
+        let wanted: Vec<Vec<u32>> = asked.iter().map(nearest_to).collect();
         if wanted.is_empty() {
             continue;
         }
         let shares = |rows: &[Code], queries: &[Code]| -> Vec<f64> {
             let rows: Vec<f32> = rows.iter().flat_map(as_i8).collect();
             let share = |(at, wanted): (usize, &Vec<u32>)| {
+                let asked = asked[at];
                 let (query, skip) = if items {
-                    let row = asked[at];
-                    (&rows[row * CODE..][..CODE], Some(row))
+                    (&rows[asked * CODE..][..CODE], Some(asked))
                 } else {
-                    (&as_i8(&queries[at])[..], None)
+                    (&as_i8(&queries[asked])[..], None)
                 };
                 let got = nearest(query, &rows, CODE, skip);
                 let found = wanted.iter().filter(|row| got.contains(row)).count();

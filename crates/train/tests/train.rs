@@ -181,10 +181,8 @@ fn shipped_weights_are_better_than_what_needs_no_training() {
             let low = figures[way][name][0].as_f64().unwrap();
             assert!(low > 0.0, "{way}: {figures}");
         };
-        for set in ["held_out_items", "queries"]
-            .iter()
-            .take(1 + usize::from(queries))
-        {
+        let sets = ["held_out_items", "queries", "held_out_queries"];
+        for set in &sets[..if queries { 3 } else { 1 }] {
             for way in ["pca", "pca_centred", "random_projection"] {
                 clear(&metrics["recall"][*set], way, "encoder_above_by");
             }
@@ -258,4 +256,34 @@ fn weights_for_other_embeddings_are_refused() {
         said.contains("takes embeddings of 768 values, and the rows of X.npy have 100"),
         "{said}"
     );
+}
+
+/// Before there is anything to lose: a training takes minutes.
+#[test]
+fn files_that_cannot_be_written_or_read_are_named_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = cortica_testkit::bundle_dir();
+    let said = |out: &Path, others: &[&str]| {
+        let output = output(&bundle, out, others);
+        assert!(!output.status.success());
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let nowhere = folder.path().join("none/out.safetensors");
+    let wanted = format!("cannot write {}", nowhere.display());
+    assert!(said(&nowhere, &[]).contains(&wanted));
+    let out = folder.path().join("out.safetensors");
+    let floats = ["--floats", nowhere.to_str().unwrap()];
+    assert!(said(&out, &floats).contains(&wanted));
+    assert!(said(folder.path(), &[]).contains("cannot write"));
+    for steps in ["--encoder-steps", "--epochs"] {
+        assert!(said(&out, &[steps, "0"]).contains(steps));
+    }
+
+    let cut = folder.path().join("cut.safetensors");
+    std::fs::write(&cut, &std::fs::read(WEIGHTS).unwrap()[..1_000]).unwrap();
+    let refused = said(&out, &["--measure", cut.to_str().unwrap()]);
+    assert!(refused.contains(cut.to_str().unwrap()), "{refused}");
+    assert!(refused.contains("cut short"), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
