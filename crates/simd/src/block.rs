@@ -9,32 +9,37 @@ use std::iter::zip;
 /// f32 values in a cache line.
 pub(crate) const LINE: usize = 16;
 
-/// Values that will be needed next, to be fetched `F` lines at a time.
+/// Rows that will be needed next, fetched a line of each at a time: in the order in which they will
+/// be read, so that the first to be read have been asked for the longest.
 #[derive(Clone, Copy)]
-pub(crate) struct Ahead<'a, const F: usize> {
+pub(crate) struct Ahead<'a> {
     pub(crate) values: &'a [f32],
-    /// Where they start in `values`, and where they end; both may lie beyond its end.
+    /// Where the first line starts in `values`; it may lie beyond the end.
     pub(crate) first: usize,
-    pub(crate) end: usize,
+    /// From a row to the next.
+    pub(crate) stride: usize,
+    /// Lines of its own rows that a block reads for each one it fetches; 0: it fetches none.
+    pub(crate) every: usize,
     pub(crate) into: Into,
 }
 
 /// Rows that stream from memory one behind the other need no help: the processor sees it.
-pub(crate) const NOTHING: Ahead<'static, 0> = Ahead {
+pub(crate) const NOTHING: Ahead<'static> = Ahead {
     values: &[],
     first: 0,
-    end: 0,
+    stride: 0,
+    every: 0,
     into: Into::First,
 };
 
 /// Sums over all pairs of `Q` queries and `R` rows, all of the same length, while `ahead` is
 /// fetched.
 #[inline(always)]
-pub(crate) fn block<S: Simd, P: Pairing, const Q: usize, const R: usize, const F: usize>(
+pub(crate) fn block<S: Simd, P: Pairing, const Q: usize, const R: usize>(
     simd: S,
     queries: [&[f32]; Q],
     rows: [&[f32]; R],
-    ahead: Ahead<'_, F>,
+    ahead: Ahead<'_>,
 ) -> [[f32; R]; Q] {
     let lengths = queries.iter().chain(&rows).map(|values| values.len());
     let d = lengths.min().unwrap_or(0);
@@ -45,13 +50,17 @@ pub(crate) fn block<S: Simd, P: Pairing, const Q: usize, const R: usize, const F
     let zero = simd.splat_f32s(0.0);
     let mut sums = [[zero; R]; Q];
     let (mut query, mut row) = ([zero; Q], [zero; R]);
+    let (mut next, mut lines_left) = (ahead.first, 0);
     for at in 0..chunks {
-        let value = at * S::F32_LANES;
-        let next = ahead.first + value * F;
-        if F > 0 && value % LINE == 0 && next < ahead.end {
-            for line in 0..F {
-                prefetch(ahead.values, next + line * LINE, ahead.into);
+        if ahead.every > 0 && (at * S::F32_LANES).is_multiple_of(LINE) {
+            if lines_left == 0 {
+                for row in 0..R {
+                    prefetch(ahead.values, next + row * ahead.stride, ahead.into);
+                }
+                next += LINE;
+                lines_left = ahead.every;
             }
+            lines_left -= 1;
         }
         for (query, chunks) in zip(&mut query, query_chunks) {
             *query = chunks[at];

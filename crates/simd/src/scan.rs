@@ -115,7 +115,7 @@ fn streamed<S: Simd, P: Pairing>(simd: S, query: &[f32], rows: Rows<'_>, out: &m
     let [r0, r1, r2, r3] = [0, 1, 2, 3].map(stream);
     let fours = zip(zip(r0.iter(), r1.iter()), zip(r2.iter(), r3.iter()));
     for (at, ((a, b), (c, d))) in fours.enumerate() {
-        let [scores] = block::<S, P, 1, 4, 0>(simd, [query], [a, b, c, d], NOTHING);
+        let [scores] = block::<S, P, 1, 4>(simd, [query], [a, b, c, d], NOTHING);
         for (stream, score) in scores.into_iter().enumerate() {
             out[stream * quarter + at] = score;
         }
@@ -123,6 +123,6 @@ fn streamed<S: Simd, P: Pairing>(simd: S, query: &[f32], rows: Rows<'_>, out: &m
     let done = 4 * quarter;
     let rest = rows.range(done, rows.len());
     for (row, place) in zip(rest.iter(), out.get_mut(done..).unwrap_or_default()) {
-        *place = block::<S, P, 1, 1, 0>(simd, [query], [row], NOTHING)[0][0];
+        *place = block::<S, P, 1, 1>(simd, [query], [row], NOTHING)[0][0];
     }
 }

@@ -85,10 +85,10 @@ impl<P: Pairing> WithSimd for Scattered<'_, P> {
         let (fours, rest) = rows[..count].as_chunks::<4>();
         let (four_places, places) = out[..count].as_chunks_mut::<4>();
         for (rows, places) in zip(fours, four_places) {
-            [*places] = block::<S, P, 1, 4, 0>(simd, [query], *rows, NOTHING);
+            [*places] = block::<S, P, 1, 4>(simd, [query], *rows, NOTHING);
         }
         for (row, place) in zip(rest, places) {
-            *place = block::<S, P, 1, 1, 0>(simd, [query], [row], NOTHING)[0][0];
+            *place = block::<S, P, 1, 1>(simd, [query], [row], NOTHING)[0][0];
         }
     }
 }

@@ -84,36 +84,25 @@ impl<P: Pairing> WithSimd for ManyToMany<'_, P> {
             }
         } else if S::REGISTER_COUNT < 32 {
             // Twelve sums, three rows and a query make sixteen.
-            match self.queries.len() / 4 {
-                0 | 1 => self.tile::<S, 3, 3>(simd),
-                2 => self.tile::<S, 3, 2>(simd),
-                _ => self.tile::<S, 3, 1>(simd),
-            }
+            self.tile::<S, 3>(simd);
         } else {
-            match self.queries.len() / 4 {
-                0 | 1 => self.tile::<S, BLOCK_ROWS, 6>(simd),
-                2 => self.tile::<S, BLOCK_ROWS, 3>(simd),
-                _ => self.tile::<S, BLOCK_ROWS, 2>(simd),
-            }
+            self.tile::<S, BLOCK_ROWS>(simd);
         }
     }
 }
 
 impl<P: Pairing> ManyToMany<'_, P> {
     /// Row blocks outside, queries inside: `R` rows stay in the first cache while every group of
-    /// four queries passes over them. Each group fetches its share of the next `R` rows, `F` lines
-    /// at a time, so that all have been asked for when their turn comes.
+    /// four queries passes over them. Each group fetches its share of the next `R` rows, so that
+    /// all have been asked for when their turn comes.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const F: usize>(self, simd: S) {
+    fn tile<S: Simd, const R: usize>(self, simd: S) {
         let Self {
             queries, rows, out, ..
         } = self;
         let (d, width) = (rows.dimension(), rows.len());
         let (groups, rest) = queries.as_chunks::<4>();
-        // In lines, and padding between rows is fetched too: that is simpler than to step over it.
-        let share = (R * rows.stride())
-            .div_ceil(groups.len().max(1))
-            .next_multiple_of(LINE);
+        let share = d.div_ceil(LINE).div_ceil(groups.len().max(1)) * LINE;
         let into = prefetch::of_tiles();
         let mut from = 0;
         while from < width {
@@ -125,15 +114,15 @@ impl<P: Pairing> ManyToMany<'_, P> {
                 *row = &rows.data()[(from + at) * rows.stride()..][..d];
             }
             for (group, queries) in groups.iter().enumerate() {
-                let next = |group: usize| (from + R) * rows.stride() + group * share;
-                let ahead = Ahead::<F> {
+                let ahead = Ahead {
                     values: rows.data(),
-                    first: next(group),
-                    end: next(group + 1),
+                    first: (from + R) * rows.stride() + group * share,
+                    stride: rows.stride(),
+                    every: groups.len(),
                     into,
                 };
                 let queries = queries.map(|query| &query[..d]);
-                let scores = block::<S, P, 4, R, F>(simd, queries, block_of, ahead);
+                let scores = block::<S, P, 4, R>(simd, queries, block_of, ahead);
                 for (at, scores) in scores.iter().enumerate() {
                     let place = (group * 4 + at) * width + from;
                     out[place..place + R].copy_from_slice(scores);
@@ -141,7 +130,7 @@ impl<P: Pairing> ManyToMany<'_, P> {
             }
             for (at, query) in rest.iter().enumerate() {
                 let query = [&query[..d]];
-                let [scores] = block::<S, P, 1, R, 0>(simd, query, block_of, NOTHING);
+                let [scores] = block::<S, P, 1, R>(simd, query, block_of, NOTHING);
                 let place = (groups.len() * 4 + at) * width + from;
                 out[place..place + R].copy_from_slice(&scores);
             }

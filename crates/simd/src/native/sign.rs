@@ -57,7 +57,7 @@ fn portable(query: &[u64], rows: CodeRows<'_, u64>, out: &mut [u32]) {
 
 /// One module per instruction set. `load` takes `$chunk` words into a vector, `load_tail` fewer,
 /// `step` adds the number of differing bits to the 32-bit lanes of a sum, `three_steps` that of
-/// three chunks.
+/// three chunks, `short` scores all rows by another way if it has one for that length.
 macro_rules! kernel {
     ($module:ident, $features:literal, $chunk:literal, $ahead:expr, $($item:item)*) => {
         mod $module {
@@ -73,6 +73,9 @@ macro_rules! kernel {
             #[target_feature(enable = $features)]
             fn hamming_rows(query: &[u64], rows: CodeRows<'_, u64>, out: &mut [u32]) {
                 let query = &query[..query.len().min(rows.width())];
+                if short(query, rows, out) {
+                    return;
+                }
                 // SAFETY: a pointer is a row's start, and no row is shorter than `query`.
                 let four = |rows| unsafe { block(query, rows) };
                 // SAFETY: as above.
@@ -154,6 +157,12 @@ kernel! {
         counted(sum, bytes(_mm256_xor_si256(query, row)))
     }
 
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn short(_: &[u64], _: CodeRows<'_, u64>, _: &mut [u32]) -> bool {
+        false
+    }
+
     /// A full adder for each place: three bits become one of their own weight and one of twice
     /// that, so two vectors are left to count.
     #[inline]
@@ -193,7 +202,7 @@ kernel! {
 
 #[cfg(target_arch = "x86_64")]
 kernel! {
-    vpopcntdq, "avx512f,avx512bw,avx512vpopcntdq", 8, prefetch::of_codes(),
+    vpopcntdq, "avx512f,avx512bw,avx512vpopcntdq", 8, prefetch::of_counting_at_once(),
 
     use crate::native::x86::{load_512 as load, load_512_part, sums_of_four_512 as sums_of_four};
     #[allow(clippy::wildcard_imports, reason = "intrinsics are named after what they do")]
@@ -225,6 +234,54 @@ kernel! {
     fn three_steps(sum: __m512i, query: [__m512i; 3], row: [__m512i; 3]) -> __m512i {
         let sum = step(sum, query[0], row[0]);
         step(step(sum, query[1], row[1]), query[2], row[2])
+    }
+
+    /// Codes of up to 2,048 bits: the query stays in registers, and no loop asks how long it is.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vpopcntdq")]
+    fn short(query: &[u64], rows: CodeRows<'_, u64>, out: &mut [u32]) -> bool {
+        match query.len().div_ceil(8) {
+            1 => in_registers::<1>(query, rows, out),
+            2 => in_registers::<2>(query, rows, out),
+            3 => in_registers::<3>(query, rows, out),
+            4 => in_registers::<4>(query, rows, out),
+            _ => return false,
+        }
+        true
+    }
+
+    /// `query` has `C` chunks, the last of which may be cut short.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vpopcntdq")]
+    fn in_registers<const C: usize>(query: &[u64], rows: CodeRows<'_, u64>, out: &mut [u32]) {
+        let last = query.len() - (C - 1) * 8;
+        let mask = u8::MAX >> (8 - last);
+        // SAFETY: words whose bit in the mask is zero are not touched; all others lie within a
+        // query's or a row's length, and no row is shorter than `query`.
+        let chunk = |words: *const u64, at: usize| unsafe {
+            if at + 1 < C {
+                load(words.add(at * 8))
+            } else {
+                _mm512_maskz_loadu_epi64(mask, words.add(at * 8).cast())
+            }
+        };
+        let mut chunks = [zero(); C];
+        for (at, place) in chunks.iter_mut().enumerate() {
+            *place = chunk(query.as_ptr(), at);
+        }
+        let counted = |row: *const u64| {
+            let mut sum = zero();
+            for (at, &query) in chunks.iter().enumerate() {
+                sum = step(sum, query, chunk(row, at));
+            }
+            sum
+        };
+        let four = |[a, b, c, d]: [*const u64; 4]| {
+            let sums = sums_of_four([counted(a), counted(b), counted(c), counted(d)]);
+            sums.map(|sum| sum as u32)
+        };
+        let one = |row| _mm512_reduce_add_epi64(counted(row)) as u32;
+        by_streams(rows, out, prefetch::of_counting_at_once(), four, one);
     }
 }
 
