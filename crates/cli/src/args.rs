@@ -36,6 +36,12 @@ pub(crate) enum Command {
     /// Store the rows of a file of vectors, or episodes written as JSON Lines.
     #[command(after_help = format!("{INGEST_HELP}\n\n{EXIT_CODES}"))]
     Ingest(IngestArgs),
+    /// Store concepts and give each a column of a grid, near like ones and none twice.
+    #[command(after_help = format!("{ALLOCATE_HELP}\n\n{EXIT_CODES}"))]
+    Allocate(AllocateArgs),
+    /// Draw the columns of a store, coloured by what their concepts are.
+    #[command(after_help = format!("{MAP_HELP}\n\n{EXIT_CODES}"))]
+    Map(MapArgs),
     /// Find the stored episodes nearest to vectors, or to an episode.
     #[command(after_help = EXIT_CODES)]
     Recall(RecallArgs),
@@ -94,6 +100,25 @@ rows_to is the first row after the batch. A summary line comes last. Both also s
 another episode has already, which then stands for them, in relations too.
 
 After an interruption run the same command again: what is there already stays as it is.";
+
+const ALLOCATE_HELP: &str = "\
+FROM is FILE.npy with --ids, FILE.jsonl or - for JSON Lines (see `cortica ingest --help`), or a folder
+with X.npy and items.tsv. Without it the bundled concepts are stored.
+
+The grid is chosen when a store is made or first allocated in, and stays. Without --grid it is a cube
+with a third more columns than there are concepts to store. Networks for embeddings of 768 values come
+with the program; --weights names others, made by `cortica-train`.
+
+With --json there is a line for each concept and a summary line:
+  {\"id\":\"n00001740\",\"outcome\":\"allocated\",\"column\":2117,\"place\":[3,9,6],
+   \"score\":0.71,\"similarity\":0.8,\"semantic\":0.7,\"temporal\":0.5,\"of\":null,\"error\":null}
+outcome is allocated, duplicate (of names the concept, similarity the cosine), none (no column is
+free), there (it was stored before), or failed.";
+
+const MAP_HELP: &str = "\
+The picture is SVG: a panel for each layer of the grid, a square for each column, coloured by the part of
+speech where ids are WordNet's (n00001740), or by the metadata entry that --by names. Columns that hold
+nothing are left grey.";
 
 const FORGET_HELP: &str = "\
 What is forgotten is not found any more when the command ends. Its bytes are in the store's files
@@ -189,6 +214,68 @@ pub(crate) struct IngestArgs {
     /// existing one.
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+}
+
+impl IngestArgs {
+    /// For a file that `allocate` reads.
+    pub(crate) fn of_file(file: PathBuf, ids: Option<PathBuf>, args: &AllocateArgs) -> IngestArgs {
+        IngestArgs {
+            file,
+            store: args.store.clone(),
+            ids,
+            edges: None,
+            batch: args.batch,
+            durability: args.durability,
+            metric: None,
+            index: false,
+            update: false,
+            model: None,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AllocateArgs {
+    /// What to store: FILE.npy, FILE.jsonl, -, or a folder [default: the bundled concepts].
+    #[arg(value_name = "FROM")]
+    pub(crate) from: Option<PathBuf>,
+    /// The folder of the store; created if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// For FILE.npy: `row<TAB>id[<TAB>text]` for every row.
+    #[arg(long, value_name = "FILE.tsv")]
+    pub(crate) ids: Option<PathBuf>,
+    /// Columns along x, y and z.
+    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',', num_args = 3)]
+    pub(crate) grid: Option<Vec<u32>>,
+    /// Networks for embeddings that those of the program are not for.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) weights: Option<PathBuf>,
+    /// How far around its place a concept's column is looked for first, in columns.
+    #[arg(long, value_name = "R", default_value_t = 4.0)]
+    pub(crate) radius: f32,
+    /// Concepts per batch: one sync each.
+    #[arg(long, value_name = "N", default_value_t = 500,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch: u32,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value_t = Durability::Durable)]
+    pub(crate) durability: Durability,
+    /// Write a line for no concept, only the totals.
+    #[arg(long)]
+    pub(crate) totals: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Where the picture goes: FILE.svg, replaced if it is there.
+    pub(crate) file: PathBuf,
+    /// Colour by this entry of the metadata; by part of speech without it.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Args, Debug)]

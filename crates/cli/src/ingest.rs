@@ -2,10 +2,10 @@
 //!
 //! Memory holds one batch of rows, the ids and the relations, whatever the length of the file.
 
-mod batch;
+pub(crate) mod batch;
 mod edges;
 mod ids;
-mod source;
+pub(crate) mod source;
 mod summary;
 mod target;
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod allocate;
 mod args;
 mod bench;
 mod bundle;
@@ -21,6 +22,7 @@ mod forget;
 mod import;
 mod ingest;
 mod machine;
+mod map;
 mod output;
 #[cfg(feature = "parquet")]
 mod parquet_file;
@@ -54,6 +56,8 @@ fn run(command: &Command, out: &mut Out) -> anyhow::Result<Outcome> {
     match command {
         Command::Demo(args) => demo::run(args, out),
         Command::Ingest(args) => ingest::run(args, out),
+        Command::Allocate(args) => allocate::run(args, out),
+        Command::Map(args) => map::run(args, out),
         Command::Recall(args) => recall::run(args, out),
         Command::Stats(args) => stats::run(args, out),
         Command::Check(args) => check::run(args, out),
