@@ -167,8 +167,8 @@ fn open(
     } else {
         None
     };
-    let mut allocation = match (args.grid.as_deref(), found) {
-        (Some(&[nx, ny, nz]), _) | (None, Some([nx, ny, nz])) => AllocationOptions::new(nx, ny, nz),
+    let mut allocation = match (args.grid.map(|sides| sides.0), found) {
+        (Some([nx, ny, nz]), _) | (None, Some([nx, ny, nz])) => AllocationOptions::new(nx, ny, nz),
         _ => {
             let concepts = from.shape().map_or(first.len(), |(rows, _)| rows);
             if from.shape().is_none() {

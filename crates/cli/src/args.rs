@@ -216,6 +216,18 @@ pub(crate) struct IngestArgs {
     pub(crate) model: Option<String>,
 }
 
+/// Columns along x, y and z.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sides(pub(crate) [u32; 3]);
+
+fn sides(text: &str) -> Result<Sides, String> {
+    let sides: Result<Vec<u32>, _> = text.split(',').map(|side| side.trim().parse()).collect();
+    match sides.as_deref() {
+        Ok(&[nx, ny, nz]) => Ok(Sides([nx, ny, nz])),
+        _ => Err("three whole numbers with commas between them".to_owned()),
+    }
+}
+
 impl IngestArgs {
     /// For a file that `allocate` reads.
     pub(crate) fn of_file(file: PathBuf, ids: Option<PathBuf>, args: &AllocateArgs) -> IngestArgs {
@@ -246,8 +258,8 @@ pub(crate) struct AllocateArgs {
     #[arg(long, value_name = "FILE.tsv")]
     pub(crate) ids: Option<PathBuf>,
     /// Columns along x, y and z.
-    #[arg(long, value_name = "X,Y,Z", value_delimiter = ',', num_args = 3)]
-    pub(crate) grid: Option<Vec<u32>>,
+    #[arg(long, value_name = "X,Y,Z", value_parser = sides)]
+    pub(crate) grid: Option<Sides>,
     /// Networks for embeddings that those of the program are not for.
     #[arg(long, value_name = "FILE.safetensors")]
     pub(crate) weights: Option<PathBuf>,
