@@ -143,11 +143,9 @@ pub(super) fn side_by_side(setup: &Setup) -> Result<Scaled> {
     let checking = world.clone();
     let work = move |thread: usize| {
         let from = thread % 2 * BATCH;
-        for request in &world.requests[from..from + BATCH / 4] {
-            let answer = world.engine.allocate(&request.lend());
-            release(&world.engine, vec![answer])?;
-        }
-        Ok(())
+        let requests = &world.requests[from..from + BATCH / 2];
+        let allocate = |request: &Request| world.engine.allocate(&request.lend());
+        release(&world.engine, requests.iter().map(allocate).collect())
     };
     Ok(Scaled {
         threads: 2,

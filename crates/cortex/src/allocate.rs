@@ -74,7 +74,7 @@ pub trait Allocate: Send + Sync + fmt::Debug {
     /// opens a second one before it ends the first waits forever.
     fn begin(&self) -> Box<dyn Round + '_>;
 
-    /// Lets go of a concept, in a round of its own; whether the column held it.
+    /// Lets go of a concept, outside of any round; whether the column held it.
     fn release(&self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError> {
         let mut round = self.begin();
         let released = round.release(column, concept)?;

@@ -331,6 +331,19 @@ impl Allocate for AllocationEngine {
         Box::new(EngineRound::new(self))
     }
 
+    /// Beside others who decide: it needs no round of its own.
+    fn release(&self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError> {
+        let _together = read(&self.gate);
+        // A concept is committed under this lock, so that it is known wherever its column holds it.
+        let mut concepts = write(&self.concepts);
+        if !self.cortex.release(column, concept)? {
+            return Ok(false);
+        }
+        self.dedup.remove(concept);
+        concepts.remove(concept);
+        Ok(true)
+    }
+
     fn replay(&self, logged: &Logged<'_>) -> Result<(), AllocateError> {
         let _observing = lock(&self.observing);
         let _alone = write(&self.gate);
