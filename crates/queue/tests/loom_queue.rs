@@ -434,7 +434,7 @@ fn a_pop_finds_the_head_that_another_moved_on() {
     static NEITHER: Witness = Witness::new();
     explore(
         "a_pop_finds_the_head_that_another_moved_on",
-        2,
+        1,
         &[&FIRST, &SECOND, &NEITHER],
         || {
             let queue = begun(unfenced(), [item(1), item(2)], 2);
