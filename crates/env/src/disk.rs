@@ -61,12 +61,6 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Reads up to `buffer.len()` bytes; fewer only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Asks the disk to fetch the `len` bytes at `offset`, so that a [`read_at`](DiskFile::read_at)
-    /// soon after has less to wait for. Promises nothing.
-    fn start_read(&self, offset: u64, len: u64) {
-        let _ = (offset, len);
-    }
-
     /// All of the file's bytes, to look at where they lie: from the operating system's memory where
     /// it can lend it, so that nothing is copied and pages come as they are looked at. By default
     /// they are read.

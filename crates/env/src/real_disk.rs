@@ -155,12 +155,6 @@ impl DiskFile for RealFile {
         Ok(filled)
     }
 
-    #[cfg(target_os = "linux")]
-    fn start_read(&self, offset: u64, len: u64) {
-        let advice = rustix::fs::Advice::WillNeed;
-        let _ = rustix::fs::fadvise(&self.0, offset, std::num::NonZeroU64::new(len), advice);
-    }
-
     fn map(&self) -> io::Result<Mapped> {
         Mapped::of(&self.0)
     }

@@ -40,7 +40,6 @@ mod compaction;
 mod courier;
 mod durability;
 mod error;
-mod fetcher;
 mod folder;
 mod header;
 mod listing;

@@ -6,7 +6,6 @@
 
 use crate::closing::Closing;
 use crate::error::OpenError;
-use crate::fetcher::Fetcher;
 use crate::folder::{io_error, other_version};
 use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::listing::{Listing, LogFile};
@@ -14,7 +13,6 @@ use crate::record::{ALIGNMENT, Header, Record};
 use crate::scanner::{Found, Positions, Scanner};
 use cortica_env::{Disk, DiskFile, Open};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 const HEADER: u64 = SEGMENT_HEADER_LEN as u64;
 
@@ -115,7 +113,6 @@ pub(crate) fn scan(
         disk,
         log_dir,
         files: &listing.files,
-        ahead: None,
         made,
         visit,
         scan: Scan {
@@ -147,12 +144,7 @@ pub(crate) fn scan(
         let why = why.unwrap_or("another file has its place in the log");
         reader.damage(&file.path, 0..file.len, why, None);
     }
-    thread::scope(|scope| {
-        reader.ahead = Fetcher::start(scope, disk, &listing.files);
-        let read = reader.read();
-        reader.ahead = None; // Nothing more is wanted of it.
-        read
-    })?;
+    reader.read()?;
     Ok(reader.scan)
 }
 
@@ -160,8 +152,6 @@ struct Reader<'a, 'v> {
     disk: &'a dyn Disk,
     log_dir: &'a Path,
     files: &'a [LogFile],
-    /// Has the next file fetched.
-    ahead: Option<Fetcher<'a>>,
     made: bool,
     visit: &'a mut Visit<'v>,
     scan: Scan,
@@ -244,9 +234,6 @@ impl Reader<'_, '_> {
             }
         }
         let file = self.open(log_file)?;
-        if let (Some(ahead), Some(next)) = (&self.ahead, self.files.get(at + 1)) {
-            ahead.ask(next);
-        }
         let goes_on = if log_file.name.generation > 0 {
             self.read_compacted(at, &*file)?;
             true
