@@ -407,7 +407,7 @@ fn len_never_underflows_beside_parked_guards() {
         &[&LOOKED[0], &LOOKED[1], &LOOKED[2], &STAYED],
         || {
             let at_home = stayed();
-            let queue = queue([], 0);
+            let queue = begun(unfenced(), [], 0);
             let mover = with(&queue, |queue| {
                 [item(1), item(2)].map(|item| {
                     queue.push(item);
