@@ -31,7 +31,7 @@ const BEYOND: usize = 1 << 30;
 const BEYOND_QUICK: usize = 128 << 20;
 
 /// Rows whose scores are looked at before the next are scored, as a search would.
-const BLOCK_ROWS: usize = 4_096;
+const BLOCK_ROWS: usize = 16_384;
 
 /// Codes that start on a cache line, as every store of vectors lays them out. The words are what a
 /// plain read reads.

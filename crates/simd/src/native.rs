@@ -37,10 +37,6 @@ use crate::code_rows::CodeRows;
 /// together, and each is read on where it ended.
 const STREAMS: usize = 4;
 
-/// Bytes of rows that are cut into streams at a time: few enough pages for the translation cache,
-/// long enough for the prefetchers to run ahead.
-const STREAMED_BYTES: usize = 1 << 19;
-
 /// Scores every row for which `out` has a place: four rows that lie far apart by `four`, what is
 /// left over by `one`; memory is asked for `ahead`. Inlined, so that both run with the caller's target features.
 ///
@@ -61,7 +57,7 @@ fn by_streams<T, O: Copy>(
     let stride = rows.stride();
     // No rows may be lent with any stride.
     let row_bytes = stride.saturating_mul(size_of::<T>());
-    let block = (STREAMED_BYTES / row_bytes).max(STREAMS);
+    let block = (prefetch::streamed_bytes() / row_bytes).max(STREAMS);
     // Row numbers stay below `count`, so no pointer leaves the slice.
     let start = |row: usize| rows.data().as_ptr().wrapping_add(row * stride);
     let mut from = 0;
@@ -132,14 +128,14 @@ pub(crate) mod tests {
     #[test]
     fn every_row_has_its_place_whatever_the_count() {
         // Rows wide enough that the larger counts take several blocks of streams.
-        const WIDTH: usize = STREAMED_BYTES / 16;
+        let width = prefetch::streamed_bytes() / 16;
         for count in [0, 1, 3, 4, 5, 15, 16, 17, 35] {
-            let data: Vec<u8> = (0..count).flat_map(|row| vec![row as u8; WIDTH]).collect();
+            let data: Vec<u8> = (0..count).flat_map(|row| vec![row as u8; width]).collect();
             for places in [count, count + 3, count / 2] {
                 let mut out = vec![255; places];
-                let rows = CodeRows::packed(&data, WIDTH).unwrap();
+                let rows = CodeRows::packed(&data, width).unwrap();
                 // SAFETY: rows are not empty.
-                let last = |row: *const u8| unsafe { *row.add(WIDTH - 1) };
+                let last = |row: *const u8| unsafe { *row.add(width - 1) };
                 let four = |[a, b, c, d]: [_; 4]| [last(a), last(b), last(c), last(d)];
                 by_streams(rows, &mut out, prefetch::of_codes(), four, last);
                 let want: Vec<u8> = (0..places)

@@ -84,7 +84,7 @@ macro_rules! kernel {
     ($module:ident, $features:literal, $chunk:literal, $offset:literal, $($item:item)*) => {
         mod $module {
             use crate::code_rows::CodeRows;
-            use crate::native::{by_streams, prefetch};
+            use crate::native::{by_streams, prefetch::{self, Ahead}};
             $($item)*
 
             pub(super) const PATH: super::Path = super::Path {
@@ -122,8 +122,9 @@ macro_rules! kernel {
                 let (four_places, places) = out[..count].as_chunks_mut::<4>();
                 for (rows, places) in std::iter::zip(fours, four_places) {
                     if rows.iter().all(|row| row.len() >= query.len()) {
+                        let rows = rows.map(<[i8]>::as_ptr);
                         // SAFETY: no row is shorter than `query`.
-                        *places = unsafe { block(query, rows.map(<[i8]>::as_ptr), whole) };
+                        *places = unsafe { block::<4, false>(query, rows, whole, Ahead::NONE) };
                     } else {
                         for (row, place) in std::iter::zip(rows, places) {
                             *place = one(query, row, whole);
@@ -168,7 +169,7 @@ macro_rules! kernel {
                         }
                         at += FOUR;
                     }
-                    let rest = block(&query[whole..], [row.add(whole)], too_much)[0];
+                    let rest = block::<1, false>(&query[whole..], [row.add(whole)], too_much, Ahead::NONE)[0];
                     let sums = sums_of_four(sums);
                     sums.into_iter().fold(rest, i32::wrapping_add)
                 }
@@ -178,11 +179,20 @@ macro_rules! kernel {
             fn dot_rows(query: &[i8], rows: CodeRows<'_, i8>, out: &mut [i32]) {
                 let query = &query[..query.len().min(rows.width())];
                 let too_much = too_much(query);
+                // Asked for a line at a time, between the steps of a row: all lines of a row at once
+                // have to wait for each other.
+                let ahead = prefetch::of_codes();
                 // SAFETY: a pointer is a row's start, and no row is shorter than `query`.
-                let four = |rows| unsafe { block(query, rows, too_much) };
-                // SAFETY: as above.
-                let one = |row| unsafe { block(query, [row], too_much)[0] };
-                by_streams(rows, out, prefetch::of_codes(), four, one);
+                let one = |row| unsafe { block::<1, false>(query, [row], too_much, ahead)[0] };
+                if ahead.is_none() {
+                    // SAFETY: as above.
+                    let four = |rows| unsafe { block::<4, false>(query, rows, too_much, ahead) };
+                    by_streams(rows, out, Ahead::NONE, four, one);
+                } else {
+                    // SAFETY: as above.
+                    let four = |rows| unsafe { block::<4, true>(query, rows, too_much, ahead) };
+                    by_streams(rows, out, Ahead::NONE, four, one);
+                }
             }
 
             /// The sums of up to four rows; places beyond them are zero.
@@ -191,10 +201,11 @@ macro_rules! kernel {
             /// As many codes as the query has can be read from the start of each row.
             #[inline]
             #[target_feature(enable = $features)]
-            unsafe fn block<const R: usize>(
+            unsafe fn block<const R: usize, const FETCH: bool>(
                 query: &[i8],
                 rows: [*const i8; R],
                 too_much: i32,
+                ahead: Ahead,
             ) -> [i32; 4] {
                 let whole = query.len() - query.len() % $chunk;
                 let tail = query.len() - whole;
@@ -205,6 +216,9 @@ macro_rules! kernel {
                     while at < whole {
                         let query = load(query.as_ptr().add(at));
                         for row in 0..R {
+                            if FETCH && at % prefetch::LINE_BYTES == 0 {
+                                ahead.line(rows[row].add(at));
+                            }
                             sums[row] = step(sums[row], query, load(rows[row].add(at)));
                         }
                         at += $chunk;
