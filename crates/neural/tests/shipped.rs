@@ -125,6 +125,14 @@ fn scores_lie_in_range_for_extreme_inputs() {
                     std::array::from_fn(|step| std::array::from_fn(|at| pattern(step + at)));
                 let code = networks.encoder().encode(&features, &mut scratch).unwrap();
                 let next = networks.predictor().predict(&window, &mut scratch).unwrap();
+                // `score` makes 0.5 of what is no number, so codes are looked at themselves.
+                for code in [&code, &next] {
+                    let length = code.iter().map(|value| value * value).sum::<f32>();
+                    assert!(
+                        length == 0.0 || (length - 1.0).abs() < 1e-5,
+                        "{isa} {value} {other}: {code:?}"
+                    );
+                }
                 let all = networks
                     .detector()
                     .detect_all(&window, &mut scratch)

@@ -76,9 +76,7 @@ struct Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let started = Instant::now();
-    for path in [Some(&arguments.out), arguments.floats.as_ref()] {
-        path.map_or(Ok(()), |path| check_folder(path))?;
-    }
+    check_written(&arguments)?;
     let mut data = cortica_testkit::load(&arguments.data)?;
     check_finite(&data)?;
     let measured = arguments
@@ -212,17 +210,33 @@ impl Sides {
     }
 }
 
-/// Finds out before anything is trained, not after, that there is no place for a file.
-fn check_folder(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    ensure!(
-        folder.is_dir() && !path.is_dir(),
-        "cannot write {}: name a file in a folder that is there",
-        path.display()
-    );
+/// Finds out before anything is trained, not after, that there is no place for a file, or that one would be
+/// written over another.
+fn check_written(arguments: &Arguments) -> Result<()> {
+    let out = &arguments.out;
+    let mut written: Vec<PathBuf> = Vec::new();
+    if arguments.measure.is_none() {
+        written.extend([out.clone(), out.with_extension("svg")]);
+    }
+    written.push(out.with_extension("json"));
+    written.extend(arguments.floats.clone());
+    for (at, path) in written.iter().enumerate() {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        ensure!(
+            folder.is_dir() && !path.is_dir(),
+            "cannot write {}: name a file in a folder that is there",
+            path.display()
+        );
+        ensure!(
+            !written[..at].contains(path),
+            "two files would be written to {}: metrics take the ending json and the picture svg beside --out, \
+             so give weights another one",
+            path.display()
+        );
+    }
     Ok(())
 }
 

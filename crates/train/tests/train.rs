@@ -276,6 +276,19 @@ fn files_that_cannot_be_written_or_read_are_named_at_once() {
     let floats = ["--floats", nowhere.to_str().unwrap()];
     assert!(said(&out, &floats).contains(&wanted));
     assert!(said(folder.path(), &[]).contains("cannot write"));
+    for taken in ["out.json", "out.svg"] {
+        let taken = folder.path().join(taken);
+        assert!(said(&taken, &[]).contains("two files"), "{taken:?}");
+        let floats = ["--floats", taken.to_str().unwrap()];
+        assert!(said(&out, &floats).contains("two files"), "{taken:?}");
+    }
+    let floats = ["--floats", out.to_str().unwrap()];
+    assert!(said(&out, &floats).contains("two files"));
+    let inside = folder.path().join("metrics.json");
+    std::fs::create_dir(&inside).unwrap();
+    let beside = folder.path().join("metrics.safetensors");
+    assert!(said(&beside, &[]).contains("cannot write"));
+    std::fs::remove_dir(&inside).unwrap();
     for steps in ["--encoder-steps", "--epochs"] {
         assert!(said(&out, &[steps, "0"]).contains(steps));
     }
