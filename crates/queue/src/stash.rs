@@ -5,7 +5,8 @@ use std::ptr;
 use crate::segment::Segment;
 use crate::sync::{Acquire, Arc, AtomicPtr, Relaxed, Release, note_reuse};
 
-/// Segments kept: with the usual 16 KiB to 64 KiB each, at most a megabyte.
+/// Segments kept: with the usual 16 KiB to 64 KiB each at most a megabyte; more where 64 items take more
+/// than 64 KiB.
 const PLACES: usize = if cfg!(loom) { 1 } else { 16 };
 
 /// A few segments without items. It lasts as long as its queue, or as long as one of the queue's

@@ -1,7 +1,7 @@
 //! loom over the protocol of `signal.rs`, which is the code that ships; the kernel's part of it
 //! (`handler.rs`) is played by `interrupts.rs`: a reader that was asked runs the handler between
-//! two of its atomic accesses, sooner or later, or never. A reclaimer gives up waiting after two
-//! looks. The table of what fails when an ordering is weakened is in docs/concurrency.md.
+//! two of its atomic accesses, sooner or later, or never. A reclaimer gives up waiting after no
+//! look or one. The table of what fails when an ordering is weakened is in docs/concurrency.md.
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, reason = "in helpers, a panic is the report, too")]
 
