@@ -190,31 +190,10 @@ impl Grid {
         centre: ColumnId,
         radius: f32,
     ) -> Result<impl Iterator<Item = (ColumnId, u64)> + use<>, GridError> {
-        let place = self.place(centre)?;
-        if !radius.is_finite() || radius <= 0.0 {
-            return Err(GridError::Radius(radius));
-        }
-        let radius = f64::from(radius);
-        // A lattice distance never comes near f64's limits; the radius may, and is cut.
-        let square_max = (radius * radius).floor().min(u64::MAX as f64) as u64;
-        let reach = radius.floor().min(f64::from(u32::MAX)) as u32;
-        let range = |axis: usize| {
-            let low = place[axis].saturating_sub(reach);
-            let high = place[axis].saturating_add(reach).min(self.sides[axis] - 1);
-            low..=high
-        };
-        let grid = *self;
-        let (xs, ys) = (range(0), range(1));
-        Ok(range(2).flat_map(move |z| {
-            let (xs, dz) = (xs.clone(), square(place[2], z));
-            ys.clone().flat_map(move |y| {
-                let dyz = square(place[1], y).saturating_add(dz);
-                let columns = xs.clone().map(move |x| {
-                    let distance = square(place[0], x).saturating_add(dyz);
-                    (grid.at([x, y, z]), distance)
-                });
-                columns.filter(move |(_, distance)| *distance <= square_max)
-            })
+        let lines = self.ball(centre, radius)?;
+        Ok(lines.flat_map(|line| {
+            let columns = line.first..line.first + line.len;
+            columns.map(move |index| (ColumnId(index as u32), line.square_at(index)))
         }))
     }
 
@@ -229,6 +208,7 @@ impl Grid {
             return Err(GridError::Radius(radius));
         }
         let radius = f64::from(radius);
+        // A lattice distance never comes near f64's limits; the radius may, and is cut.
         let square_max = (radius * radius).floor().min(u64::MAX as f64) as u64;
         let reach = radius.floor().min(f64::from(u32::MAX)) as u32;
         let range = |axis: usize| {
