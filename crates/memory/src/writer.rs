@@ -13,6 +13,19 @@ use cortica_storage::{Durability, Location, Log};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Takes back what a panic has left half appended, so that nobody else's commit covers it.
+struct UndoPanicked<'a>(&'a mut Option<Log>);
+
+impl Drop for UndoPanicked<'_> {
+    fn drop(&mut self) {
+        if let Some(log) = self.0
+            && std::thread::panicking()
+        {
+            log.rollback();
+        }
+    }
+}
+
 impl MemoryStore {
     /// Has work done and waits for its answers.
     ///
@@ -26,7 +39,8 @@ impl MemoryStore {
         let answers = self.queue.submit(work, |jobs| {
             led = true;
             let mut log = self.log.lock();
-            self.run(jobs, &mut log);
+            let undo = UndoPanicked(&mut log);
+            self.run(jobs, undo.0);
         });
         if led {
             // Others write on meanwhile.
