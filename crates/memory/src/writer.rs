@@ -55,12 +55,11 @@ impl MemoryStore {
     /// Does jobs in their order. One that is done as a whole or not at all has a commit of its own.
     fn run(&self, mut jobs: Vec<Job>, log: &mut Option<Log>) {
         while let Some(first) = jobs.first() {
-            let apart = match first.work.is_whole() {
-                true => 1,
-                false => {
-                    let whole = jobs.iter().position(|job| job.work.is_whole());
-                    whole.unwrap_or(jobs.len())
-                }
+            let whole = jobs.iter().position(|job| job.work.is_whole());
+            let apart = if first.work.is_whole() {
+                1
+            } else {
+                whole.unwrap_or(jobs.len())
             };
             let rest = jobs.split_off(apart);
             let these = std::mem::replace(&mut jobs, rest);
