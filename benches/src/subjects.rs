@@ -254,10 +254,6 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
         Ratio(storage::buffered_single),
     ),
     ("batch.store.durable", Ratio(storage::durable_through_batch)),
-    (
-        "batch.store.durable_quick",
-        Ratio(storage::durable_through_batch),
-    ),
     ("batch.two_threads", Scaling(batch::two_workers)),
 ];
 
