@@ -7,6 +7,9 @@ use crate::maps::{Making, Step};
 use crate::stand_ins::StandIns;
 use crate::{Result, compare, mean, of_streams, steps_of};
 
+/// A term by its name, and how it is left out.
+type Without = (&'static str, fn(&mut EngineOptions));
+
 pub(crate) fn terms(
     data: &Dataset,
     making: &Making,
@@ -39,7 +42,7 @@ pub(crate) fn terms(
         mean(&ours[1]),
         mean(&ours[0])
     );
-    let without: [(&str, fn(&mut EngineOptions)); 3] = [
+    let without: [Without; 3] = [
         ("similarity", |options| options.weights.similarity = 0.0),
         ("semantic", |options| options.weights.semantic = 0.0),
         ("temporal", |options| options.weights.temporal = 0.0),
