@@ -11,6 +11,7 @@ mod fences;
 mod links;
 mod lints;
 mod manifests;
+mod models;
 mod readmes;
 mod required;
 mod sources;
@@ -62,6 +63,7 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = edges::check(&tree, &packages);
     findings.extend(readmes::check(&tree));
     findings.extend(manifests::check(&tree));
+    findings.extend(models::check(&tree));
     findings.extend(sources::check(&tree));
     findings.extend(fences::check(&tree));
     findings.extend(command::check(&tree));

@@ -137,8 +137,10 @@ impl Domain {
     /// Figures since the domain was made.
     fn totals(&self) -> Stats {
         let counters = &self.counters;
-        // Freed first: an object freed in between would otherwise be freed but not retired.
-        let freed = counters.freed.load(Acquire);
+        // Freed first: an object freed in between would otherwise be freed but not retired. Relaxed,
+        // as all counters: figures read beside others at work need not fit together, and what is
+        // pending is never less than nothing.
+        let freed = counters.freed.load(Relaxed);
         Stats {
             retired: counters.retired.load(Relaxed),
             freed,

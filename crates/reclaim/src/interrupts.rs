@@ -4,11 +4,11 @@
 //! program is before it and what comes after is after it, and that is all. The signal by itself
 //! orders nothing.
 
-use std::sync::atomic::{AtomicBool as Switch, AtomicUsize as Tally};
-use std::sync::{Mutex, PoisonError};
-
 use crate::signal;
-use crate::sync::{AtomicBool, Relaxed, ThreadId, current, shared, yield_now};
+use crate::sync::stage::{self, Mutex, MutexGuard, Switch, Tally};
+use crate::sync::{
+    Acquire, AtomicBool, AtomicUsize, Relaxed, Release, ThreadId, current, shared, yield_now,
+};
 
 /// As many as loom has room for.
 const THREADS_MAX: usize = 5;
@@ -26,7 +26,10 @@ shared! {
     static SIGNALS: Signals = Signals {
         waiting: std::array::from_fn(|_| AtomicBool::new(false)),
         blocked: std::array::from_fn(|_| Switch::new(false)),
+        testifies: Switch::new(false),
+        switches: std::array::from_fn(|_| AtomicUsize::new(0)),
         paused: Mutex::new(None),
+        waits: Mutex::new(None),
         threads: Mutex::new(Vec::new()),
     };
 }
@@ -37,8 +40,15 @@ struct Signals {
     /// that comes later.
     waiting: [AtomicBool; THREADS_MAX + 1],
     blocked: [Switch; THREADS_MAX + 1],
+    /// Whether the kernel testifies.
+    testifies: Switch,
+    /// How often a processor was taken from each. Loom's: who hears of it from the kernel comes after
+    /// what the thread did, by the kernel's locks.
+    switches: [AtomicUsize; THREADS_MAX + 1],
     /// The thread that pauses around its next signal, and what it does then.
     paused: Mutex<Option<(i32, Meanwhile)>>,
+    /// The thread that does something before it waits for answers, and what.
+    waits: Mutex<Option<(i32, Meanwhile)>>,
     /// In the order of their numbers, which begin with 1.
     threads: Mutex<Vec<ThreadId>>,
 }
@@ -60,15 +70,30 @@ pub fn pause_around_next_signal(meanwhile: impl FnOnce() + Send + 'static) {
     *paused() = Some((tid(), Box::new(meanwhile)));
 }
 
-fn paused() -> std::sync::MutexGuard<'static, Option<(i32, Meanwhile)>> {
-    let paused = SIGNALS.paused.lock();
-    paused.unwrap_or_else(PoisonError::into_inner)
+fn paused() -> MutexGuard<'static, Option<(i32, Meanwhile)>> {
+    stage::lock(&SIGNALS.paused)
+}
+
+/// Does `meanwhile` when the calling thread has asked others the next time, before it looks whether
+/// they have answered.
+pub fn pause_before_next_wait(meanwhile: impl FnOnce() + Send + 'static) {
+    *stage::lock(&SIGNALS.waits) = Some((tid(), Box::new(meanwhile)));
+}
+
+/// In this run of a model the kernel says who has passed a barrier: whoever was [`switched`].
+pub fn testify() {
+    SIGNALS.testifies.store(true, Relaxed);
+}
+
+/// A processor is taken from the calling thread, and given back. It is a full barrier, of which
+/// models have one half: whoever hears of it sees what came before it.
+pub fn switched() {
+    SIGNALS.switches[tid() as usize].fetch_add(1, Release);
 }
 
 pub(crate) fn tid() -> i32 {
     let id = current().id();
-    let threads = SIGNALS.threads.lock();
-    let mut threads = threads.unwrap_or_else(PoisonError::into_inner);
+    let mut threads = stage::lock(&SIGNALS.threads);
     let known = threads.iter().position(|thread| *thread == id);
     let at = known.unwrap_or_else(|| {
         threads.push(id);
@@ -119,6 +144,10 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(me: i32) -> Patience {
+        let meanwhile = stage::lock(&SIGNALS.waits).take_if(|(of, _)| *of == me);
+        if let Some((_, meanwhile)) = meanwhile {
+            meanwhile();
+        }
         Patience { me, looks: 0 }
     }
 
@@ -133,16 +162,18 @@ impl Patience {
     }
 }
 
-/// Nobody testifies in a model.
+/// How often a processor had been taken from a thread.
 #[derive(Clone, Copy)]
-pub(crate) struct Sighting;
+pub(crate) struct Sighting(usize);
 
 impl Sighting {
-    pub(crate) fn is_past(self, _: &Sighting) -> bool {
-        false
+    pub(crate) fn is_past(self, before: &Sighting) -> bool {
+        self.0 != before.0
     }
 }
 
-pub(crate) fn sight(_: i32) -> Option<Sighting> {
-    None
+/// Nobody testifies, but in models that ask for it.
+pub(crate) fn sight(tid: i32) -> Option<Sighting> {
+    let testifies = SIGNALS.testifies.load(Relaxed);
+    testifies.then(|| Sighting(SIGNALS.switches[tid as usize].load(Acquire)))
 }

@@ -57,7 +57,9 @@ pub use crate::epoch::{Epoch, EpochGuard};
 pub use crate::handler::SignalError;
 #[cfg(loom)]
 #[doc(hidden)]
-pub use crate::handler::{handled, pause_around_next_signal, set_blocked};
+pub use crate::handler::{
+    handled, pause_around_next_signal, pause_before_next_wait, set_blocked, switched, testify,
+};
 pub use crate::ping::{PingGuard, PublishOnPing};
 pub use crate::shared::{Read, Reader, Shared};
 pub use crate::sorted_set::SortedSet;

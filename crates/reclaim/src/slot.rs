@@ -334,7 +334,8 @@ fn add(counter: &Counter, more: u64) {
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        let mut next = self.first.load(Acquire);
+        // Relaxed: whoever made `&mut self` out of shares of it ordered everything before.
+        let mut next = self.first.load(Relaxed);
         while !next.is_null() {
             // SAFETY: `&mut self`: no guard is left that could use a slot, and each slot is in
             // the list once.

@@ -1,5 +1,5 @@
-//! The door to `std::sync` and to loom: nothing else in this crate names either, so the code
-//! loom explores is the code we ship.
+//! The door to `std::sync` and to loom: nothing else in this crate names either, but for tests and
+//! examples, so the code loom explores is the code we ship.
 
 // Figures carry no ordering that anything relies on; std's make no branches in a model.
 pub(crate) use std::sync::atomic::AtomicU64 as Counter;
@@ -17,6 +17,18 @@ mod of_loom {
     };
     pub(crate) use loom::sync::{Mutex, MutexGuard};
     pub(crate) use loom::thread::{ThreadId, current, yield_now};
+
+    /// std's, for the stage around a model: loom does not see them, and they order nothing there.
+    pub(crate) mod stage {
+        pub(crate) use std::sync::atomic::{AtomicBool as Switch, AtomicUsize as Tally};
+        pub(crate) use std::sync::{Mutex, MutexGuard};
+
+        pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+            mutex
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
 
     /// Of readers that are not pinged it never changes, and makes no branches in their models.
     #[derive(Debug)]

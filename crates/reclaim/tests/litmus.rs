@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "in helpers, a panic is the report, too")]
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, compiler_fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,10 +48,55 @@ fn ask(thread: i32, round: usize) {
     }
 }
 
+/// What came of the rounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    rounds: usize,
+    /// Neither saw the other, which is where an object would be freed under a reader.
+    missed: usize,
+    /// The reader looked too early to see what was taken out, or did see it: only where both happen
+    /// do the two meet.
+    early: usize,
+    late: usize,
+}
+
+/// Rounds that count for something, and how often the reader has to be early, and late.
+const ROUNDS_MIN: usize = 2_000;
+const MEETINGS_MIN: usize = 50;
+
+impl Tally {
+    /// On one processor the two never meet: the reader is through before the reclaimer goes on.
+    fn is_enough(&self) -> bool {
+        let meetings = self.early.min(self.late);
+        self.rounds >= ROUNDS_MIN && (meetings >= MEETINGS_MIN || processors() < 2)
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// For two seconds, or as long as it takes until that was enough.
+fn check_rounds(ping: Ping, name: &str) {
+    let start = Instant::now();
+    let tally = rounds_missed(ping, |tally| {
+        let time = start.elapsed();
+        time > TIME_MAX || (time > TIME_MIN && tally.is_enough())
+    });
+    println!("with {name}: {tally:?}");
+    assert_eq!(tally.missed, 0, "{tally:?}");
+    assert!(
+        tally.is_enough(),
+        "{tally:?} in {TIME_MAX:?} says nothing: {ROUNDS_MIN} rounds are needed, and {MEETINGS_MIN} in which the \
+         reader is early, and late; run it on a machine that does less beside"
+    );
+}
+
+const TIME_MIN: Duration = Duration::from_secs(2);
+const TIME_MAX: Duration = Duration::from_secs(60);
+
 /// One round: the reader publishes and then looks; the reclaimer takes out and then looks.
-/// Gives the rounds in which neither saw the other, which is where an object would be freed
-/// under a reader.
-fn rounds_missed(ping: Ping, enough: impl Fn(usize, usize) -> bool) -> (usize, usize) {
+fn rounds_missed(ping: Ping, enough: impl Fn(&Tally) -> bool) -> Tally {
     let (published, taken, start) = (
         Line(AtomicUsize::new(0)),
         Line(AtomicUsize::new(0)),
@@ -61,7 +106,7 @@ fn rounds_missed(ping: Ping, enough: impl Fn(usize, usize) -> bool) -> (usize, u
     let (stop, reader) = (AtomicBool::new(false), AtomicI32::new(0));
     ASKED.store(0, Relaxed);
     ANSWERED.store(0, Relaxed);
-    let (mut rounds, mut missed) = (0, 0);
+    let mut tally = Tally::default();
     std::thread::scope(|threads| {
         threads.spawn(|| {
             reader.store(gettid().as_raw_pid(), Release);
@@ -84,8 +129,9 @@ fn rounds_missed(ping: Ping, enough: impl Fn(usize, usize) -> bool) -> (usize, u
         while reader.load(Acquire) == 0 {
             std::thread::yield_now();
         }
-        while !enough(rounds, missed) {
-            rounds += 1;
+        while !enough(&tally) {
+            tally.rounds += 1;
+            let rounds = tally.rounds;
             start.0.store(rounds, Release);
             // The reader hears of it a cache miss later; be about as late, differently each time.
             for _ in 0..rounds % 97 {
@@ -109,11 +155,14 @@ fn rounds_missed(ping: Ping, enough: impl Fn(usize, usize) -> bool) -> (usize, u
                 }
                 std::hint::spin_loop();
             }
-            missed += usize::from(saw < rounds && reader_saw.0.load(Relaxed) < rounds);
+            let is_early = reader_saw.0.load(Relaxed) < rounds;
+            tally.early += usize::from(is_early);
+            tally.late += usize::from(!is_early);
+            tally.missed += usize::from(is_early && saw < rounds);
         }
         stop.store(true, Relaxed);
     });
-    (rounds, missed)
+    tally
 }
 
 #[test]
@@ -123,10 +172,7 @@ fn with_the_ping_one_side_always_sees_the_other() {
         println!("skipped: the kernel has no membarrier");
         return;
     }
-    let end = Instant::now() + Duration::from_secs(2);
-    let (rounds, missed) = rounds_missed(Ping::Membarrier, |_, _| Instant::now() > end);
-    println!("with membarrier: {missed} of {rounds} rounds missed");
-    assert_eq!(missed, 0, "of {rounds}");
+    check_rounds(Ping::Membarrier, "membarrier");
 }
 
 #[test]
@@ -136,37 +182,37 @@ fn with_an_answered_signal_one_side_always_sees_the_other() {
     // SAFETY: the handler loads and stores.
     let before = unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
     assert_ne!(before, libc::SIG_ERR);
-    let end = Instant::now() + Duration::from_secs(2);
-    let (rounds, missed) = rounds_missed(Ping::Signal, |_, _| Instant::now() > end);
-    println!("with signals: {missed} of {rounds} rounds missed");
-    assert_eq!(missed, 0, "of {rounds}");
+    check_rounds(Ping::Signal, "signals");
 }
 
 /// The negative control of both: the harness can see the failure it looks for, soon.
 #[test]
 fn without_it_both_miss_each_other() {
     let _alone = alone();
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    if processors < 2 {
+    if processors() < 2 {
         println!("skipped: on one processor no store is ever late");
         return;
     }
-    let end = Instant::now() + Duration::from_secs(20);
-    let (rounds, missed) = rounds_missed(Ping::Nothing, |_, missed| {
-        missed >= 10 || Instant::now() > end
+    let end = Instant::now() + TIME_MAX;
+    let tally = rounds_missed(Ping::Nothing, |tally| {
+        tally.missed >= 10 || Instant::now() > end
     });
-    println!("without: {missed} of {rounds} rounds missed, on {processors} processors");
-    assert!(missed > 0, "the harness cannot see what it looks for");
+    println!("without: {tally:?}, on {} processors", processors());
+    assert!(
+        tally.missed > 0,
+        "the harness cannot see what it looks for: {tally:?}"
+    );
 }
 
 const ALIVE: usize = 0x5AFE;
 
-struct Canary(usize);
+/// How many went before it, and whether it is alive.
+struct Canary(u32, usize);
 
 impl Drop for Canary {
     fn drop(&mut self) {
         // Volatile, so that the death is written though nobody should read it.
-        let alive = &raw mut self.0;
+        let alive = &raw mut self.1;
         // SAFETY: a pointer to a field of `self`.
         unsafe { alive.write_volatile(0) };
     }
@@ -181,31 +227,58 @@ fn nothing_is_freed_under_a_reader() {
     check_whole(&PublishOnPing::signalled().unwrap().with_batch(4));
 }
 
+/// Replacements that count for something, and how often each of two readers has to find another
+/// value than the last time.
+const REPLACED_MIN: u32 = 500;
+const CHANGES_MIN: u64 = 200;
+
 fn check_whole(domain: &PublishOnPing) {
-    let shared = Shared::new(domain, Canary(ALIVE));
+    let shared = Shared::new(domain, Canary(0, ALIVE));
     let done = AtomicBool::new(false);
+    let changes = [const { AtomicU64::new(0) }; 2];
+    let mut replaced = 0;
+    let is_enough = |replaced| {
+        let seen = |changes: &AtomicU64| changes.load(Relaxed) >= CHANGES_MIN;
+        replaced >= REPLACED_MIN && changes.iter().all(seen)
+    };
     std::thread::scope(|threads| {
-        let readers = [(); 2].map(|()| {
-            threads.spawn(|| {
-                let mut count = 0_u64;
+        let readers = [0, 1].map(|reader| {
+            let (shared, done, changes) = (&shared, &done, &changes[reader]);
+            threads.spawn(move || {
+                let (mut reads, mut last) = (0_u64, 0);
                 while !done.load(Relaxed) {
                     let value = shared.read();
-                    assert_eq!(value.0, ALIVE);
-                    count += 1;
+                    assert_eq!(value.1, ALIVE);
+                    if value.0 != last {
+                        last = value.0;
+                        changes.fetch_add(1, Relaxed);
+                    }
+                    reads += 1;
                 }
-                count
+                reads
             })
         });
-        let end = Instant::now() + Duration::from_secs(2);
-        let mut replaced = 0_u32;
-        while Instant::now() < end {
-            shared.replace(Canary(ALIVE));
+        let start = Instant::now();
+        while start.elapsed() < TIME_MIN || !(is_enough(replaced) || start.elapsed() > TIME_MAX) {
             replaced += 1;
+            shared.replace(Canary(replaced, ALIVE));
+            if readers
+                .iter()
+                .any(std::thread::ScopedJoinHandle::is_finished)
+            {
+                break; // It has found something, and says so below.
+            }
         }
         done.store(true, Relaxed);
         // One by one: ThreadSanitizer does not see the end of a scope.
         let reads = readers.map(|reader| reader.join().unwrap());
-        println!("{:?}: {replaced} replaced, {reads:?} reads", domain.form());
+        let form = domain.form();
+        println!("{form:?}: {replaced} replaced, {reads:?} reads, {changes:?} changes seen");
     });
     assert!(domain.stats().freed > 100);
+    assert!(
+        is_enough(replaced),
+        "{replaced} replaced and {changes:?} changes seen in {TIME_MAX:?} say nothing: {REPLACED_MIN} and \
+         {CHANGES_MIN} are needed; run it on a machine that does less beside"
+    );
 }

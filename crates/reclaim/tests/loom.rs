@@ -301,32 +301,67 @@ fn read_beside_replace(domain: PublishOnPing, seen: &[AtomicBool; 2]) {
     writer.join().unwrap();
 }
 
-/// crossbeam's own models cover its epochs; here, that guards of ours hold them.
+/// crossbeam's own models cover its epochs; here, that guards of ours hold them. What is retired is
+/// freed two epochs later, and each look at it goes on by one.
 #[test]
 fn epochs_hold_what_a_guard_reads() {
-    static OLD: AtomicBool = AtomicBool::new(false);
-    static NEW: AtomicBool = AtomicBool::new(false);
+    static HELD: AtomicBool = AtomicBool::new(false);
+    static FREED: AtomicBool = AtomicBool::new(false);
     explore("epochs_hold_what_a_guard_reads", 2, || {
         let world = World::new(Epoch::new());
+        let reads = Reads::default();
         let reader = thread::spawn({
-            let world = world.clone();
-            move || world.value(&mut world.domain.guard())
+            let (world, reads) = (world.clone(), reads.clone());
+            move || {
+                let mut guard = world.domain.guard();
+                let node = guard.protect(&world.source);
+                reads.set(true);
+                // SAFETY: nodes live as long as the world.
+                let read = || unsafe { &*node }.read();
+                let first = read();
+                thread::yield_now(); // Loom would not leave a thread here otherwise.
+                let values = [first, read()];
+                assert!(!values.contains(&DEAD), "freed under a reader");
+                reads.set(false);
+                drop(guard);
+                values
+            }
         });
         let reclaimer = thread::spawn({
             let world = world.clone();
             move || {
                 world.replace_by(1);
-                world.domain.guard().collect();
+                let before = reads.get();
+                for _ in 0..2 {
+                    world.domain.guard().collect();
+                }
+                (world.domain.stats().freed, before && reads.get())
             }
         });
-        match reader.join().unwrap() {
-            1 => OLD.store(true, Relaxed),
-            _ => NEW.store(true, Relaxed),
+        let (values, (freed, beside)) = (reader.join().unwrap(), reclaimer.join().unwrap());
+        if values == [1, 1] && beside {
+            // It tried to free what was being read all the while.
+            assert_eq!(freed, 0);
+            HELD.store(true, Relaxed);
         }
-        reclaimer.join().unwrap();
+        if values == [2, 2] && freed == 1 {
+            FREED.store(true, Relaxed);
+        }
     });
-    assert!(
-        OLD.load(Relaxed) && NEW.load(Relaxed),
-        "one side always won"
-    );
+    assert!(HELD.load(Relaxed), "never tried to free what was read");
+    assert!(FREED.load(Relaxed), "never freed beside a reader");
+}
+
+/// Whether a reader is at it. No part of the model, in which it orders nothing.
+#[derive(Clone, Default)]
+struct Reads(std::sync::Arc<AtomicBool>);
+
+impl Reads {
+    fn set(&self, reads: bool) {
+        self.0.store(reads, Relaxed);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }

@@ -7,8 +7,10 @@
 )]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// An item that says who made it and as which: `producer << 32 | number`.
 pub fn item(producer: u64, number: u64) -> u64 {
@@ -59,39 +61,64 @@ pub fn counted(drops: &Arc<AtomicUsize>) -> Counted {
 }
 
 /// Two threads meet again and again; each pushes to the queue of its own number and then looks
-/// into the other's. One of them must see an item.
+/// into the other's. One of them must see an item. In rounds in which both do, both pushes came
+/// before both looks: they really met.
 pub fn cross(push: impl Fn(usize, usize) + Sync, pop: impl Fn(usize) -> bool + Sync) {
-    const ROUNDS: usize = 20_000;
+    const ROUNDS_MIN: usize = 20_000;
+    const MEETINGS_MIN: usize = 20;
+    const TIME_MAX: Duration = Duration::from_secs(60);
+    let can_meet = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
     let arrived = [(); 2].map(|()| AtomicUsize::new(0));
-    let saw = thread::scope(|scope| {
-        let (push, pop, arrived) = (&push, &pop, &arrived);
-        [0, 1]
-            .map(|me| {
-                scope.spawn(move || {
-                    let meet = |round: usize| {
-                        arrived[me].store(round, Relaxed);
-                        let mut spins = 0;
-                        while arrived[1 - me].load(Relaxed) < round {
-                            spins += 1;
-                            if spins % 1_000 == 0 {
-                                thread::yield_now();
-                            }
-                        }
-                    };
-                    let mut saw = Vec::new();
-                    for round in 0..ROUNDS {
-                        meet(3 * round + 1);
-                        push(me, round);
-                        saw.push(pop(1 - me));
-                        meet(3 * round + 2);
-                        pop(me); // What the other did not take.
-                        meet(3 * round + 3);
+    let done = AtomicBool::new(false);
+    let saw = [(); 2].map(|()| AtomicBool::new(false));
+    let (rounds, neither, both) = thread::scope(|scope| {
+        let (push, pop, arrived, done, saw) = (&push, &pop, &arrived, &done, &saw);
+        let cross = |me: usize| {
+            let meet = |round: usize| {
+                // Release and Acquire for `saw` and `done`; not between the push and the look.
+                arrived[me].store(round, Release);
+                let mut spins = 0;
+                while arrived[1 - me].load(Acquire) < round {
+                    spins += 1;
+                    if spins % 1_000 == 0 {
+                        thread::yield_now();
                     }
-                    saw
-                })
-            })
-            .map(|thread| thread.join().unwrap())
+                }
+            };
+            let start = Instant::now();
+            let (mut rounds, mut neither, mut both) = (0, 0, 0);
+            loop {
+                meet(3 * rounds + 1);
+                push(me, rounds);
+                saw[me].store(pop(1 - me), Relaxed);
+                meet(3 * rounds + 2);
+                pop(me); // What the other did not take.
+                match [0, 1].map(|one| saw[one].load(Relaxed)) {
+                    [false, false] => neither += 1,
+                    [true, true] => both += 1,
+                    _ => {}
+                }
+                if me == 0 {
+                    let enough = rounds + 1 >= ROUNDS_MIN && (both >= MEETINGS_MIN || !can_meet);
+                    done.store(enough || start.elapsed() > TIME_MAX, Relaxed);
+                }
+                meet(3 * rounds + 3);
+                rounds += 1;
+                if done.load(Relaxed) {
+                    return (rounds, neither, both);
+                }
+            }
+        };
+        let other = scope.spawn(move || cross(1));
+        let tally = cross(0);
+        assert_eq!(other.join().unwrap(), tally);
+        tally
     });
-    let neither = saw[0].iter().zip(&saw[1]).filter(|&(a, b)| !a && !b);
-    assert_eq!(neither.count(), 0, "of {ROUNDS} rounds");
+    println!("{rounds} rounds, in {both} of which both saw an item");
+    assert_eq!(neither, 0, "of {rounds} rounds");
+    assert!(
+        rounds >= ROUNDS_MIN && (both >= MEETINGS_MIN || !can_meet),
+        "{rounds} rounds, {both} of them with both at once, in {TIME_MAX:?} say nothing: {ROUNDS_MIN} and \
+         {MEETINGS_MIN} are needed; run it on a machine that does less beside"
+    );
 }
