@@ -66,7 +66,7 @@ pub fn counted(drops: &Arc<AtomicUsize>) -> Counted {
 pub fn cross(push: impl Fn(usize, usize) + Sync, pop: impl Fn(usize) -> bool + Sync) {
     const ROUNDS_MIN: usize = 20_000;
     const MEETINGS_MIN: usize = 20;
-    const TIME_MAX: Duration = Duration::from_secs(60);
+    const TIME_MAX: Duration = Duration::from_mins(1);
     let can_meet = thread::available_parallelism().is_ok_and(|count| count.get() > 1);
     let arrived = [(); 2].map(|()| AtomicUsize::new(0));
     let done = AtomicBool::new(false);
