@@ -68,7 +68,7 @@ fn a_command_that_is_told_to_end_ends_and_keeps_what_it_acknowledged() {
             sleep(Duration::from_micros(rng.below(4_000) as u64));
             send(&child, Signal::INT);
         } else {
-            for _ in 0..1 + rng.below(30) {
+            for _ in 0..=rng.below(30) {
                 stdout.read_line(&mut line).expect("a pipe");
                 hear(&line);
                 line.clear();
