@@ -43,6 +43,9 @@ pub(crate) struct Totals {
     /// Stored before.
     pub(crate) there: u64,
     pub(crate) failed: u64,
+    /// Episodes that were forgotten to make room; left out where there are none.
+    #[serde(skip_serializing_if = "crate::ingest::is_zero")]
+    pub(crate) evicted: u64,
     pub(crate) sides: [u32; 3],
     /// Columns that hold a concept now.
     pub(crate) held: u64,
@@ -137,6 +140,7 @@ pub(crate) fn run(args: &AllocateArgs, out: &mut Out) -> anyhow::Result<Outcome>
     let time = started.elapsed();
     let stats = memory.stats();
     totals.durability = stats.durability.to_string();
+    totals.evicted = stats.evictions;
     let columns = stats.columns.context("the store has no columns")?;
     (totals.sides, totals.held) = (columns.sides, columns.held);
     totals.seconds = time.as_secs_f64();
@@ -191,9 +195,8 @@ fn open(
     if let Some(weights) = &args.weights {
         allocation = allocation.with_weights(weights)?;
     }
-    let mut builder = Cortica::builder()
-        .durability(args.durability.into())
-        .allocation(allocation);
+    let builder = Cortica::builder().durability(args.durability.into());
+    let mut builder = args.room.tell(builder).allocation(allocation);
     if let Some(dimension) = dimension {
         builder = builder.dimension(dimension);
     }
@@ -317,8 +320,12 @@ impl Totals {
         let rate = self
             .concepts_s
             .map_or(String::new(), |rate| format!(" ({rate:.0}/s)"));
+        let evicted = match self.evicted {
+            0 => String::new(),
+            evicted => format!("\n{} were forgotten to make room", count(evicted)),
+        };
         format!(
-            "{} concepts{rate}, {}: {} allocated, {} duplicates, {} without a column, {} there before, {} failed\n{} of {} columns \
+            "{} concepts{rate}, {}: {} allocated, {} duplicates, {} without a column, {} there before, {} failed{evicted}\n{} of {} columns \
              ({nx} x {ny} x {nz}) hold a concept",
             count(self.concepts),
             self.durability,

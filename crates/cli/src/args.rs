@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Say what a store holds and how large it is.
     #[command(after_help = EXIT_CODES)]
-    Stats(StoreArgs),
+    Stats(StatsArgs),
     /// Copy a store as it is, verified, without what was forgotten or replaced.
     #[command(after_help = EXIT_CODES)]
     Snapshot(SnapshotArgs),
@@ -95,9 +95,10 @@ Only id and what are needed. An unknown field is an error, so that a misspelt on
 With --json there is one line per batch, written after the batch was acknowledged:
   {\"batch\":0,\"rows_from\":0,\"rows_to\":1000,\"acked\":1000,\"stored\":1000,\"already_there\":0,
    \"failed\":0,\"durability\":\"durable\",\"failures\":[]}
-rows_to is the first row after the batch. A summary line comes last. Both also say \"updated\" and
-\"duplicates\" where there are any: rows with --update that replaced others, and rows whose content
-another episode has already, which then stands for them, in relations too.
+rows_to is the first row after the batch. A summary line comes last. Both also say \"updated\",
+\"duplicates\" and \"evicted\" where there are any: rows with --update that replaced others; rows whose
+content another episode has already, which then stands for them, in relations too; and episodes that
+were forgotten to make room under --capacity, the weakest first.
 
 After an interruption run the same command again: what is there already stays as it is.";
 
@@ -215,6 +216,48 @@ pub(crate) struct IngestArgs {
     /// existing one.
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    #[command(flatten)]
+    pub(crate) room: RoomArgs,
+}
+
+/// How many episodes a store may hold.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct RoomArgs {
+    /// The most episodes the store may hold from now on; not kept in the store.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_294_967_294))]
+    pub(crate) capacity: Option<u32>,
+    /// With --capacity: what becomes of a new episode where that many are there [default: forget].
+    #[arg(long, value_enum, requires = "capacity")]
+    pub(crate) at_capacity: Option<AtCapacity>,
+}
+
+impl RoomArgs {
+    /// Tells the builder.
+    pub(crate) fn tell(self, builder: cortica::Builder) -> cortica::Builder {
+        let at_capacity = self.at_capacity.map(Into::into).unwrap_or_default();
+        match self.capacity {
+            Some(capacity) => builder.capacity(capacity as usize).at_capacity(at_capacity),
+            None => builder,
+        }
+    }
+}
+
+/// What becomes of a new episode where there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AtCapacity {
+    /// The weakest memories are forgotten for it.
+    Forget,
+    /// It is refused.
+    Refuse,
+}
+
+impl From<AtCapacity> for cortica::AtCapacity {
+    fn from(at_capacity: AtCapacity) -> Self {
+        match at_capacity {
+            AtCapacity::Forget => Self::Forget,
+            AtCapacity::Refuse => Self::Refuse,
+        }
+    }
 }
 
 /// Columns along x, y and z.
@@ -243,6 +286,7 @@ impl IngestArgs {
             index: false,
             update: false,
             model: None,
+            room: args.room,
         }
     }
 }
@@ -277,6 +321,8 @@ pub(crate) struct AllocateArgs {
     /// Write a line for no concept, only the totals.
     #[arg(long)]
     pub(crate) totals: bool,
+    #[command(flatten)]
+    pub(crate) room: RoomArgs,
 }
 
 #[derive(Args, Debug)]
@@ -406,6 +452,16 @@ pub(crate) struct CheckArgs {
     /// Move what is damaged into quarantine, so that the store can be written again.
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StatsArgs {
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Say how full it is for a store of so many.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4_294_967_294))]
+    pub(crate) capacity: Option<u32>,
 }
 
 #[derive(Args, Debug)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use cortica::{Cortica, IndexLag, OpenError, Recovery};
+use cortica::{Builder, Cortica, IndexLag, OpenError, Recovery};
 
 use crate::figures;
 use crate::output::Out;
@@ -134,6 +134,11 @@ pub(crate) fn tell_damage(memory: &Cortica, out: &Out) {
 /// only looks must not be the one by whom anything goes. Nor is anything indexed: it would be gone when
 /// the command ends.
 pub(crate) fn open_to_read(store: &Path) -> Result<Cortica, OpenError> {
+    reader().open(store)
+}
+
+/// As [`open_to_read`] opens.
+pub(crate) fn reader() -> Builder {
     let builder = Cortica::builder().read_only();
-    builder.index_lag(IndexLag::OnDemand).open(store)
+    builder.index_lag(IndexLag::OnDemand)
 }

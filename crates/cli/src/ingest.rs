@@ -41,6 +41,8 @@ struct Acknowledged<'a> {
     updated: u64,
     #[serde(skip_serializing_if = "is_zero")]
     duplicates: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    evicted: u64,
     failed: u64,
     durability: &'a str,
     failures: &'a [Failure],
@@ -141,6 +143,7 @@ fn store_rows<'a>(
         totals.updated += answered.updated;
         totals.already_there += answered.already_there;
         totals.duplicates += answered.duplicates.len() as u64;
+        totals.evicted += answered.evicted;
         totals.failed += answered.failures.len() as u64;
         progress.advance(read);
         show_failures(&answered.failures, &progress, out);
@@ -177,6 +180,7 @@ fn acknowledge(
         already_there: answered.already_there,
         updated: answered.updated,
         duplicates: answered.duplicates.len() as u64,
+        evicted: answered.evicted,
         failed: answered.failures.len() as u64,
         durability: &durability.to_string(),
         failures: &answered.failures,
@@ -187,7 +191,7 @@ fn acknowledge(
     clippy::trivially_copy_pass_by_ref,
     reason = "serde asks for a reference"
 )]
-fn is_zero(n: &u64) -> bool {
+pub(crate) fn is_zero(n: &u64) -> bool {
     *n == 0
 }
 

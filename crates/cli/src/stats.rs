@@ -3,13 +3,17 @@
 use cortica::Stats;
 use serde_json::{Value, json};
 
-use crate::args::StoreArgs;
+use crate::args::StatsArgs;
 use crate::figures::{aligned, bytes, count};
 use crate::folder;
 use crate::output::{Out, Outcome};
 
-pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    let memory = folder::open_to_read(&args.store)?;
+pub(crate) fn run(args: &StatsArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    let mut builder = folder::reader();
+    if let Some(capacity) = args.capacity {
+        builder = builder.capacity(capacity as usize);
+    }
+    let memory = builder.open(&args.store)?;
     folder::tell_damage(&memory, out);
     let stats = memory.stats();
     memory.close()?;
@@ -28,6 +32,8 @@ fn object(stats: &Stats) -> Value {
         "episodes": stats.episodes,
         "embedded": stats.embedded,
         "associations": stats.associations,
+        "capacity": stats.capacity, // Null where none was named: it is not kept in the store.
+        "pressure": stats.pressure(),
         "log_bytes": stats.log_bytes,
         "file_bytes": stats.file_bytes,
         "dead_bytes": stats.dead_bytes,
@@ -79,6 +85,15 @@ fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
             )
         },
     );
+    let room = match stats.capacity {
+        Some(capacity) => format!(
+            "{} of {}: a pressure of {:.2}",
+            count(stats.episodes),
+            count(capacity),
+            stats.pressure()
+        ),
+        None => "none; who opens the store may name one".to_owned(),
+    };
     let records = count(stats.recovery.records);
     let recovery = match folder::dropped(&stats.recovery) {
         None => format!("{records} records, nothing dropped"),
@@ -95,6 +110,7 @@ fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
         ),
         ("associations", count(stats.associations)),
         ("vector space", space),
+        ("capacity", room),
         (
             "log",
             format!(

@@ -113,7 +113,8 @@ pub trait Round {
         answer.unwrap_or(Err(AllocateError::Stopped))
     }
 
-    /// Lets go of a concept; whether the column held it. What was reserved in this round is no concept yet.
+    /// Lets go of a concept; whether the column held it. What was reserved in this round may be let go of in it: its
+    /// column is free again for those that come after, and what was learned from it stays.
     fn release(&mut self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError>;
 
     /// Keeps what was decided, and shows it to others.

@@ -4,7 +4,9 @@ use crate::allocation::AllocationOptions;
 use crate::engine::Cortica;
 use cortica_env::{Clock, Disk};
 use cortica_index::{HnswOptions, Metric};
-use cortica_memory::{Dedup, IndexLag, MemoryStore, OpenError, SpaceSpec, StoreOptions};
+use cortica_memory::{
+    AtCapacity, Dedup, IndexLag, MemoryStore, OpenError, SpaceSpec, StoreOptions,
+};
 use cortica_simd::Isa;
 use cortica_storage::{Durability, OpenMode};
 use std::path::Path;
@@ -52,6 +54,28 @@ impl Builder {
     /// When an episode is the same as one that is there, so that storing it reinforces that one.
     pub fn dedup(mut self, dedup: Dedup) -> Self {
         self.options.dedup = dedup;
+        self
+    }
+
+    /// The most episodes the store may hold, 1 or more. Not kept in the store: say it at each opening.
+    /// Where more are there, the next new episode, or the next [`tick`](Cortica::tick), evicts them down
+    /// to it. The fuller a store is, the weaker a new memory begins.
+    pub fn capacity(mut self, capacity: usize) -> Self {
+        self.options.capacity = Some(capacity);
+        self
+    }
+
+    /// What becomes of a new episode where that many are there: the weakest memories are forgotten for
+    /// it, which is the default, or it is refused.
+    pub fn at_capacity(mut self, at_capacity: AtCapacity) -> Self {
+        self.options.at_capacity = at_capacity;
+        self
+    }
+
+    /// Whether recalls strengthen what they return, with the next write or [`tick`](Cortica::tick); they
+    /// do by default. Turn it off where recalls only measure.
+    pub fn recalls_strengthen(mut self, strengthen: bool) -> Self {
+        self.options.recalls_strengthen = strengthen;
         self
     }
 

@@ -3,9 +3,9 @@
 use crate::builder::Builder;
 use cortica_cortex::{ColumnId, Cortex};
 use cortica_memory::{
-    AssociateError, Associated, Association, Cue, Episode, Exported, ForgetError, Forgotten,
-    Import, IndexingError, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats,
-    StoreError, Stored, UpkeepError,
+    AssociateError, Associated, Association, Atomicity, Cue, Episode, Exported, ForgetError,
+    Forgotten, Import, IndexingError, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats,
+    StoreError, Stored, TickError, Ticked, UpkeepError, Write, Written,
 };
 use cortica_storage::{CommitError, Copied, Freed};
 use std::path::Path;
@@ -62,7 +62,20 @@ impl Cortica {
         self.memory.import_many(imports)
     }
 
-    /// Finds the memories that match a cue best, by score descending, then seq ascending.
+    /// Does writes of several kinds in their order, with one commit; answer i is for write i. Gives what
+    /// they give one by one. With [`Atomicity::All`] all of them are done or none, whatever happens.
+    pub fn write_many(&self, writes: Vec<Write>, atomicity: Atomicity) -> Vec<Written> {
+        self.memory.write_many(writes, atomicity)
+    }
+
+    /// Applies what recalls have noted since the last write, which the next write would do otherwise,
+    /// and evicts what is more than a capacity that was lowered.
+    pub fn tick(&self) -> Result<Ticked, TickError> {
+        self.memory.tick()
+    }
+
+    /// Finds the memories that match a cue best, by score descending, then seq ascending. That they were
+    /// used strengthens them with the next write or [`tick`](Self::tick).
     pub fn recall(&self, cue: &Cue) -> Result<Vec<Recalled>, RecallError> {
         self.memory.recall(cue)
     }
@@ -150,7 +163,8 @@ impl Cortica {
     }
 
     /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
-    /// disk space, and releases the folder. Dropping writes what waits, and no more than that.
+    /// disk space, and releases the folder; applies what recalls have noted first. Dropping writes what
+    /// waits, and no more than that.
     pub fn close(self) -> Result<(), CommitError> {
         self.memory.close()
     }

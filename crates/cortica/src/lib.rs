@@ -37,11 +37,12 @@ pub use cortica_index::{
     Codes, DIMENSION_MAX, HnswError, HnswOptions, Metric, ParseMetricError, VectorError,
 };
 pub use cortica_memory::{
-    Accuracy, Activation, AssociateError, AssociateOutcome, Associated, Association, CheckReport,
-    Columns, Confidence, Cue, Dedup, EF_DEFAULT, EF_MAX, Episode, Exported, ForgetError, Forgotten,
-    ID_BYTES_MAX, Import, IndexLag, Indexing, IndexingError, MAX_RESULTS, Memory, OpenError,
-    RangeError, RecallError, Recalled, SpaceInfo, Stats, StoreError, StoreOutcome, Stored,
-    StoredColumn, TEXT_BYTES_MAX, UpkeepError, Value,
+    Accuracy, Activation, AssociateError, AssociateOutcome, Associated, Association, AtCapacity,
+    Atomicity, CheckReport, Columns, Confidence, Cue, Dedup, EF_DEFAULT, EF_MAX, Episode, Evicted,
+    Exported, ForgetError, Forgotten, ID_BYTES_MAX, Import, IndexLag, Indexing, IndexingError,
+    MAX_RESULTS, Memory, OpenError, RangeError, RecallError, Recalled, SpaceInfo, Stats,
+    StoreError, StoreOutcome, Stored, StoredColumn, TEXT_BYTES_MAX, TickError, Ticked, UpkeepError,
+    Value, Write, Written,
 };
 pub use cortica_neural::{Networks, WeightsError};
 pub use cortica_pipeline::{EngineError, EngineOptions};
@@ -84,6 +85,10 @@ pub fn repair_told(path: impl AsRef<std::path::Path>) -> Result<(), UpkeepError>
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/memory.md")]
+struct MemoryDoctests;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

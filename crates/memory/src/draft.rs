@@ -10,14 +10,13 @@ use cortica_env::Timestamp;
 use cortica_index::{Checked, VectorIndex};
 use hashbrown::HashTable;
 use std::cell::OnceCell;
-use std::collections::HashMap;
-use std::iter::zip;
+use std::collections::{BTreeMap, HashMap};
+use std::iter::{Peekable, zip};
 
 /// The table with the changes of the jobs in hand, which readers do not see yet.
 ///
 /// Every job of a commit is decided against it, so that many at a time give exactly what one at a
 /// time gives, also when they meet.
-#[derive(Debug)]
 pub(crate) struct Draft<'a> {
     pub(crate) table: &'a Table,
     index: Option<&'a dyn VectorIndex>,
@@ -31,9 +30,14 @@ pub(crate) struct Draft<'a> {
     /// Episodes whose concepts were given columns, with their codes.
     placed: HashMap<u64, Code>,
     holders: HashMap<ColumnId, &'a str>,
+    /// Where somebody evicts: the touched ones by activation, then seq, and those of the table in the
+    /// same order, from the first one on that may not have been touched.
+    strengths: Option<(BTreeMap<(u32, u64), u32>, Peekable<Weakest<'a>>)>,
     next_seq: u64,
     len: usize,
 }
+
+type Weakest<'a> = Box<dyn Iterator<Item = u64> + 'a>;
 
 /// An episode that the jobs in hand have changed.
 #[derive(Clone, Copy, Debug)]
@@ -108,9 +112,40 @@ impl<'a> Draft<'a> {
             links: HashMap::new(),
             placed: HashMap::new(),
             holders: HashMap::new(),
+            strengths: None,
             next_seq: table.next_seq(),
             len: table.len(),
         }
+    }
+
+    /// Can say which one is the weakest from now on; before anything is changed, in a table that keeps the
+    /// order.
+    pub(crate) fn keep_order(&mut self) {
+        let table: Weakest<'a> = Box::new(self.table.weakest());
+        self.strengths = Some((BTreeMap::new(), table.peekable()));
+    }
+
+    /// The one with the least activation, and of equal ones the one with the least seq. None where there
+    /// is none, or the order is not kept. O(log n), counting what was changed since it was asked last.
+    pub(crate) fn weakest(&mut self) -> Option<Found<'a>> {
+        let (touched, table) = self.strengths.as_mut()?;
+        // What was touched once never becomes untouched.
+        while table.next_if(|seq| self.seqs.contains_key(seq)).is_some() {}
+        let held = table.peek().and_then(|&seq| self.table.by_seq(seq));
+        let touched = touched.first_key_value();
+        let held = held.map(Found::held);
+        let touched = touched.map(|(_, &at)| self.touched[at as usize].found);
+        [held, touched]
+            .into_iter()
+            .flatten()
+            .min_by_key(Found::strength)
+    }
+
+    /// The episode with this seq, where the jobs in hand have not changed it.
+    pub(crate) fn untouched(&self, seq: u64) -> Option<Found<'a>> {
+        let untouched = !self.seqs.contains_key(&seq);
+        let held = self.table.by_seq(seq).filter(|_| untouched);
+        held.map(Found::held)
     }
 
     /// Makes room for `additional` more episodes.
@@ -240,6 +275,9 @@ impl<'a> Draft<'a> {
         let at = self.touch(found, id_hash);
         self.touched[at as usize].gone = true;
         unlist(&mut self.contents, found.fingerprint, at);
+        if let Some((strengths, _)) = &mut self.strengths {
+            strengths.remove(&found.strength());
+        }
         self.links
             .retain(|&(from, _, to), _| from != found.seq && to != found.seq);
         self.len -= 1;
@@ -271,8 +309,11 @@ impl<'a> Draft<'a> {
         let known = known.filter(|&at| self.touched[at as usize].found.seq == found.seq);
         let at = known.unwrap_or(self.touched.len() as u32);
         if let Some(at) = known {
-            let old = self.touched[at as usize].found.fingerprint;
-            unlist(&mut self.contents, old, at);
+            let old = self.touched[at as usize].found;
+            unlist(&mut self.contents, old.fingerprint, at);
+            if let Some((strengths, _)) = &mut self.strengths {
+                strengths.remove(&old.strength());
+            }
         } else if !found.waits {
             self.seqs.insert(found.seq, at); // Until now only the table had it.
         }
@@ -298,11 +339,18 @@ impl<'a> Draft<'a> {
         let all = &self.touched;
         let hash = |&at: &u32| all[at as usize].found.fingerprint;
         self.contents.insert_unique(found.fingerprint, at, hash);
+        if let Some((strengths, _)) = &mut self.strengths {
+            strengths.insert(found.strength(), at);
+        }
         at
     }
 }
 
 impl<'a> Found<'a> {
+    fn strength(&self) -> (u32, u64) {
+        (self.activation.order(), self.seq)
+    }
+
     pub(crate) fn confidence(&self) -> Confidence {
         match self.says {
             Says::Held(held) => held.memory.encoding_confidence,

@@ -75,6 +75,14 @@ pub enum OpenError {
         /// The most allowed.
         max: usize,
     },
+    /// A store that may hold nothing is none; leave the capacity out for one without a limit.
+    #[error("capacity: got {got}, expected 1 to {max}; leave it out for a store without a limit")]
+    Capacity {
+        /// The capacity offered.
+        got: usize,
+        /// The most allowed.
+        max: usize,
+    },
     /// The search radius must be finite and above 0.
     #[error("search_radius: got {got}, expected a finite number above 0")]
     SearchRadius {
@@ -99,6 +107,26 @@ impl From<HnswError> for OpenError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// The store was opened to refuse what is more than its capacity: forget something, or open it with a
+    /// larger capacity or to forget the weakest.
+    #[error(
+        "the store holds {live} of {capacity} episodes and refuses more; forget some, or open it with a \
+         larger capacity or to forget the weakest"
+    )]
+    AtCapacity {
+        /// Episodes that it holds.
+        live: usize,
+        /// Its capacity.
+        capacity: usize,
+    },
+    /// Another write of a list of which all or none were to be done was refused; mend or leave out that one.
+    #[error(
+        "nothing was written: number {item} of the list was refused, and all were to be done or none"
+    )]
+    Abandoned {
+        /// Which one of the list, from 0.
+        item: usize,
+    },
     /// Choose an id of 1 to 256 bytes.
     #[error("id: got {got} bytes, expected 1 to 256")]
     InvalidId {
@@ -189,6 +217,14 @@ pub enum AssociateError {
         /// The id.
         id: String,
     },
+    /// Another write of a list of which all or none were to be done was refused; mend or leave out that one.
+    #[error(
+        "nothing was written: number {item} of the list was refused, and all were to be done or none"
+    )]
+    Abandoned {
+        /// Which one of the list, from 0.
+        item: usize,
+    },
     /// A weight is above 0 and at most 1.
     #[error("weight: got {got}, expected a number above 0 and at most 1")]
     Weight {
@@ -207,6 +243,14 @@ pub enum AssociateError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForgetError {
+    /// Another write of a list of which all or none were to be done was refused; mend or leave out that one.
+    #[error(
+        "nothing was written: number {item} of the list was refused, and all were to be done or none"
+    )]
+    Abandoned {
+        /// Which one of the list, from 0.
+        item: usize,
+    },
     /// There is no such episode, or not any more.
     #[error("id: there is no episode {id:?}")]
     UnknownId {
@@ -217,6 +261,18 @@ pub enum ForgetError {
     #[error("the log refused the record")]
     Append(#[source] Arc<AppendError>),
     /// The log could not be written. The episode is still there.
+    #[error("the log could not be written")]
+    Log(#[source] Arc<CommitError>),
+}
+
+/// Why what recalls have noted was not applied. It waits for the next write or tick.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TickError {
+    /// The log refused the record.
+    #[error("the log refused the record")]
+    Append(#[source] Arc<AppendError>),
+    /// The log could not be written.
     #[error("the log could not be written")]
     Log(#[source] Arc<CommitError>),
 }

@@ -50,7 +50,9 @@ mod store;
 mod table;
 mod trace;
 mod upkeep;
+mod uses;
 mod waiting;
+mod write;
 mod writer;
 
 pub use crate::accuracy::{Accuracy, EF_DEFAULT, EF_MAX};
@@ -60,15 +62,17 @@ pub use crate::columns::Columns;
 pub use crate::cue::{Cue, MAX_RESULTS, Recalled};
 pub use crate::episode::{Episode, ID_BYTES_MAX, Memory, TEXT_BYTES_MAX, Value};
 pub use crate::error::{
-    AssociateError, ForgetError, IndexingError, OpenError, RecallError, StoreError, UpkeepError,
+    AssociateError, ForgetError, IndexingError, OpenError, RecallError, StoreError, TickError,
+    UpkeepError,
 };
 pub use crate::export::Exported;
 pub use crate::level::{Activation, Confidence, RangeError};
-pub use crate::options::{Dedup, IndexLag, SpaceInfo, SpaceSpec, StoreOptions};
-pub use crate::outcome::{Forgotten, Import, StoreOutcome, Stored, StoredColumn};
+pub use crate::options::{AtCapacity, Dedup, IndexLag, SpaceInfo, SpaceSpec, StoreOptions};
+pub use crate::outcome::{Evicted, Forgotten, Import, StoreOutcome, Stored, StoredColumn, Ticked};
 pub use crate::stats::{Indexing, Stats};
 pub use crate::store::MemoryStore;
 pub use crate::upkeep::{repair, repair_told, restore};
+pub use crate::write::{Atomicity, Write, Written};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -67,6 +67,19 @@ pub enum Dedup {
     Exact,
 }
 
+/// What becomes of a new episode where a store holds as many as its capacity allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AtCapacity {
+    /// The weakest memories are forgotten to make room, by activation, then by seq: of equal ones the one
+    /// stored first. The new episode is never the one that goes. The answer names what was
+    /// [evicted](crate::Stored::evicted).
+    #[default]
+    Forget,
+    /// It is [refused](crate::StoreError::AtCapacity). What is there may be updated and reinforced.
+    Refuse,
+}
+
 /// How far the graph index may lag behind what is stored. What is not indexed yet is found all the
 /// same: exact recalls compare every vector, approximate ones look at all that waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +106,15 @@ pub struct StoreOptions {
     pub durability: Durability,
     /// When an episode is the same as one that is there.
     pub dedup: Dedup,
+    /// The most episodes it may hold, 1 or more; `None` for as many as there is memory for. Not kept in the
+    /// store: whoever opens it says it. Where more are there, the next episode that is new, or the next
+    /// [`tick`](crate::MemoryStore::tick), evicts them down to it.
+    pub capacity: Option<usize>,
+    /// What becomes of a new episode where that many are there.
+    pub at_capacity: AtCapacity,
+    /// Whether recalls strengthen the memories that they return, with the next write or
+    /// [`tick`](crate::MemoryStore::tick).
+    pub recalls_strengthen: bool,
     /// Whether a store may be made where there is none.
     pub mode: OpenMode,
     /// The size of a log file in bytes, whose disk space is reserved when it is made; closing gives
@@ -116,13 +138,16 @@ pub struct StoreOptions {
 }
 
 impl Default for StoreOptions {
-    /// The real disk and clock, the best instruction set, durable writes, and a new store where
-    /// there is none.
+    /// The real disk and clock, the best instruction set, durable writes, no capacity, recalls that
+    /// strengthen, and a new store where there is none.
     fn default() -> Self {
         Self {
             space: None,
             durability: Durability::Durable,
             dedup: Dedup::default(),
+            capacity: None,
+            at_capacity: AtCapacity::default(),
+            recalls_strengthen: true,
             mode: OpenMode::CreateIfMissing,
             segment_bytes: LogOptions::from(OpenMode::CreateIfMissing).segment_bytes,
             index_lag: IndexLag::default(),

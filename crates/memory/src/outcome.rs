@@ -15,9 +15,37 @@ pub struct Stored {
     pub activation: Activation,
     /// What became of it.
     pub outcome: StoreOutcome,
+    /// The memories that were forgotten to make room for it, in that order; empty where there was room.
+    pub evicted: Vec<Evicted>,
     /// Which column its concept was given, or why none; `None` where the store allocates nothing, the episode
     /// is not new, or it has no embedding.
     pub allocation: Option<StoredColumn>,
+    /// What the write reached.
+    pub durability: Durability,
+}
+
+/// A memory that was forgotten to make room.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Evicted {
+    /// The identity that it had; never given out again.
+    pub seq: u64,
+    /// The id that it had.
+    pub id: Arc<str>,
+    /// How strongly it stood out: least of all.
+    pub activation: Activation,
+}
+
+/// What a [tick](crate::MemoryStore::tick) did.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Ticked {
+    /// Memories of which uses were applied.
+    pub strengthened: u64,
+    /// Uses that were applied, of all of them together.
+    pub uses: u64,
+    /// The memories that were forgotten because the capacity was lowered.
+    pub evicted: Vec<Evicted>,
     /// What the write reached.
     pub durability: Durability,
 }

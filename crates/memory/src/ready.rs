@@ -6,6 +6,7 @@ use crate::job::Work;
 use crate::level::Activation;
 use crate::round::{Effect, PutEffect};
 use crate::store::MemoryStore;
+use crate::write::Write;
 use cortica_index::Prepared;
 use cortica_storage::{Durability, Location};
 use parking_lot::Mutex;
@@ -100,27 +101,36 @@ impl MemoryStore {
     }
 }
 
-/// The episodes of a job, taken one after the other.
+/// The items of a job, whose episodes are taken one after the other.
 struct Offered {
-    episodes: vec::IntoIter<Episode>,
+    items: Items,
     next: usize,
+}
+
+enum Items {
+    Episodes(vec::IntoIter<Episode>),
+    Writes(vec::IntoIter<Write>),
 }
 
 impl Offered {
     fn of(work: Work) -> Self {
-        let episodes = match work {
-            Work::Store(episodes, _) => episodes,
-            _ => Vec::new(),
+        let items = match work {
+            Work::Store(episodes, _) => Items::Episodes(episodes.into_iter()),
+            Work::Mixed(writes, _) => Items::Writes(writes.into_iter()),
+            _ => Items::Episodes(Vec::new().into_iter()),
         };
-        Self {
-            episodes: episodes.into_iter(),
-            next: 0,
-        }
+        Self { items, next: 0 }
     }
 
     fn take(&mut self, item: usize) -> Option<Episode> {
         let skipped = item.checked_sub(self.next)?;
         self.next = item + 1;
-        self.episodes.nth(skipped)
+        match &mut self.items {
+            Items::Episodes(episodes) => episodes.nth(skipped),
+            Items::Writes(writes) => match writes.nth(skipped) {
+                Some(Write::Store(episode)) => Some(episode),
+                _ => None,
+            },
+        }
     }
 }

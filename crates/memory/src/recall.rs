@@ -10,6 +10,10 @@ use std::iter::zip;
 
 impl MemoryStore {
     /// Finds the memories that match a cue best, by score descending, then seq ascending.
+    ///
+    /// Nothing changes by it at once. That they were used is noted, and strengthens them with the next
+    /// write or [`tick`](Self::tick), unless the store was
+    /// [opened](crate::StoreOptions::recalls_strengthen) otherwise.
     pub fn recall(&self, cue: &Cue) -> Result<Vec<Recalled>, RecallError> {
         self.recall_many(std::slice::from_ref(cue))
             .pop()
@@ -62,6 +66,11 @@ impl MemoryStore {
                         .then(a.memory.seq.cmp(&b.memory.seq))
                 });
                 recalled.truncate(cue.k());
+                if self.recalls_strengthen {
+                    for found in &recalled {
+                        table.note_use(found.memory.seq);
+                    }
+                }
                 Ok(recalled)
             })
             .collect()

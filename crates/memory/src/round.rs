@@ -1,5 +1,6 @@
 //! Jobs are decided in their order, and what they write is appended to the log.
 
+mod evicting;
 mod placing;
 
 use crate::association::{AssociateOutcome, Associated, Association};
@@ -7,17 +8,19 @@ use crate::codec::{self, Link};
 use crate::draft::{Draft, Found, Offer};
 use crate::episode::Episode;
 use crate::error::{AssociateError, ForgetError, StoreError};
-use crate::job::{Given, Verdict, Verdicts, Work};
+use crate::job::{Given, MixedVerdict, Verdict, Verdicts, Work};
 use crate::level::Activation;
-use crate::outcome::{Forgotten, StoreOutcome, Stored};
+use crate::outcome::{Evicted, Forgotten, StoreOutcome, Stored};
 use crate::replay::SPACE;
 use crate::store::MemoryStore;
 use crate::table::{EPISODES_MAX, SEQ_MAX, Table};
 use crate::trace::Trace;
+use crate::uses::Used;
+use crate::write::Write;
 use cortica_cortex::{ColumnId, ConceptId, Round as Deciding};
 use cortica_env::Timestamp;
 use cortica_index::{Checked, VectorError};
-use cortica_storage::{AppendError, CommitError, Entry, Location, Log};
+use cortica_storage::{AppendError, CommitError, Entry, Location, Log, PAYLOAD_MAX};
 use std::sync::Arc;
 
 /// A large batch reaches the operating system in pieces of about this many bytes, while they are
@@ -73,6 +76,9 @@ pub(crate) struct Decided {
     pub(crate) revised: Vec<(ConceptId, u64)>,
     pub(crate) verdicts: Vec<Verdicts>,
     pub(crate) effects: Vec<Effect>,
+    /// Uses of memories that were applied.
+    pub(crate) uses: Vec<Used>,
+    pub(crate) evictions: u64,
     /// Whether the pieces of a large round were written.
     pub(crate) written: Result<(), CommitError>,
 }
@@ -88,6 +94,10 @@ pub(crate) struct Round<'a> {
     /// Vectors that the index has memory for.
     reserved: usize,
     effects: Vec<Effect>,
+    uses: Vec<Used>,
+    evictions: u64,
+    /// Whether all of it is one frame of the log.
+    whole: bool,
     /// Bytes that the next piece is to have.
     piece: usize,
     written: Result<(), CommitError>,
@@ -100,21 +110,36 @@ impl<'a> Round<'a> {
         log: Option<&'a mut Log>,
         columns: Option<&'a mut (dyn Deciding + 'a)>,
     ) -> Self {
+        let mut draft = Draft::new(table, store.index());
+        if store.evicts() {
+            draft.keep_order();
+        }
         Self {
             store,
             columns,
             revised: Vec::new(),
             log,
-            draft: Draft::new(table, store.index()),
+            draft,
             reserved: 0,
             effects: Vec::new(),
+            uses: Vec::new(),
+            evictions: 0,
+            whole: false,
             piece: FIRST_PIECE_BYTES,
             written: Ok(()),
         }
     }
 
-    /// Decides all jobs in their order.
-    pub(crate) fn decide(mut self, jobs: &'a [Work]) -> Decided {
+    /// Decides all jobs in their order; before them, what recalls have noted may be applied.
+    pub(crate) fn decide(mut self, jobs: &'a [Work], strengthen: bool) -> Decided {
+        self.whole = jobs.iter().any(Work::is_whole);
+        if self.whole {
+            self.begin_frame();
+        }
+        if strengthen && self.strengthen().is_err() {
+            // Never: such a record is short, and of a kind of ours.
+            self.written = Err(CommitError::Stopped);
+        }
         let verdicts = jobs.iter().enumerate().map(|(job, work)| match work {
             Work::Store(episodes, given) => {
                 Verdicts::Stored(self.store_all(job, episodes, given.as_deref()))
@@ -123,12 +148,16 @@ impl<'a> Round<'a> {
             Work::Forget(ids) => {
                 Verdicts::Forgotten(ids.iter().map(|id| self.forget(id)).collect())
             }
+            Work::Mixed(writes, _) => Verdicts::Mixed(self.write_all(job, writes)),
+            Work::Tick => Verdicts::Ticked(self.tick()),
         });
         let verdicts = verdicts.collect();
         Decided {
             revised: self.revised,
             verdicts,
             effects: self.effects,
+            uses: self.uses,
+            evictions: self.evictions,
             written: self.written,
         }
     }
@@ -147,11 +176,49 @@ impl<'a> Round<'a> {
         self.effects.reserve(episodes.len());
         let verdicts = episodes.iter().enumerate().map(|(item, episode)| {
             let given = given.and_then(|given| given.get(item)).copied();
-            let verdict = self.store(job, item, episode, given, &room);
-            self.write_piece();
-            verdict.unwrap_or_else(|error| Verdict::now(Err(error)))
+            self.store_one(job, item, episode, given, &room)
         });
         verdicts.collect()
+    }
+
+    fn write_all(&mut self, job: usize, writes: &'a [Write]) -> Vec<MixedVerdict> {
+        let embedded = writes.iter().filter(|write| match write {
+            Write::Store(episode) => episode.embedding.is_some(),
+            _ => false,
+        });
+        let room = self.make_room(embedded.count());
+        self.draft.reserve(writes.len());
+        self.effects.reserve(writes.len());
+        let verdicts = writes.iter().enumerate().map(|(item, write)| match write {
+            Write::Store(episode) => {
+                let verdict = self.store_one(job, item, episode, None, &room);
+                MixedVerdict::Stored(verdict)
+            }
+            Write::Associate(association) => {
+                let one = std::slice::from_ref(association);
+                let verdict = self.associate(one).pop();
+                // One association gives one verdict; the other case does not occur.
+                let none = || AssociateError::Log(Arc::new(CommitError::Stopped));
+                let verdict = verdict.unwrap_or_else(|| Verdict::now(Err(none())));
+                MixedVerdict::Associated(verdict)
+            }
+            Write::Forget(id) => MixedVerdict::Forgotten(self.forget(id)),
+        });
+        verdicts.collect()
+    }
+
+    fn store_one(
+        &mut self,
+        job: usize,
+        item: usize,
+        episode: &'a Episode,
+        given: Option<Given>,
+        room: &Result<(), VectorError>,
+    ) -> Verdict<Stored, StoreError> {
+        let verdict = self.store(job, item, episode, given, room);
+        self.end_frame();
+        self.write_piece();
+        verdict.unwrap_or_else(|error| Verdict::now(Err(error)))
     }
 
     fn make_room(&mut self, vectors: usize) -> Result<(), VectorError> {
@@ -191,7 +258,7 @@ impl<'a> Round<'a> {
             _ => {
                 let given = given.unwrap_or_else(|| Given {
                     stored_at: now,
-                    activation: Activation::at_encoding(episode.encoding_confidence),
+                    activation: Activation::under(episode.encoding_confidence, self.pressure()),
                 });
                 let put = PutEffect {
                     job,
@@ -225,9 +292,18 @@ impl<'a> Round<'a> {
             put.stored_at = found.stored_at;
             StoreOutcome::Updated
         } else {
+            self.check_capacity()?;
             put.seq = self.next_seq()?;
             StoreOutcome::Stored
         };
+        let mut evicted = Vec::new();
+        if there.is_none() && self.is_full() {
+            evicted = self.make_place(offer.episode)?;
+        }
+        let at_encoding = Activation::at_encoding(offer.episode.encoding_confidence);
+        if activation != at_encoding {
+            self.begin_frame();
+        }
         let (allocation, trace) = match &there {
             Some(found) => (None, self.keep_column(found, offer.episode)),
             None => self.give_column(offer.episode)?,
@@ -241,12 +317,30 @@ impl<'a> Round<'a> {
         self.draft
             .put(there.as_ref(), offer, crc, stored_at, activation, placed);
         self.effects.push(Effect::Put(put));
-        if activation != Activation::at_encoding(offer.episode.encoding_confidence) {
+        if activation != at_encoding {
             self.append_activation(seq, activation)?;
         }
         let mut stored = self.stored(seq, activation, outcome);
         stored.allocation = allocation;
+        stored.evicted = evicted;
         Ok(Verdict::once_logged(stored))
+    }
+
+    /// Has the weakest forgotten for an episode that is new, and says which went.
+    fn make_place(&mut self, episode: &Episode) -> Result<Vec<Evicted>, StoreError> {
+        // Once they are gone, nothing may be in the way of its record.
+        let bytes = codec::episode_bytes_at_most(episode);
+        if bytes > PAYLOAD_MAX {
+            return Err(StoreError::TooLarge {
+                field: "episode",
+                got: bytes,
+                max: PAYLOAD_MAX,
+            });
+        }
+        self.begin_frame();
+        let capacity = self.store.capacity.unwrap_or(EPISODES_MAX);
+        let evicted = self.evict(capacity);
+        evicted.map_err(|error| StoreError::Append(Arc::new(error)))
     }
 
     /// What the index finds out about an embedding, if there is one.
@@ -279,6 +373,7 @@ impl<'a> Round<'a> {
             seq,
             activation,
             outcome,
+            evicted: Vec::new(),
             allocation: None,
             durability: self.store.durability,
         }
@@ -315,16 +410,11 @@ impl<'a> Round<'a> {
             return Verdict::now(Err(unknown));
         };
         let seq = found.seq;
-        match self.append(codec::KIND_FORGET, 0, seq, |_| ()) {
+        let let_go = self.let_go(found, id_hash);
+        self.end_frame();
+        match let_go {
             Err(error) => Verdict::now(Err(ForgetError::Append(Arc::new(error)))),
-            Ok((location, _)) => {
-                self.effects.push(Effect::Forget { seq, location });
-                if let (Some((column, concept)), Some(columns)) = (found.placed, &mut self.columns)
-                {
-                    // Refused only for a column that is none.
-                    let _ = columns.release(column, concept);
-                }
-                self.draft.forget(found, id_hash);
+            Ok(()) => {
                 let durability = self.store.durability;
                 Verdict::once_logged(Forgotten { seq, durability })
             }
@@ -340,7 +430,9 @@ impl<'a> Round<'a> {
             .iter()
             .map(|association| self.associate_one(association, &mut fresh))
             .collect();
-        if let Err(error) = self.append_links(&fresh) {
+        let appended = self.append_links(&fresh);
+        self.end_frame();
+        if let Err(error) = appended {
             let error = Arc::new(error);
             for verdict in verdicts.iter_mut().filter(|verdict| verdict.waits) {
                 *verdict = Verdict::now(Err(AssociateError::Append(error.clone())));
@@ -442,9 +534,13 @@ impl<'a> Round<'a> {
     }
 
     fn append_activation(&mut self, seq: u64, activation: Activation) -> Result<(), StoreError> {
+        let appended = self.append_activated(seq, activation);
+        appended.map_err(|error| StoreError::Append(Arc::new(error)))
+    }
+
+    fn append_activated(&mut self, seq: u64, activation: Activation) -> Result<(), AppendError> {
         let encode = |out: &mut Vec<u8>| codec::encode_activation(activation, out);
-        let appended = self.append(codec::KIND_ACTIVATION, 0, seq, encode);
-        let (location, _) = appended.map_err(|error| StoreError::Append(Arc::new(error)))?;
+        let (location, _) = self.append(codec::KIND_ACTIVATION, 0, seq, encode)?;
         self.effects.push(Effect::Activate {
             seq,
             activation,
@@ -473,6 +569,21 @@ impl<'a> Round<'a> {
         };
         let (location, embedding_crc) = log.append_with_crc(entry, encode)?;
         Ok((location, Some(embedding_crc)))
+    }
+
+    /// What is appended until the end of this write is in the log as a whole or not at all.
+    fn begin_frame(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.begin_frame();
+        }
+    }
+
+    fn end_frame(&mut self) {
+        if let Some(log) = &mut self.log
+            && !self.whole
+        {
+            log.end_frame();
+        }
     }
 
     /// Hands over what has come together, if that is much.

@@ -1,12 +1,14 @@
 //! What a store holds, in numbers.
 
 use crate::columns::Columns;
-use crate::options::SpaceInfo;
+use crate::level::pressure;
+use crate::options::{AtCapacity, SpaceInfo};
 use crate::space::Space;
 use crate::store::MemoryStore;
 use cortica_index::VectorIndex;
 use cortica_simd::Isa;
 use cortica_storage::{Durability, Log, Recovery};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// How far the graph index is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,17 @@ pub struct Stats {
     pub embedded: u64,
     /// Associations.
     pub associations: u64,
+    /// The most episodes it may hold, if there is a limit.
+    pub capacity: Option<u64>,
+    /// What becomes of a new episode where that many are there.
+    pub at_capacity: AtCapacity,
+    /// Memories that recalls have used since the last write: the next one, or a
+    /// [tick](MemoryStore::tick), strengthens them.
+    pub pending: u64,
+    /// Memories that were strengthened so since the store was opened, each as often as it was.
+    pub strengthened: u64,
+    /// Memories that were forgotten to make room since the store was opened.
+    pub evictions: u64,
     /// Bytes of whole records in the log.
     pub log_bytes: u64,
     /// Bytes the log takes on disk, space reserved ahead included.
@@ -82,6 +95,16 @@ pub struct Stats {
     pub space_guessed: bool,
 }
 
+impl Stats {
+    /// How full the store is, from 0 to 1: episodes / capacity, and 0 without one.
+    pub fn pressure(&self) -> f64 {
+        pressure(
+            self.episodes as usize,
+            self.capacity.map(|most| most as usize),
+        )
+    }
+}
+
 impl MemoryStore {
     /// What the store holds.
     pub fn stats(&self) -> Stats {
@@ -95,6 +118,11 @@ impl MemoryStore {
             episodes: table.len() as u64,
             embedded: table.embedded() as u64,
             associations: table.links.len() as u64,
+            capacity: self.capacity.map(|most| most as u64),
+            at_capacity: self.at_capacity,
+            pending: table.used() as u64,
+            strengthened: self.strengthened.load(Relaxed),
+            evictions: self.evictions.load(Relaxed),
             log_bytes: log.bytes,
             file_bytes: log.file_bytes,
             dead_bytes: log.dead_bytes,

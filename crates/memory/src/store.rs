@@ -5,16 +5,17 @@ use crate::codec::Link;
 use crate::columns::{Allocator, agree_columns, check_allocator};
 use crate::draft::{Draft, Offer};
 use crate::episode::{Episode, Memory};
-use crate::error::{AssociateError, ForgetError, IndexingError, OpenError, StoreError};
+use crate::error::{AssociateError, ForgetError, IndexingError, OpenError, StoreError, TickError};
 use crate::graph_cache::{self, Loaded};
 use crate::indexer::{Indexer, Kept};
 use crate::job::{Answers, Given, Work};
-use crate::options::{IndexLag, StoreOptions};
-use crate::outcome::{Forgotten, Import, Stored};
+use crate::options::{AtCapacity, IndexLag, StoreOptions};
+use crate::outcome::{Forgotten, Import, Stored, Ticked};
 use crate::queue::Queue;
 use crate::replay::{Replay, Replayed};
 use crate::space::{Agreed, Space, agree, check_spec, write_space};
-use crate::table::{Held, Table};
+use crate::table::{EPISODES_MAX, Held, Table};
+use crate::write::{Atomicity, Write, Written};
 use cortica_env::{Clock, Disk};
 use cortica_index::VectorIndex;
 use cortica_simd::Isa;
@@ -53,6 +54,13 @@ pub struct MemoryStore {
     pub(crate) compacting: Mutex<()>,
     /// Log position from which on compaction is tried again, after it failed.
     pub(crate) compact_from: AtomicU64,
+    pub(crate) capacity: Option<usize>,
+    pub(crate) at_capacity: AtCapacity,
+    pub(crate) recalls_strengthen: bool,
+    /// Memories that were forgotten to make room, since the store was opened.
+    pub(crate) evictions: AtomicU64,
+    /// Memories that were strengthened by recalls, each as often as it was.
+    pub(crate) strengthened: AtomicU64,
 }
 
 impl MemoryStore {
@@ -61,6 +69,7 @@ impl MemoryStore {
         let span = tracing::info_span!("open_store", dir = %dir.display());
         let _entered = span.enter();
         check_spec(&options)?; // Before a folder is made for it.
+        check_capacity(&options)?;
         check_allocator(&options)?;
         let mut replay = Replay::into_memory(options.isa, options.graph);
         replay.allocate(&options);
@@ -96,6 +105,9 @@ impl MemoryStore {
         } = replay.finish(options.space.as_ref())?;
         agree_columns(&mut log, &options, allocator.as_ref(), grid)?;
         table.raise_seq(recovery.seq_high);
+        if evicts(&options) {
+            table.keep_order();
+        }
         for location in table.take_dead() {
             log.retire(location);
         }
@@ -149,6 +161,11 @@ impl MemoryStore {
             space,
             compacting: Mutex::default(),
             compact_from: AtomicU64::default(),
+            capacity: options.capacity,
+            at_capacity: options.at_capacity,
+            recalls_strengthen: options.recalls_strengthen,
+            evictions: AtomicU64::default(),
+            strengthened: AtomicU64::default(),
         })
     }
 
@@ -156,7 +173,12 @@ impl MemoryStore {
     /// [`Durability::None`].
     pub fn in_memory(options: StoreOptions) -> Result<Self, OpenError> {
         check_allocator(&options)?;
+        check_capacity(&options)?;
         let allocator = Allocator::of(&options);
+        let mut table = Table::default();
+        if evicts(&options) {
+            table.keep_order();
+        }
         let space = match agree(None, &options)? {
             Agreed::Space(space) => space,
             Agreed::New(info) => Some(Space::new(info, options.isa, options.graph)?),
@@ -165,7 +187,7 @@ impl MemoryStore {
             savable: false,
             loaded: Loaded::default(),
             log: Arc::default(),
-            table: Arc::default(),
+            table: Arc::new(RwLock::new(table)),
         };
         Ok(Self {
             durability: Durability::None,
@@ -185,6 +207,11 @@ impl MemoryStore {
             space,
             compacting: Mutex::default(),
             compact_from: AtomicU64::default(),
+            capacity: options.capacity,
+            at_capacity: options.at_capacity,
+            recalls_strengthen: options.recalls_strengthen,
+            evictions: AtomicU64::default(),
+            strengthened: AtomicU64::default(),
         })
     }
 
@@ -286,6 +313,27 @@ impl MemoryStore {
         }
     }
 
+    /// Does writes of several kinds in their order, under one lock and with one commit; answer i is for
+    /// write i. Gives what they give one by one.
+    ///
+    /// With [`Atomicity::All`] they are one frame of the log: where one is refused none is done, and
+    /// after a crash at any moment all are there or none is.
+    pub fn write_many(&self, writes: Vec<Write>, atomicity: Atomicity) -> Vec<Written> {
+        match self.submit(Work::Mixed(writes, atomicity)) {
+            Answers::Mixed(answers) => answers,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Applies what recalls have noted since the last write, which the next write would do otherwise,
+    /// and evicts what is more than a capacity that was lowered.
+    pub fn tick(&self) -> Result<Ticked, TickError> {
+        match self.submit(Work::Tick) {
+            Answers::Ticked(answer) => answer,
+            _ => Err(TickError::Log(Arc::new(CommitError::Stopped))),
+        }
+    }
+
     /// The associations that start at an episode, by relation, then by the target's seq.
     pub fn associations(&self, id: &str) -> Vec<Association> {
         let table = self.table.read();
@@ -334,10 +382,18 @@ impl MemoryStore {
         finished.map_err(|why| IndexingError::Stopped { why })
     }
 
-    /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
+    /// Applies what recalls have noted, if the store can be written. Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
     /// disk space, and releases the folder. Saves the graph index, if much was added to it, for the
-    /// next opening. Dropping the store writes what waits, and no more than that.
+    /// next opening. Dropping the store writes what waits, and no more than that: what recalls have
+    /// noted is lost, as in a crash.
     pub fn close(self) -> Result<(), CommitError> {
+        let writable = self.log.lock().as_ref().is_some_and(Log::is_writable);
+        if writable && self.table.read().used() > 0 {
+            // On a full disk it is lost: closing must be possible. Any other error, closing meets again.
+            if let Err(error) = self.tick() {
+                tracing::warn!(%error, "what recalls have noted is lost");
+            }
+        }
         if let Some(indexer) = self.indexer {
             indexer.close();
         }
@@ -345,9 +401,29 @@ impl MemoryStore {
         log.map_or(Ok(()), Log::close)
     }
 
+    /// Whether it forgets the weakest to make room.
+    pub(crate) fn evicts(&self) -> bool {
+        self.capacity.is_some() && self.at_capacity == AtCapacity::Forget
+    }
+
     pub(crate) fn index(&self) -> Option<&dyn VectorIndex> {
         let space = self.space.as_ref()?;
         Some(&*space.index)
+    }
+}
+
+fn evicts(options: &StoreOptions) -> bool {
+    options.capacity.is_some() && options.at_capacity == AtCapacity::Forget
+}
+
+/// Refuses a capacity that cannot be.
+fn check_capacity(options: &StoreOptions) -> Result<(), OpenError> {
+    match options.capacity {
+        Some(got) if !(1..=EPISODES_MAX).contains(&got) => Err(OpenError::Capacity {
+            got,
+            max: EPISODES_MAX,
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -5,11 +5,12 @@ use crate::episode::Memory;
 use crate::level::Activation;
 use crate::links::Links;
 use crate::trace::RECORD_BYTES;
+use crate::uses::{Noted, Used, Uses};
 use cortica_cortex::{ColumnId, ConceptId};
 use cortica_index::Row;
 use cortica_storage::Location;
 use hashbrown::HashTable;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// The most episodes a store can hold.
@@ -42,6 +43,10 @@ pub(crate) struct Table {
     checkpoint: Vec<Location>,
     /// Records of the log that came to mean nothing since they were last asked for.
     dead: Vec<Location>,
+    /// All by activation, then seq, the weakest first; only where somebody evicts.
+    weakest: Option<BTreeSet<(u32, u64)>>,
+    /// Those that have uses waiting.
+    noted: Noted,
 }
 
 /// An episode in its slot.
@@ -52,6 +57,7 @@ pub(crate) struct Held {
     pub(crate) fingerprint: u64,
     pub(crate) embedding_crc: u32,
     pub(crate) placed: Option<(ColumnId, ConceptId)>,
+    uses: Uses,
     id_hash: u64,
     seq_hash: u64,
     /// The record that stored it.
@@ -126,6 +132,51 @@ impl Table {
             .filter(move |held| held.fingerprint == fingerprint)
     }
 
+    /// Keeps the order of activations from now on. O(n log n).
+    pub(crate) fn keep_order(&mut self) {
+        let all = self.slots.iter().flatten();
+        self.weakest = Some(all.map(Held::strength).collect());
+    }
+
+    /// All by activation, then seq, the weakest first; none where the order is not kept.
+    pub(crate) fn weakest(&self) -> impl Iterator<Item = u64> + use<'_> {
+        self.weakest.iter().flatten().map(|&(_, seq)| seq)
+    }
+
+    /// Notes a use of a memory that was found.
+    pub(crate) fn note_use(&self, seq: u64) {
+        if let Some(held) = self.by_seq(seq) {
+            self.noted.note(seq, &held.uses);
+        }
+    }
+
+    /// The uses that wait, by seq.
+    pub(crate) fn uses(&self) -> Vec<Used> {
+        let of = |seq| self.by_seq(seq).map(|held| held.uses.get());
+        self.noted.in_order(of)
+    }
+
+    /// How many memories have uses waiting.
+    pub(crate) fn used(&self) -> usize {
+        self.noted.len()
+    }
+
+    /// Takes off uses that were applied; those of memories that are gone go with them.
+    pub(crate) fn take_uses(&mut self, all: &[Used]) {
+        if self.noted.len() == 0 {
+            return;
+        }
+        for used in all {
+            let slot = self.slot_of(used.seq).map(|slot| slot as usize);
+            if let Some(held) = slot.and_then(|slot| self.slots[slot].as_mut()) {
+                held.uses.take(used.times);
+            }
+        }
+        let mut noted = std::mem::take(&mut self.noted);
+        noted.retain(|seq| self.by_seq(seq).is_some_and(|held| held.uses.get() > 0));
+        self.noted = noted;
+    }
+
     /// All of them by seq. O(n log n).
     pub(crate) fn in_order(&self) -> Vec<&Held> {
         let mut all: Vec<_> = self.slots.iter().flatten().collect();
@@ -175,6 +226,7 @@ impl Table {
             fingerprint,
             embedding_crc,
             placed,
+            uses: Uses::default(),
             id_hash,
             seq_hash,
             put: location,
@@ -187,8 +239,19 @@ impl Table {
         if slot as usize == self.slots.len() {
             self.slots.push(None);
         }
-        let old = self.slots[slot as usize].replace(held);
+        if let Some(weakest) = &mut self.weakest {
+            weakest.insert(held.strength());
+        }
+        let mut old = self.slots[slot as usize].replace(held);
         let old_row = old.as_ref().and_then(|old| old.row);
+        if let (Some(old), Some(held)) = (&mut old, &mut self.slots[slot as usize]) {
+            if let Some(weakest) = &mut self.weakest
+                && old.strength() != held.strength()
+            {
+                weakest.remove(&old.strength());
+            }
+            held.uses = std::mem::take(&mut old.uses);
+        }
         if let Some(old) = old {
             self.retire(&old);
             unlist(&mut self.contents, old.fingerprint, slot);
@@ -241,6 +304,10 @@ impl Table {
             self.dead.push(location);
             return;
         };
+        if let Some(weakest) = &mut self.weakest {
+            weakest.remove(&held.strength());
+            weakest.insert((activation.order(), seq));
+        }
         Arc::make_mut(&mut held.memory).activation = activation;
         self.dead.extend(held.activated.replace(location));
     }
@@ -249,6 +316,9 @@ impl Table {
     pub(crate) fn forget(&mut self, seq: u64) -> Option<Held> {
         let slot = self.slot_of(seq)?;
         let old = self.slots[slot as usize].take()?;
+        if let Some(weakest) = &mut self.weakest {
+            weakest.remove(&old.strength());
+        }
         unlist(&mut self.ids, old.id_hash, slot);
         unlist(&mut self.seqs, old.seq_hash, slot);
         unlist(&mut self.contents, old.fingerprint, slot);
@@ -369,6 +439,11 @@ impl Table {
 }
 
 impl Held {
+    /// Where it stands among those that may be evicted.
+    fn strength(&self) -> (u32, u64) {
+        (self.memory.activation.order(), self.memory.seq)
+    }
+
     pub(crate) fn content(&self) -> Content<'_> {
         Content::from(&*self.memory)
     }

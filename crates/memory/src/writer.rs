@@ -1,15 +1,17 @@
 //! One writer at a time, which does what all others wait for as well.
 
 use crate::indexer::Indexer;
-use crate::job::{Answers, Work};
+use crate::job::{Answers, Verdicts, Work};
 use crate::queue::Job;
 use crate::ready::Ready;
 use crate::round::{Decided, Round};
 use crate::store::MemoryStore;
 use crate::table::Put;
+use crate::uses::Used;
 use cortica_cortex::{ConceptId, Round as Deciding};
 use cortica_storage::{Durability, Location, Log};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 impl MemoryStore {
     /// Has work done and waits for its answers.
@@ -20,7 +22,7 @@ impl MemoryStore {
     pub(crate) fn submit(&self, work: Work) -> Answers {
         let undone = work.undone();
         let mut led = false;
-        let stores = matches!(work, Work::Store(..));
+        let stores = matches!(work, Work::Store(..) | Work::Mixed(..));
         let answers = self.queue.submit(work, |jobs| {
             led = true;
             let mut log = self.log.lock();
@@ -36,46 +38,71 @@ impl MemoryStore {
         answers.unwrap_or_else(undone)
     }
 
-    /// Does jobs in their order. Where columns are given, a forgetting is not in one commit with what was
-    /// stored before it: its column is let go of when that holds its concept.
+    /// Does jobs in their order. One that is done as a whole or not at all has a commit of its own.
     fn run(&self, mut jobs: Vec<Job>, log: &mut Option<Log>) {
-        let forgets = |job: &Job| matches!(job.work, Work::Forget(_));
-        let stores = |job: &Job| matches!(job.work, Work::Store(..));
-        while self.allocator.is_some()
-            && let Some(first) = jobs.iter().position(stores)
-            && let Some(apart) = jobs[first..].iter().position(forgets)
-        {
-            let rest = jobs.split_off(first + apart);
-            self.run_round(std::mem::replace(&mut jobs, rest), log);
+        while let Some(first) = jobs.first() {
+            let apart = match first.work.is_whole() {
+                true => 1,
+                false => {
+                    let whole = jobs.iter().position(|job| job.work.is_whole());
+                    whole.unwrap_or(jobs.len())
+                }
+            };
+            let rest = jobs.split_off(apart);
+            let these = std::mem::replace(&mut jobs, rest);
+            let mut strengthen = these.iter().any(|job| job.work.is_some());
+            if these.iter().all(|job| matches!(job.work, Work::Forget(_))) && strengthen {
+                // On a full disk, forgetting must still be possible, and what recalls have noted may
+                // be more than there is room for. It waits, then.
+                if self.table.read().used() > 0 {
+                    self.run_round(Vec::new(), log, true);
+                }
+                strengthen = false;
+            }
+            self.run_round(these, log, strengthen);
         }
-        self.run_round(jobs, log);
         self.checkpoint_a_little(log);
     }
 
     /// Does jobs in their order: decides, commits, and makes visible at once.
-    fn run_round(&self, jobs: Vec<Job>, log: &mut Option<Log>) {
+    fn run_round(&self, jobs: Vec<Job>, log: &mut Option<Log>, strengthen: bool) {
         let (works, places): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.work, job.place)).unzip();
         // Kept when the log has what was decided; dropped, it leaves nothing.
-        let touches = |work: &Work| matches!(work, Work::Store(..) | Work::Forget(_));
         let allocator = self.allocator.as_ref();
-        let allocator = allocator.filter(|_| works.iter().any(touches));
+        let allocator = allocator.filter(|_| works.iter().any(Work::touches_episodes));
         let mut columns = allocator.map(|allocator| allocator.door.begin());
         let deciding = columns
             .as_mut()
             .map(|columns| &mut **columns as &mut dyn Deciding);
         let first = self.indexer.as_ref().map(Indexer::writing);
         let table = self.table.read();
+        let round = Round::new(self, &table, log.as_mut(), deciding);
         let Decided {
             revised,
             verdicts,
             effects,
+            uses,
+            evictions,
             written,
-        } = Round::new(self, &table, log.as_mut(), deciding).decide(&works);
+        } = round.decide(&works, strengthen);
         drop(table);
         drop(first); // While the disk is waited for, the index may be kept up.
-        // On a full disk, forgetting must still be possible.
-        let freeing = works.iter().all(|work| matches!(work, Work::Forget(_)));
+        let whole = works.iter().any(Work::is_whole);
+        let refused = verdicts.first().and_then(Verdicts::refused);
+        if let Some(item) = refused.filter(|_| whole) {
+            if let Some(log) = log {
+                log.rollback();
+            }
+            drop(columns); // As if nothing had been asked for.
+            for (mut verdicts, place) in verdicts.into_iter().zip(places) {
+                verdicts.abandon(item);
+                place.answer(verdicts.settle(None));
+            }
+            return;
+        }
+        let forgets = |work: &Work| matches!(work, Work::Forget(_));
+        let freeing = !works.is_empty() && works.iter().all(forgets);
         let commit = || match log {
             Some(log) if freeing => written.and_then(|()| log.commit_freeing(self.durability)),
             Some(log) => written.and_then(|()| log.commit(self.durability)),
@@ -94,8 +121,10 @@ impl MemoryStore {
             if let Some(columns) = columns {
                 columns.commit();
             }
-            let dead = self.apply(ready);
+            let dead = self.apply(ready, &uses);
             self.revise(&revised);
+            self.evictions.fetch_add(evictions, Relaxed);
+            self.strengthened.fetch_add(uses.len() as u64, Relaxed);
             dead
         };
         if let Some(log) = log {
@@ -109,7 +138,7 @@ impl MemoryStore {
     }
 
     /// Makes what the log has visible. Gives the records that came to mean nothing by it.
-    fn apply(&self, ready: Vec<Ready<'_>>) -> Vec<Location> {
+    fn apply(&self, ready: Vec<Ready<'_>>, uses: &[Used]) -> Vec<Location> {
         let puts = ready.iter().filter(|ready| ready.is_put()).count();
         let _first = self.indexer.as_ref().map(Indexer::writing);
         let mut table = self.table.write();
@@ -142,6 +171,7 @@ impl MemoryStore {
                 Ready::Link(link, record) => table.link(link, record),
             }
         }
+        table.take_uses(uses);
         table.take_dead()
     }
 

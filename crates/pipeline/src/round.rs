@@ -1,6 +1,6 @@
 //! Decisions that are kept or undone together.
 
-use crate::concepts::Concept;
+use crate::concepts::{Concept, ConceptTable};
 use crate::engine::{AllocationEngine, encoded};
 use crate::place::{Placed, Seen};
 use crate::sync::{lock, read, write};
@@ -28,6 +28,12 @@ enum Step<'a> {
     Reserved {
         ticket: Ticket<'a>,
         reservation: Reservation<'a>,
+        concept: ConceptId,
+        column: ColumnId,
+        before: Vec<Learned>,
+    },
+    /// What was reserved was kept before the end of the round, because it was let go of in it.
+    Kept {
         concept: ConceptId,
         column: ColumnId,
         before: Vec<Learned>,
@@ -221,6 +227,7 @@ impl<'a> EngineRound<'a> {
         column: ColumnId,
         concept: ConceptId,
     ) -> Result<bool, AllocateError> {
+        self.keep_early(concept);
         let engine = self.engine;
         let Some(released) = engine.cortex.release_kept(column, concept)? else {
             return Ok(false);
@@ -239,29 +246,52 @@ impl<'a> EngineRound<'a> {
         Ok(true)
     }
 
+    /// Keeps what was reserved for a concept in this round, so that it can be let go of in it too.
+    fn keep_early(&mut self, which: ConceptId) {
+        let of =
+            |step: &Step<'_>| matches!(step, Step::Reserved { concept, .. } if *concept == which);
+        // A number that was let go of may have been given again: the last one has it.
+        let Some(at) = self.steps.iter().rposition(of) else {
+            return;
+        };
+        // Its place is taken by the last step until its own is there.
+        let step = self.steps.swap_remove(at);
+        let Step::Reserved {
+            ticket,
+            reservation,
+            concept,
+            column,
+            before,
+        } = step
+        else {
+            return; // Never: it was looked for.
+        };
+        let mut concepts = write(&self.engine.concepts);
+        keep_one(&mut concepts, ticket, reservation, column);
+        drop(concepts);
+        self.steps.push(Step::Kept {
+            concept,
+            column,
+            before,
+        });
+        let last = self.steps.len() - 1;
+        self.steps.swap(at, last);
+    }
+
     /// Keeps all of it.
     pub(crate) fn keep(mut self) {
         let engine = self.engine;
         let mut concepts = write(&engine.concepts);
         for step in self.steps.drain(..) {
-            let Step::Reserved {
+            if let Step::Reserved {
                 ticket,
                 reservation,
                 column,
                 ..
             } = step
-            else {
-                continue;
-            };
-            let (concept, id, features) = ticket.commit_kept();
-            let known = Concept {
-                id,
-                features,
-                column,
-            };
-            concepts.insert(concept, known);
-            // It was shown, and nobody else moves a reserved column: this cannot fail.
-            let _ = reservation.commit_shown(concept);
+            {
+                keep_one(&mut concepts, ticket, reservation, column);
+            }
         }
     }
 
@@ -282,6 +312,19 @@ impl<'a> EngineRound<'a> {
                     drop(ticket);
                     engine.counters.undone.fetch_add(1, Relaxed);
                 }
+                Some(Step::Kept {
+                    concept,
+                    column,
+                    before,
+                }) => {
+                    engine.cortex.unlearn(&before);
+                    // It holds the concept again: what let go of it was undone before. It has fired, so
+                    // it rests for a moment; nothing else is left of it.
+                    let _ = engine.cortex.release(column, concept);
+                    engine.dedup.remove(concept);
+                    write(&engine.concepts).remove(concept);
+                    engine.counters.undone.fetch_add(1, Relaxed);
+                }
                 Some(Step::Released {
                     released,
                     concept,
@@ -300,6 +343,24 @@ impl<'a> EngineRound<'a> {
             }
         }
     }
+}
+
+/// Gives a column the concept that it is reserved for.
+fn keep_one(
+    concepts: &mut ConceptTable,
+    ticket: Ticket<'_>,
+    reservation: Reservation<'_>,
+    column: ColumnId,
+) {
+    let (concept, id, features) = ticket.commit_kept();
+    let known = Concept {
+        id,
+        features,
+        column,
+    };
+    concepts.insert(concept, known);
+    // It was shown, and nobody else moves a reserved column: this cannot fail.
+    let _ = reservation.commit_shown(concept);
 }
 
 /// An answer without a column.

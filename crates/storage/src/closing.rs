@@ -12,7 +12,7 @@
 //! A log that reaches less far was cut short by somebody. The file stays when the log is opened
 //! again and grows: what it says stays true.
 
-use crate::record::{FORMAT_VERSION, u32_at, u64_at};
+use crate::record::{FORMAT_PLAIN, u32_at, u64_at};
 use cortica_env::{Disk, Open};
 use std::io;
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Closing {
         let read = file.read_at(&mut bytes, 0)?;
         let whole = read == LEN
             && bytes[..8] == MAGIC
-            && u32_at(&bytes, 8) == u32::from(FORMAT_VERSION)
+            && u32_at(&bytes, 8) == u32::from(FORMAT_PLAIN)
             && crc32fast::hash(&bytes[..24]) == u32_at(&bytes, 24);
         Ok(if whole {
             Self::End(u64_at(&bytes, 16))
@@ -64,7 +64,7 @@ impl Closing {
         };
         let mut bytes = [0; LEN];
         bytes[..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&u32::from(FORMAT_VERSION).to_le_bytes());
+        bytes[8..12].copy_from_slice(&u32::from(FORMAT_PLAIN).to_le_bytes());
         bytes[16..24].copy_from_slice(&end.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..24]);
         bytes[24..].copy_from_slice(&crc.to_le_bytes());

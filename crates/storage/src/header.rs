@@ -28,7 +28,7 @@
 //! too, `<20 digits>.<6 digits or more>.log`; in it records follow each other without the gaps between
 //! their positions.
 
-use crate::record::{FORMAT_VERSION, u32_at, u64_at};
+use crate::record::{FORMAT_PLAIN, u32_at, u64_at};
 
 pub(crate) const SEGMENT_HEADER_LEN: usize = 128;
 const MAGIC: [u8; 8] = *b"CORTLOG\n";
@@ -83,7 +83,7 @@ impl SegmentHeader {
             | if self.repaired { REPAIRED } else { 0 }
             | if self.cut.is_some() { TOOK_OVER } else { 0 };
         bytes[0..8].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&u32::from(FORMAT_VERSION).to_le_bytes());
+        bytes[8..12].copy_from_slice(&u32::from(FORMAT_PLAIN).to_le_bytes());
         bytes[12..16].copy_from_slice(&flags.to_le_bytes());
         let numbers = [
             self.start,
@@ -129,7 +129,7 @@ impl SegmentHeader {
             return Err(BadHeader::Bad("the file header's checksum is wrong"));
         }
         let version = u32_at(bytes, 8);
-        if version != u32::from(FORMAT_VERSION) {
+        if version != u32::from(FORMAT_PLAIN) {
             return Err(BadHeader::Version(version));
         }
         let flags = u32_at(bytes, 12);

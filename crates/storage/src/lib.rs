@@ -41,6 +41,7 @@ mod courier;
 mod durability;
 mod error;
 mod folder;
+mod frames;
 mod header;
 mod listing;
 mod log;

@@ -7,8 +7,7 @@ use crate::error::{AppendError, CommitError};
 use crate::folder::{Folder, is_full};
 use crate::header::SEGMENT_HEADER_LEN;
 use crate::record::{
-    ALIGNMENT, Entry, FORMAT_VERSION, HEADER_LEN, Header, KIND_OWN, Location, PAYLOAD_MAX,
-    checksums,
+    ALIGNMENT, Entry, FORMAT_PLAIN, HEADER_LEN, Header, KIND_OWN, Location, PAYLOAD_MAX, checksums,
 };
 use crate::reserve::Reserve;
 use crate::rolling::{Active, Break};
@@ -80,6 +79,13 @@ pub(crate) enum Failure {
     Io(&'static str, io::Error),
 }
 
+/// Records that count together.
+#[derive(Debug, Default)]
+struct Frame {
+    /// Where in the buffer the last one lies, and its header as it would be as the last one.
+    last: Option<(usize, Header)>,
+}
+
 /// An open log. One process has it at a time; dropping it releases it.
 #[derive(Debug)]
 pub struct Log {
@@ -108,6 +114,8 @@ pub struct Log {
     pub(crate) breaks: Vec<Break>,
     /// Log position behind the room of the file that the next record goes into.
     pub(crate) room_end: u64,
+    /// What is known of the frame that is open, if one is.
+    frame: Option<Frame>,
     /// Log position where a commit that goes out in parts began.
     pub(crate) parts_from: Option<u64>,
     /// Highest seq of what was committed, and of what was appended since.
@@ -154,6 +162,7 @@ impl Log {
             courier: Courier::default(),
             breaks: Vec::new(),
             room_end: 0,
+            frame: None,
             parts_from: None,
             seq_high: 0,
             seq_whole: 0,
@@ -207,12 +216,20 @@ impl Log {
         }
         let (embedding_crc, payload_crc) = checksums(entry.dimension, payload);
         let header = Header {
-            version: FORMAT_VERSION,
+            version: FORMAT_PLAIN,
             entry,
             position,
             durable_to: self.durable,
             length: got as u32,
             payload_crc,
+            goes_on: false,
+        };
+        let header = match &mut self.frame {
+            Some(frame) => {
+                frame.last = Some((start, header));
+                header.with_goes_on(true)
+            }
+            None => header,
         };
         self.buffer[start..start + HEADER_LEN].copy_from_slice(&header.encode());
         self.buffer
@@ -229,8 +246,24 @@ impl Log {
         Ok((location, embedding_crc))
     }
 
-    /// Forgets what was appended since the last commit.
+    /// Begins a frame: what is appended until [`end_frame`](Self::end_frame) is in the log as a whole
+    /// or not at all, whatever happens. Opening a log holds as many bytes in memory as its largest frame
+    /// has. Nothing where one is open: frames do not nest.
+    pub fn begin_frame(&mut self) {
+        self.frame.get_or_insert_default();
+    }
+
+    /// Ends the frame that is open. So does a commit.
+    pub fn end_frame(&mut self) {
+        if let Some((start, last)) = self.frame.take().and_then(|frame| frame.last) {
+            // It is still there: while a frame is open, nothing is handed over.
+            self.buffer[start..start + HEADER_LEN].copy_from_slice(&last.encode());
+        }
+    }
+
+    /// Forgets what was appended since the last commit, and the frame that is open.
     pub fn rollback(&mut self) {
+        self.frame = None;
         self.buffer.truncate(self.committed);
         self.seq_appended = self.seq_high;
         self.drop_breaks();
@@ -262,6 +295,7 @@ impl Log {
     ) -> Result<Durability, CommitError> {
         let here = self.written + self.committed as u64;
         let from = self.parts_from.take().unwrap_or(here);
+        self.end_frame();
         self.commit_from(from, |log| match durability {
             Durability::None if log.buffer.len() < UNWRITTEN_MAX => Ok(()),
             Durability::None | Durability::Buffered => log.write(freeing),
@@ -318,8 +352,12 @@ impl Log {
     /// Errors as [`commit`](Self::commit), those of a part perhaps only with a later one or with the
     /// commit; a full disk undoes the earlier parts, too, and what is
     /// appended after such an error belongs to another commit: call [`rollback`](Self::rollback)
-    /// first. Parts that were handed over are not rolled back.
+    /// first. Parts that were handed over are not rolled back. Where a frame is open, nothing is
+    /// handed over before its end.
     pub fn commit_part(&mut self, durability: Durability) -> Result<(), CommitError> {
+        if self.frame.is_some() {
+            return Ok(());
+        }
         let from = *self
             .parts_from
             .get_or_insert(self.written + self.committed as u64);

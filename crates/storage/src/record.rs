@@ -3,7 +3,7 @@
 //! ```text
 //! offset  size  field
 //!      0     4  magic "CREC"
-//!      4     2  format version, now 2
+//!      4     2  format version: 2, or 3 where flags are set
 //!      6     2  kind: what the payload is
 //!      8     4  space
 //!     12     4  d: values of the embedding in the payload, 0 for none
@@ -12,15 +12,18 @@
 //!     32     8  durable_to: position up to which the log was durable when this was written
 //!     40     4  length of the payload
 //!     44     4  CRC-32 of the payload
-//!     48     4  reserved, zero
+//!     48     4  flags: 1 the next record belongs to the same frame; else zero
 //!     52     4  CRC-32 of bytes 0..52
 //!     56        payload, then zeros up to a multiple of 8
 //! ```
 //!
 //! Numbers are little-endian.
 
-/// The format this build writes, and the newest it reads.
-pub const FORMAT_VERSION: u16 = 2;
+/// The newest format that this build reads and writes: records of a frame have it.
+pub const FORMAT_VERSION: u16 = 3;
+
+/// The format of files, and of records that use nothing newer; the oldest that this build reads.
+pub(crate) const FORMAT_PLAIN: u16 = 2;
 
 /// The longest payload, in bytes. Larger lengths on disk are damage, and never allocated.
 pub const PAYLOAD_MAX: usize = 16 << 20;
@@ -28,6 +31,9 @@ pub const PAYLOAD_MAX: usize = 16 << 20;
 pub(crate) const HEADER_LEN: usize = 56;
 pub(crate) const ALIGNMENT: u64 = 8;
 pub(crate) const MAGIC: [u8; 4] = *b"CREC";
+
+/// In a header's flags: the frame goes on with the next record.
+const GOES_ON: u32 = 1;
 
 /// The kind that is kept for the log itself.
 pub(crate) const KIND_OWN: u16 = u16::MAX;
@@ -69,6 +75,9 @@ pub struct Record<'a> {
     /// the record.
     pub embedding_crc: u32,
     pub(crate) payload_crc: u32,
+    pub(crate) version: u16,
+    /// Whether the next record belongs to the same frame.
+    pub(crate) goes_on: bool,
 }
 
 impl Record<'_> {
@@ -82,12 +91,13 @@ impl Record<'_> {
 
     pub(crate) fn header(&self) -> Header {
         Header {
-            version: FORMAT_VERSION,
+            version: self.version,
             entry: self.entry,
             position: self.position,
             durable_to: self.durable_to,
             length: self.payload.len() as u32,
             payload_crc: self.payload_crc,
+            goes_on: self.goes_on,
         }
     }
 }
@@ -117,9 +127,23 @@ pub(crate) struct Header {
     pub(crate) durable_to: u64,
     pub(crate) length: u32,
     pub(crate) payload_crc: u32,
+    pub(crate) goes_on: bool,
 }
 
 impl Header {
+    /// Says whether the next record belongs to the same frame, in the format that takes.
+    pub(crate) fn with_goes_on(self, goes_on: bool) -> Self {
+        Self {
+            version: if goes_on {
+                FORMAT_VERSION
+            } else {
+                FORMAT_PLAIN
+            },
+            goes_on,
+            ..self
+        }
+    }
+
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[0..4].copy_from_slice(&MAGIC);
@@ -132,6 +156,8 @@ impl Header {
         bytes[32..40].copy_from_slice(&self.durable_to.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.length.to_le_bytes());
         bytes[44..48].copy_from_slice(&self.payload_crc.to_le_bytes());
+        let flags = if self.goes_on { GOES_ON } else { 0 };
+        bytes[48..52].copy_from_slice(&flags.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..52]);
         bytes[52..56].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -157,6 +183,7 @@ impl Header {
             durable_to: u64_at(bytes, 32),
             length: u32_at(bytes, 40),
             payload_crc: u32_at(bytes, 44),
+            goes_on: u32_at(bytes, 48) & GOES_ON != 0,
         })
     }
 
@@ -190,7 +217,7 @@ mod tests {
 
     fn header() -> Header {
         Header {
-            version: FORMAT_VERSION,
+            version: FORMAT_PLAIN,
             entry: Entry {
                 space: 3,
                 kind: 7,
@@ -201,6 +228,7 @@ mod tests {
             durable_to: 1 << 39,
             length: 3_101,
             payload_crc: 0xdead_beef,
+            goes_on: false,
         }
     }
 
@@ -208,6 +236,10 @@ mod tests {
     fn headers_round_trip() {
         assert_eq!(Header::decode(&header().encode()), Ok(header()));
         assert_eq!(header().span(), 3_160);
+        let first = header().with_goes_on(true);
+        assert_eq!(Header::decode(&first.encode()), Ok(first));
+        assert_eq!(first.version, FORMAT_VERSION);
+        assert_eq!(first.with_goes_on(false), header());
     }
 
     #[test]

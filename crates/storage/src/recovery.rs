@@ -2,11 +2,13 @@
 //!
 //! A bad place is *damage* where something proves that it was durable once: a record or a file
 //! header written later that says so, a compacted file, or the closing file. Otherwise it is the
-//! end of a commit that never finished, whose parts may have reached the disk out of order.
+//! end of a commit that never finished, whose parts may have reached the disk out of order. A frame
+//! whose last record is missing there belongs to that end with all its records.
 
 use crate::closing::Closing;
 use crate::error::OpenError;
 use crate::folder::{io_error, other_version};
+use crate::frames::{Place, Unfinished};
 use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::listing::{Listing, LogFile};
 use crate::record::{ALIGNMENT, Header, Record};
@@ -115,6 +117,7 @@ pub(crate) fn scan(
         files: &listing.files,
         made,
         visit,
+        frame: None,
         scan: Scan {
             recovery: Recovery {
                 notes: listing.notes.clone(),
@@ -154,6 +157,8 @@ struct Reader<'a, 'v> {
     files: &'a [LogFile],
     made: bool,
     visit: &'a mut Visit<'v>,
+    /// The frame whose last record has not come yet.
+    frame: Option<Unfinished>,
     scan: Scan,
 }
 
@@ -178,7 +183,8 @@ impl Reader<'_, '_> {
         if self.scan.proven > self.scan.end {
             self.missing(self.scan.proven);
         }
-        Ok(())
+        // A rewritten file is the last one: what it has was there as a whole.
+        self.show_frame()
     }
 
     /// Goes over a gap before a file, which is damage or the end of the log.
@@ -240,6 +246,9 @@ impl Reader<'_, '_> {
         } else {
             self.read_plain(at, &*file)?
         };
+        if self.scan.end < start {
+            return Ok(false); // The log ends in an earlier file, where a frame begins.
+        }
         self.scan.parts.push(Part {
             start,
             end: self.scan.end,
@@ -261,7 +270,7 @@ impl Reader<'_, '_> {
         let mut scanner = scanner(file, positions, data_end, &log_file.path)?;
         loop {
             let offset = scanner.offset();
-            let Some((why, header)) = self.take(&mut scanner, log_file)? else {
+            let Some((why, header)) = self.take(&mut scanner, at, &mut Sum::default())? else {
                 continue;
             };
             if limit.is_some_and(|limit| self.scan.end >= limit) {
@@ -329,7 +338,7 @@ impl Reader<'_, '_> {
         let mut whole = true;
         while scanner.offset() < data_end {
             let offset = scanner.offset();
-            let bad = self.take_summed(&mut scanner, log_file, &mut sum)?;
+            let bad = self.take(&mut scanner, at, &mut sum)?;
             let Some((why, header)) = bad else { continue };
             whole = false;
             let found = scanner.resync().map_err(io_error("read", &log_file.path))?;
@@ -366,21 +375,21 @@ impl Reader<'_, '_> {
     fn take(
         &mut self,
         scanner: &mut Scanner<'_>,
-        file: &LogFile,
-    ) -> Result<Option<Bad>, OpenError> {
-        self.take_summed(scanner, file, &mut Sum::default())
-    }
-
-    fn take_summed(
-        &mut self,
-        scanner: &mut Scanner<'_>,
-        file: &LogFile,
+        at: usize,
         sum: &mut Sum,
     ) -> Result<Option<Bad>, OpenError> {
+        let file = &self.files[at];
         let offset = scanner.offset();
         match scanner.next().map_err(io_error("read", &file.path))? {
             Found::Record(record) => {
                 let scan = &mut self.scan;
+                let place = Place { file: at, offset };
+                if record.goes_on && self.frame.is_none() {
+                    let (records, seq_high) = (scan.recovery.records, scan.recovery.seq_high);
+                    let from = record.position;
+                    let frame = Unfinished::new(place, from, records, scan.bytes, seq_high);
+                    self.frame = Some(frame);
+                }
                 let bytes = u64::from(record.location().bytes);
                 scan.proven = scan.proven.max(record.durable_to.min(record.position));
                 scan.recovery.records += 1;
@@ -390,7 +399,15 @@ impl Reader<'_, '_> {
                 if file.name.generation > 0 {
                     sum.add(&record.header());
                 }
-                (self.visit)(record, &file.path, offset)?;
+                match &mut self.frame {
+                    None => (self.visit)(record, &file.path, offset)?,
+                    Some(frame) => {
+                        frame.keep(&record, place);
+                        if !record.goes_on {
+                            self.show_frame()?;
+                        }
+                    }
+                }
                 Ok(None)
             }
             Found::Version(version) => Err(other_version(&file.path, u32::from(version))),
@@ -398,9 +415,23 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Whether the bad place at an offset of a file was durable once. If not, the log ends there.
+    /// Shows the records of a frame that is whole, or of which something was lost.
+    fn show_frame(&mut self) -> Result<(), OpenError> {
+        let Some(frame) = self.frame.take() else {
+            return Ok(());
+        };
+        let (files, visit) = (self.files, &mut *self.visit);
+        frame.show(|record, Place { file, offset }| visit(record, &files[file].path, offset))
+    }
+
+    /// Whether the bad place at an offset of a file was durable once. If not, the log ends there, or
+    /// where the frame begins that is not whole.
     fn was_durable(&mut self, at: usize, offset: u64) -> Result<bool, OpenError> {
-        if self.scan.proven > self.scan.end {
+        let frame = self.frame.as_ref();
+        let begins = frame.map(|frame| (frame.file, frame.offset, frame.start));
+        let (at, offset, end) = begins.unwrap_or((at, offset, self.scan.end));
+        if self.scan.proven > end {
+            self.show_frame()?;
             return Ok(true);
         }
         let mut tail = Tail {
@@ -424,7 +455,8 @@ impl Reader<'_, '_> {
             tail.files
                 .push(self.look_ahead(log_file, from, &mut version)?);
         }
-        if self.scan.proven > self.scan.end {
+        if self.scan.proven > end {
+            self.show_frame()?;
             return Ok(true);
         }
         if let Some((path, version)) = version {
@@ -435,7 +467,30 @@ impl Reader<'_, '_> {
         let used = tail.files.iter().map(|(used, _)| used).sum::<u64>();
         recovery.dropped_tail_bytes = used - offset;
         self.scan.tail = Some(tail);
+        if let Some(frame) = self.frame.take() {
+            self.end_before(&frame);
+        }
         Ok(false)
+    }
+
+    /// Takes back what was counted of a frame that is not whole.
+    fn end_before(&mut self, frame: &Unfinished) {
+        let Scan {
+            recovery,
+            parts,
+            end,
+            bytes,
+            ..
+        } = &mut self.scan;
+        (*end, *bytes) = (frame.start, frame.bytes);
+        (recovery.records, recovery.seq_high) = (frame.records, frame.seq_high);
+        parts.retain(|part| part.start < frame.start || part.file == Some(frame.file));
+        if let Some(part) = parts.last_mut()
+            && part.end > frame.start
+        {
+            part.total = part.total.saturating_sub(part.end - frame.start);
+            part.end = frame.start;
+        }
     }
 
     /// Takes what records behind a place prove. Returns the offset behind the last byte in use,

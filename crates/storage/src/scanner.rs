@@ -2,7 +2,9 @@
 
 use crate::header::SEGMENT_HEADER_LEN;
 use crate::record::checksums;
-use crate::record::{ALIGNMENT, FORMAT_VERSION, HEADER_LEN, Header, MAGIC, PAYLOAD_MAX, Record};
+use crate::record::{
+    ALIGNMENT, FORMAT_PLAIN, FORMAT_VERSION, HEADER_LEN, Header, MAGIC, PAYLOAD_MAX, Record,
+};
 use cortica_env::DiskFile;
 use std::io;
 
@@ -91,7 +93,7 @@ impl<'a> Scanner<'a> {
         if !self.fits(&header) {
             return bad("this record belongs to another place in the log", None);
         }
-        if header.version != FORMAT_VERSION {
+        if !(FORMAT_PLAIN..=FORMAT_VERSION).contains(&header.version) {
             return Ok(Found::Version(header.version));
         }
         let length = header.length as usize;
@@ -119,6 +121,8 @@ impl<'a> Scanner<'a> {
             payload,
             embedding_crc,
             payload_crc,
+            version: header.version,
+            goes_on: header.goes_on,
         }))
     }
 

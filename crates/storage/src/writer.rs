@@ -134,7 +134,8 @@ impl Writer {
 
     /// Adds a record.
     pub(crate) fn push(&mut self, record: &Record<'_>) -> Result<(), CompactError> {
-        let header = record.header();
+        // All of a frame is there, or it would not be in a file that is rewritten.
+        let header = record.header().with_goes_on(false);
         self.buffer.extend_from_slice(&header.encode());
         self.buffer.extend_from_slice(record.payload);
         let padded = self.buffer.len().next_multiple_of(ALIGNMENT as usize);

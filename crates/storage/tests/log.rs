@@ -298,7 +298,7 @@ fn newer_formats_are_refused_in_segment_and_record() {
                 error,
                 OpenError::NewerFormat {
                     found: 9,
-                    supported: 2,
+                    supported: 3,
                     ..
                 }
             ),

@@ -9,14 +9,14 @@
 mod support;
 
 use cortica_env::{Disk, SimDisk};
-use cortica_storage::{Damage, Log, repair};
+use cortica_storage::{Damage, Durability, Log, repair};
 use cortica_testkit::{report, size};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use support::disks::Lazy;
 use support::scripts::{self, Script};
-use support::{DIR, Ledger, OPTIONS, Verdict, judge, judge_copies, keeps, payload, sim};
+use support::{DIR, Ended, Ledger, OPTIONS, Verdict, judge, judge_copies, keeps, payload, sim};
 
 /// Subsets of the unsynced writes that are kept at each cut, besides every single one, every prefix
 /// and every suffix.
@@ -90,6 +90,31 @@ fn no_cut_during_sessions_loses_what_was_acknowledged() {
 #[test]
 fn no_cut_during_large_commits_loses_what_was_acknowledged() {
     nothing_is_lost(scripts::large);
+}
+
+#[test]
+fn no_cut_leaves_a_part_of_a_frame() {
+    nothing_is_lost(scripts::frames);
+}
+
+/// The judge sees parts where records of a commit are no frame.
+#[test]
+fn without_frames_parts_are_left() {
+    fn plain(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
+        let opened = Log::open(disk.clone(), Path::new(DIR), OPTIONS, |_| Ok(()));
+        let (mut log, _) = opened.map_err(|_| Ended)?;
+        for _ in 0..4 {
+            let from = ledger.submitted;
+            for _ in 0..5 {
+                ledger.append(&mut log);
+            }
+            ledger.frames.push(from..ledger.submitted);
+            ledger.commit(&mut log, Durability::Durable)?;
+        }
+        Ok(())
+    }
+    let outcome = cut_everywhere(plain, seeds(), |disk| Arc::new(disk));
+    assert!(outcome.refused > 0 && outcome.lost == 0, "{}", outcome.why);
 }
 
 #[test]

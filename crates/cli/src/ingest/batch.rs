@@ -31,6 +31,8 @@ pub(crate) struct Answered {
     pub(crate) already_there: u64,
     /// Items whose content another episode has, by row, with the id of that episode.
     pub(crate) duplicates: Vec<(u64, String)>,
+    /// Episodes that were forgotten to make room.
+    pub(crate) evicted: u64,
     pub(crate) failures: Vec<Failure>,
     /// The least that was promised for an item of this batch.
     pub(crate) durability: Option<Durability>,
@@ -96,6 +98,7 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
         match answer {
             Ok(stored) => {
                 answered.durability = Some(stored.durability);
+                answered.evicted += stored.evicted.len() as u64;
                 match stored.outcome {
                     StoreOutcome::Updated => answered.updated += 1,
                     StoreOutcome::Reinforced { of } if *of != *id => {

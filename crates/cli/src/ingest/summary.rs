@@ -18,6 +18,9 @@ pub(crate) struct Summary {
     pub(crate) updated: u64,
     #[serde(skip_serializing_if = "super::is_zero")]
     pub(crate) duplicates: u64,
+    /// Episodes that were forgotten to make room.
+    #[serde(skip_serializing_if = "super::is_zero")]
+    pub(crate) evicted: u64,
     pub(crate) failed: u64,
     pub(crate) durability: String,
     /// From the first row to the last, reading the file included.
@@ -79,6 +82,13 @@ impl fmt::Display for Summary {
             write!(
                 f,
                 "\n{duplicates} have exactly the content of another episode, which stands for them"
+            )?;
+        }
+        if self.evicted > 0 {
+            let evicted = count(self.evicted);
+            write!(
+                f,
+                "\n{evicted} were forgotten to make room, the weakest first"
             )?;
         }
         if self.failed > 0 {

@@ -101,5 +101,6 @@ impl<'a> Target<'a> {
 }
 
 fn builder(args: &IngestArgs) -> Builder {
-    Cortica::builder().durability(args.durability.into())
+    let builder = Cortica::builder().durability(args.durability.into());
+    args.room.tell(builder)
 }

@@ -32,6 +32,11 @@ pub(crate) struct Model {
     pub(crate) known: Vec<Known>,
     /// By source, relation and target seq.
     pub(crate) links: BTreeMap<(u64, u32, u64), f32>,
+    pub(crate) capacity: Option<usize>,
+    /// Whether it refuses what is more than that.
+    pub(crate) refuses: bool,
+    /// Uses that recalls have noted, by seq.
+    pub(crate) uses: BTreeMap<u64, u32>,
 }
 
 /// What storing an episode answers.
@@ -40,6 +45,7 @@ pub(crate) struct Answer {
     pub(crate) seq: u64,
     pub(crate) activation: f32,
     pub(crate) outcome: StoreOutcome,
+    pub(crate) evicted: Vec<u64>,
 }
 
 impl Model {
@@ -54,6 +60,80 @@ impl Model {
     fn name(&self, seq: u64) -> String {
         let known = self.known.iter().find(|known| known.seq == seq);
         known.unwrap().episode.id.clone()
+    }
+
+    /// What a use makes of an activation.
+    fn used(activation: f32) -> f32 {
+        1.0 - (1.0 - activation) * (1.0 - 0.1)
+    }
+
+    /// Notes that these were recalled.
+    pub(crate) fn note(&mut self, recalled: &[(f32, u64)]) {
+        for (_, seq) in recalled {
+            *self.uses.entry(*seq).or_default() += 1;
+        }
+    }
+
+    /// Applies what recalls have noted, as every write does first. Says how many were strengthened,
+    /// and how often.
+    pub(crate) fn settle(&mut self) -> (u64, u64) {
+        let mut done = (0, 0);
+        for (seq, times) in std::mem::take(&mut self.uses) {
+            if let Some(known) = self.known.iter_mut().find(|known| known.seq == seq) {
+                for _ in 0..times {
+                    known.activation = Self::used(known.activation);
+                }
+                done = (done.0 + 1, done.1 + u64::from(times));
+            }
+        }
+        done
+    }
+
+    /// Forgets the weakest until there are no more than so many.
+    pub(crate) fn evict_to(&mut self, most: usize) -> Vec<u64> {
+        let mut evicted = Vec::new();
+        while self.known.len() > most {
+            let strength = |known: &&Known| (known.activation.to_bits(), known.seq);
+            let weakest = self.known.iter().min_by_key(strength).unwrap();
+            let (id, seq) = (weakest.episode.id.clone(), weakest.seq);
+            evicted.push(seq);
+            self.forget(&id).unwrap();
+        }
+        evicted
+    }
+
+    /// None where it is refused for want of room.
+    pub(crate) fn try_store(&mut self, episode: Episode, now: Timestamp) -> Option<Answer> {
+        let mut after = self.clone();
+        let before = after.known.len();
+        let capacity = after.capacity;
+        let pressure = match capacity {
+            Some(most) => before.min(most) as f64 / most as f64,
+            None => 0.0,
+        };
+        let mut answer = after.store(episode, now);
+        if let StoreOutcome::Reinforced { .. } = answer.outcome {
+            *self = after;
+            return Some(answer);
+        }
+        let known = after.known.iter_mut().find(|known| known.seq == answer.seq);
+        let known = known.unwrap();
+        let confidence = f64::from(known.episode.encoding_confidence.get());
+        known.activation = (confidence * (1.0 - 0.5 * pressure)) as f32;
+        answer.activation = known.activation;
+        if let (StoreOutcome::Stored, Some(most)) = (&answer.outcome, capacity)
+            && before >= most
+        {
+            if self.refuses {
+                return None;
+            }
+            // All but the new one, which is the last.
+            let new = after.known.pop().unwrap();
+            answer.evicted = after.evict_to(most - 1);
+            after.known.push(new);
+        }
+        *self = after;
+        Some(answer)
     }
 
     pub(crate) fn store(&mut self, episode: Episode, now: Timestamp) -> Answer {
@@ -71,12 +151,13 @@ impl Model {
         };
         if let Some(at) = reinforced {
             let known = &mut self.known[at];
-            known.activation = 1.0 - (1.0 - known.activation) * (1.0 - 0.1);
+            known.activation = Self::used(known.activation);
             let of = known.episode.id.as_str().into();
             return Answer {
                 seq: known.seq,
                 activation: known.activation,
                 outcome: StoreOutcome::Reinforced { of },
+                evicted: Vec::new(),
             };
         }
         let activation = episode.encoding_confidence.get();
@@ -88,6 +169,7 @@ impl Model {
                 seq: known.seq,
                 activation,
                 outcome: StoreOutcome::Updated,
+                evicted: Vec::new(),
             };
         }
         self.given += 1;
@@ -101,6 +183,7 @@ impl Model {
             seq: self.given,
             activation,
             outcome: StoreOutcome::Stored,
+            evicted: Vec::new(),
         }
     }
 

@@ -14,6 +14,7 @@ impl World {
     /// All that is dead goes, and nothing else.
     pub(crate) fn compact(&mut self) {
         self.tally.compacted += 1;
+        self.tick();
         let before = self.store().state_digest();
         self.store().compact().unwrap();
         assert_eq!(self.store().stats().dead_bytes, 0);
@@ -39,6 +40,7 @@ impl World {
         remove_all(&self.disk, &snapshot);
         if self.rng.below(2) == 0 {
             self.store = None;
+            self.model.uses.clear();
             remove_all(&self.disk, &self.dir);
             self.dir = back;
             self.open();
@@ -84,6 +86,7 @@ impl World {
             _ => restore(&self.the_disk(), &snapshot, &back).is_ok(),
         };
         self.store = None;
+        self.model.uses.clear();
         self.disk = self.disk.power_cut(Keep::Seeded(Seed(self.rng.bits())));
         self.open();
         assert_eq!(self.store().state_digest(), before);

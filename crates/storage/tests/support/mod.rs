@@ -11,6 +11,7 @@ use cortica_storage::{
     CommitError, Durability, Effort, Entry, Fate, Location, Log, LogOptions, OpenMode, Record,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub struct Ledger {
     /// Retired: may be there or not.
     pub dead: BTreeSet<u64>,
     pub locations: BTreeMap<u64, Location>,
+    /// Seqs that are there together or not at all.
+    pub frames: Vec<Range<u64>>,
     /// How many pieces of files were rewritten by themselves.
     pub pieces: u64,
     /// Copies: what each holds, and whether it was acknowledged.
@@ -70,6 +73,17 @@ impl Ledger {
             .unwrap();
         self.locations.insert(seq, location);
         self.submitted += 1;
+    }
+
+    /// Appends so many as one frame.
+    pub fn append_frame(&mut self, log: &mut Log, records: u64) {
+        let from = self.submitted;
+        log.begin_frame();
+        for _ in 0..records {
+            self.append(log);
+        }
+        log.end_frame();
+        self.frames.push(from..self.submitted);
     }
 
     pub fn commit(&mut self, log: &mut Log, durability: Durability) -> Result<(), Ended> {
@@ -172,6 +186,15 @@ pub fn judge(disk: &Arc<dyn Disk>, ledger: &Ledger) -> Verdict {
         return Verdict::Refused(format!("{damage:?}"));
     }
     let seqs: BTreeSet<u64> = seen.into_iter().map(|(seq, _)| seq).collect();
+    for frame in &ledger.frames {
+        let all = frame.clone().filter(|seq| !ledger.dead.contains(seq));
+        let (whole, there) = all.fold((0, 0), |(whole, there), seq| {
+            (whole + 1, there + u64::from(seqs.contains(&seq)))
+        });
+        if there > 0 && there < whole {
+            return Verdict::Refused(format!("{there} of {whole} of a frame are there"));
+        }
+    }
     let end = seqs.last().map_or(0, |last| last + 1);
     let hole = (0..end).find(|seq| !seqs.contains(seq) && !ledger.dead.contains(seq));
     let promised = (0..ledger.durable).filter(|seq| !ledger.dead.contains(seq));

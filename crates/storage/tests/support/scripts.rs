@@ -54,6 +54,45 @@ pub fn sessions(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> 
     Ok(())
 }
 
+/// Frames of all sizes, alone and among other records, within a file and over several, handed over in
+/// parts around them; compacted, dropped and opened again.
+pub fn frames(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
+    for session in 0..2 {
+        let mut log = open(disk, ledger)?;
+        for (at, records) in [1, 2, 3, 12, 2, 5].into_iter().enumerate() {
+            if at % 2 == 0 {
+                ledger.append(&mut log);
+                log.commit_part(Durability::Durable).map_err(|_| Ended)?;
+            }
+            ledger.append_frame(&mut log, records);
+            if at % 3 == 1 {
+                ledger.append_frame(&mut log, 2);
+                log.commit_part(Durability::Durable).map_err(|_| Ended)?;
+                ledger.append(&mut log);
+            }
+            let durability = match at % 3 {
+                2 => Durability::Buffered,
+                _ => Durability::Durable,
+            };
+            ledger.commit(&mut log, durability)?;
+        }
+        ledger.commit(&mut log, Durability::Durable)?;
+        for seq in ledger.live() {
+            if seq % 3 == 0 && ledger.locations.contains_key(&seq) {
+                ledger.retire(&mut log, seq);
+            }
+        }
+        ledger.compact(&mut log, Effort::Worthwhile)?;
+        ledger.append_frame(&mut log, 3);
+        ledger.commit(&mut log, Durability::Durable)?;
+        if session == 0 {
+            log.close().map_err(|_| Ended)?;
+            ledger.durable = ledger.submitted;
+        }
+    }
+    Ok(())
+}
+
 /// A large commit over several files at once, and large ones in parts.
 pub fn large(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> {
     let mut log = open(disk, ledger)?;
