@@ -77,8 +77,14 @@ fn run_threads(group: &mut Group<'_>, prepare: impl Fn() -> Result<Scaled>) {
         group.bench_function(BenchmarkId::new("threads", threads), |bencher| {
             let scaled = prepared.get_or_insert_with(|| or_stop(prepare()));
             bencher.iter_custom(|iterations| {
-                or_stop(in_parallel(threads, 1.0, |thread| {
-                    (0..iterations).try_for_each(|_| (scaled.work)(thread))
+                let (calls, whole) = if scaled.splits {
+                    (1, Some(threads))
+                } else {
+                    (threads, None)
+                };
+                or_stop(in_parallel(calls, 1.0, |thread| {
+                    let argument = whole.unwrap_or(thread);
+                    (0..iterations).try_for_each(|_| (scaled.work)(argument))
                 }))
             });
         });

@@ -1,4 +1,4 @@
-//! What is required: the gates of `gates.toml`.
+//! What is required: the gates of `gates.toml`, and of the files in `gates`.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -211,7 +211,11 @@ impl TryFrom<String> for Bar {
 
 /// The gates this build was made with, in the order in which they are run.
 pub fn read_gates() -> Result<Vec<Gate>> {
-    parse_gates(include_str!("../gates.toml")).context("cannot read gates.toml")
+    let all = concat!(
+        include_str!("../gates.toml"),
+        include_str!("../gates/batch.toml")
+    );
+    parse_gates(all).context("cannot read the gates")
 }
 
 fn parse_gates(text: &str) -> Result<Vec<Gate>> {

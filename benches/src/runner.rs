@@ -264,12 +264,12 @@ fn converge(
 fn scaling(gate: &Gate, mut scaled: Scaled, at_least: Duration, brake: f64) -> Result<Outcome> {
     (scaled.check)().context("the answer is wrong")?;
     let threads = scaled.threads;
-    let subject = Share::warmed_up(&*scaled.work, at_least)?;
+    let subject = Share::warmed_up(&*scaled.work, scaled.splits, at_least)?;
     let plain_work = |thread| {
         black_box(arithmetic(black_box(thread as u64)));
         Ok(())
     };
-    let arithmetic = Share::warmed_up(&plain_work, at_least)?;
+    let arithmetic = Share::warmed_up(&plain_work, false, at_least)?;
     let mut of_arithmetic = Vec::new();
     let mut of_subject = Vec::new();
     let (estimate, pairs) = converge(
@@ -304,15 +304,22 @@ fn scaling(gate: &Gate, mut scaled: Scaled, at_least: Duration, brake: f64) -> R
 /// Work of which each thread does the same share.
 struct Share<'a> {
     work: &'a (dyn Fn(usize) -> Result<()> + Sync),
+    /// Whether it divides itself.
+    splits: bool,
     repeats: u32,
 }
 
 impl<'a> Share<'a> {
     fn warmed_up(
         work: &'a (dyn Fn(usize) -> Result<()> + Sync),
+        splits: bool,
         at_least: Duration,
     ) -> Result<Share<'a>> {
-        let mut share = Share { work, repeats: 1 };
+        let mut share = Share {
+            work,
+            splits,
+            repeats: 1,
+        };
         share.elapsed(1, 1.0)?;
         let once = share.elapsed(1, 1.0)?.as_secs_f64();
         share.repeats = repeats(at_least, once);
@@ -320,8 +327,14 @@ impl<'a> Share<'a> {
     }
 
     fn elapsed(&self, threads: usize, brake: f64) -> Result<Duration> {
-        in_parallel(threads, brake, |thread| {
-            (0..self.repeats).try_for_each(|_| (self.work)(thread))
+        let (calls, whole) = if self.splits {
+            (1, Some(threads))
+        } else {
+            (threads, None)
+        };
+        in_parallel(calls, brake, |thread| {
+            let argument = whole.unwrap_or(thread);
+            (0..self.repeats).try_for_each(|_| (self.work)(argument))
         })
     }
 
@@ -556,6 +569,7 @@ mod tests {
         let scaled = Scaled {
             threads: 2,
             check: Box::new(|| Ok(())),
+            splits: false,
             work: Box::new(move |_| {
                 let _held = lock.lock();
                 std::thread::sleep(Duration::from_millis(2));

@@ -66,6 +66,9 @@ pub struct Scaled {
     pub threads: usize,
     /// Compares answers before anything is timed.
     pub check: Box<dyn FnMut() -> Result<()>>,
+    /// Whether `work` divides itself among threads of its own. It is called once then, its argument
+    /// is their number, and it does as many shares.
+    pub splits: bool,
     /// One share of work, the same for every thread; its argument numbers the thread.
     pub work: Box<dyn Fn(usize) -> Result<()> + Send + Sync>,
 }

@@ -2,6 +2,8 @@
 
 mod allocation;
 mod answers;
+mod batch;
+mod batch_lists;
 mod codes;
 mod cortex;
 mod counting_disk;
@@ -234,6 +236,25 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
         Ratio(reclaim_list::signal_against_fenced),
     ),
     ("recall.two_threads", Scaling(recall::two_threads)),
+    ("batch.similarity", Ratio(batch::against_one_by_one)),
+    (
+        "batch.similarity_definition",
+        Ratio(batch::against_definition),
+    ),
+    ("batch.similarity_scalar", Ratio(batch::against_scalar)),
+    (
+        "simd.scalar",
+        Ratio(|_| Ok(batch::scalar_against_definition())),
+    ),
+    ("batch.recall", Ratio(batch::through_index)),
+    ("batch.mixed", Ratio(batch_lists::mixed)),
+    ("batch.store.buffered", Ratio(batch_lists::buffered)),
+    (
+        "batch.store.buffered_single",
+        Ratio(storage::buffered_single),
+    ),
+    ("batch.store.durable", Ratio(storage::durable_through_batch)),
+    ("batch.two_threads", Scaling(batch::two_workers)),
 ];
 
 /// The subject registered under `name`.

@@ -154,6 +154,7 @@ pub(super) fn side_by_side(setup: &Setup) -> Result<Scaled> {
             let answers = checking.engine.allocate_many(&lent, Order::Relaxed);
             release(&checking.engine, answers)
         }),
+        splits: false,
         work: Box::new(work),
     })
 }

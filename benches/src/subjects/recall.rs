@@ -92,6 +92,7 @@ pub(super) fn two_threads(_: &Setup) -> Result<Scaled> {
     Ok(Scaled {
         threads: next.len(),
         check: Box::new(check),
+        splits: false,
         work: Box::new(move |thread| {
             let number = next[thread].fetch_add(1, Relaxed);
             let batches = cues.len() / BATCH;

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use cortica::{Cortica, Durability, Episode, IndexLag};
+use cortica::{Answered, Cortica, Durability, Episode, IndexLag, Operation};
 use cortica_env::{Disk, Open, RealDisk};
 use tempfile::TempDir;
 
@@ -21,6 +21,8 @@ use crate::subject::{Pair, Run, Setup};
 #[derive(Clone, Copy, Debug)]
 struct Form {
     durability: Durability,
+    /// Whether a call is a batch of operations.
+    operations: bool,
     /// Episodes stored by one call.
     batch: usize,
     /// Calls in one run.
@@ -37,6 +39,7 @@ pub(super) fn buffered(setup: &Setup) -> Result<Pair> {
         setup,
         Form {
             durability: Durability::Buffered,
+            operations: false,
             batch: 1_000,
             calls: 4,
             runs_per_file: 1,
@@ -51,10 +54,41 @@ pub(super) fn durable_batch(setup: &Setup) -> Result<Pair> {
         setup,
         Form {
             durability: Durability::Durable,
+            operations: false,
             batch: 1_000,
             calls: 1,
             runs_per_file: 8,
             repeats: 1,
+        },
+    )
+}
+
+/// A thousand operations with one sync.
+pub(super) fn durable_through_batch(setup: &Setup) -> Result<Pair> {
+    pair(
+        setup,
+        Form {
+            durability: Durability::Durable,
+            operations: true,
+            batch: 1_000,
+            calls: 1,
+            runs_per_file: 8,
+            repeats: 1,
+        },
+    )
+}
+
+/// A thousand episodes one by one, each acknowledged when the operating system has it.
+pub(super) fn buffered_single(setup: &Setup) -> Result<Pair> {
+    pair(
+        setup,
+        Form {
+            durability: Durability::Buffered,
+            operations: false,
+            batch: 1,
+            calls: 1_000,
+            runs_per_file: 4,
+            repeats: 4,
         },
     )
 }
@@ -65,6 +99,7 @@ pub(super) fn durable_single(setup: &Setup) -> Result<Pair> {
         setup,
         Form {
             durability: Durability::Durable,
+            operations: false,
             batch: 1,
             calls: 20,
             runs_per_file: 25,
@@ -117,7 +152,11 @@ fn open_store(folder: &Path, dimension: usize, durability: Durability) -> Result
     Ok(builder.open(folder)?)
 }
 
-fn store(store: &Cortica, mut episodes: Vec<Episode>, durability: Durability) -> Result<()> {
+fn store(store: &Cortica, mut episodes: Vec<Episode>, form: Form) -> Result<()> {
+    if form.operations {
+        return store_operations(store, episodes, form.durability);
+    }
+    let durability = form.durability;
     let stored = if episodes.len() == 1 {
         episodes
             .pop()
@@ -136,6 +175,20 @@ fn store(store: &Cortica, mut episodes: Vec<Episode>, durability: Durability) ->
     Ok(())
 }
 
+fn store_operations(store: &Cortica, episodes: Vec<Episode>, durability: Durability) -> Result<()> {
+    let operations = episodes.into_iter().map(Operation::Store).collect();
+    for answer in store.batch().run(operations)?.answers {
+        let Answered::Stored(stored) = answer? else {
+            bail!("a store was not answered in kind");
+        };
+        ensure!(
+            stored.durability == durability,
+            "less durable than asked for"
+        );
+    }
+    Ok(())
+}
+
 /// Stores one run's episodes, opens the store again and finds every embedding bit for bit.
 /// Returns the bytes the log grew by.
 fn check(folder: &Path, rows: &[f32], dimension: usize, form: Form) -> Result<usize> {
@@ -144,7 +197,7 @@ fn check(folder: &Path, rows: &[f32], dimension: usize, form: Form) -> Result<us
     let before = opened.stats().log_bytes;
     for (call, rows) in rows.chunks(form.batch * dimension).enumerate() {
         let episodes = fixture::episodes(rows, dimension, call * form.batch);
-        store(&opened, episodes, form.durability)?;
+        store(&opened, episodes, form)?;
     }
     let bytes = opened.stats().log_bytes - before;
     drop(opened);
@@ -191,7 +244,7 @@ impl Stores {
         for (call, rows) in self.rows.chunks(form.batch * self.dimension).enumerate() {
             // Made before the clock starts: what a caller does to have an episode is not ours.
             let episodes = fixture::episodes(rows, self.dimension, first + call * form.batch);
-            watch.time(|| store(opened, episodes, form.durability))?;
+            watch.time(|| store(opened, episodes, form))?;
         }
         Ok(())
     }

@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// Verify every checksum of a store, changing nothing; repair it if asked to.
     #[command(after_help = format!("{CHECK_HELP}\n\n{EXIT_CODES}"))]
     Check(CheckArgs),
+    /// Run operations of all sorts from JSON Lines, and answer each with a line.
+    #[command(after_help = format!("{BATCH_HELP}\n\n{EXIT_CODES}"))]
+    Batch(BatchArgs),
     /// Measure storing and recalling on a data folder, and check the answers.
     #[command(after_help = format!("{BENCH_HELP}\n\n{EXIT_CODES}"))]
     Bench(BenchArgs),
@@ -101,6 +104,26 @@ content another episode has already, which then stands for them, in relations to
 were forgotten to make room under --capacity, the weakest first.
 
 After an interruption run the same command again: what is there already stays as it is.";
+
+const BATCH_HELP: &str = "\
+A line is an object with one key, which names the operation:
+  {\"store\": EPISODE}              an episode as in `cortica ingest --help`; an id that is there with
+                                  other content is updated, content that is there is reinforced
+  {\"allocate\": EPISODE}           likewise, for stores that give concepts columns
+  {\"recall\": {\"embedding\": [..], \"k\": 10, \"threshold\": T, \"ef\": N, \"vectors\": false}}
+  {\"similarity_search\": {\"embedding\": [..], \"k\": 10, \"threshold\": T, \"vectors\": false}}
+  {\"associate\": {\"from\": id, \"to\": id, \"relation\": number, \"weight\": 1}}
+  {\"forget\": {\"id\": id}}
+Only embedding, from, to and id are needed. With ef a recall walks along the graph index, without it every
+vector is compared. An operation sees all that the operations before it have done.
+
+Answers come in the order of the lines, one each. With --json:
+  {\"line\":1,\"stored\":{\"seq\":1,\"outcome\":\"stored\",\"of\":null,\"activation\":1.0,\"column\":null,
+   \"durability\":\"durable\"}}
+  {\"line\":2,\"recalled\":[{\"id\":\"tea\",\"seq\":1,\"score\":0.9}]}
+  {\"line\":3,\"error\":\"id: there is no episode \\\"tee\\\"\",\"kind\":\"unknown\"}
+and so on: similar as recalled; associated and forgotten with what the write reached. Blank lines do not
+count. A summary comes last. What cannot be read is answered in its place; the rest is done all the same.";
 
 const ALLOCATE_HELP: &str = "\
 FROM is FILE.npy with --ids, FILE.jsonl or - for JSON Lines (see `cortica ingest --help`), or a folder
@@ -256,6 +279,62 @@ impl From<AtCapacity> for cortica::AtCapacity {
         match at_capacity {
             AtCapacity::Forget => Self::Forget,
             AtCapacity::Refuse => Self::Refuse,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BatchArgs {
+    /// FILE.jsonl, or - for standard input.
+    pub(crate) file: PathBuf,
+    /// The folder of the store; created if it is not there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: PathBuf,
+    /// Values in each embedding of a new store; an existing one keeps its own.
+    #[arg(long, value_name = "D")]
+    pub(crate) dimension: Option<usize>,
+    /// MiB that operations and answers may take at once. A file of any length needs no more.
+    #[arg(long, value_name = "MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(crate) memory_limit: u32,
+    /// The most writes in one commit, and operations taken at once.
+    #[arg(long, value_name = "N", default_value_t = 1_000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch: u32,
+    /// All or nothing: the file is read whole, and its writes are one frame of the log. For lines that write.
+    #[arg(long, conflicts_with_all = ["backpressure", "batch"])]
+    pub(crate) atomic: bool,
+    /// What happens when lines come faster than they are done and written.
+    #[arg(long, value_enum, default_value_t = Backpressure::Block)]
+    pub(crate) backpressure: Backpressure,
+    /// Seconds after which nothing more is begun.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) timeout: Option<u32>,
+    /// What an acknowledgement promises.
+    #[arg(long, value_enum, default_value_t = Durability::Durable)]
+    pub(crate) durability: Durability,
+}
+
+/// What happens when operations come too fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backpressure {
+    /// Reading waits.
+    Block,
+    /// Lines that have waited longest are dropped, and answered so.
+    DropOldest,
+    /// Reading waits, and fewer are taken at once while memory is scarce.
+    AdaptiveResize,
+    /// Reading waits, and one is taken at a time while memory is scarce.
+    FallbackSingle,
+}
+
+impl From<Backpressure> for cortica::Backpressure {
+    fn from(strategy: Backpressure) -> Self {
+        match strategy {
+            Backpressure::Block => Self::Block,
+            Backpressure::DropOldest => Self::DropOldest,
+            Backpressure::AdaptiveResize => Self::AdaptiveResize,
+            Backpressure::FallbackSingle => Self::FallbackSingle,
         }
     }
 }

@@ -188,7 +188,7 @@ impl Visitor<'_> for MomentVisitor {
 
 /// Numbers to the nearest f32. One that is too large becomes infinite, so that the store refuses the
 /// episode by its id, instead of the line being unreadable.
-struct Embedding(Vec<f32>);
+pub(crate) struct Embedding(pub(crate) Vec<f32>);
 
 impl<'de> Deserialize<'de> for Embedding {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

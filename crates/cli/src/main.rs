@@ -9,6 +9,7 @@
 mod advice;
 mod allocate;
 mod args;
+mod batch;
 mod bench;
 mod bundle;
 mod check;
@@ -67,6 +68,7 @@ fn run(command: &Command, out: &mut Out) -> anyhow::Result<Outcome> {
         Command::Snapshot(args) => snapshot::take(args, out),
         Command::Restore(args) => snapshot::restore(args, out),
         Command::Compact(args) => compact::run(args, out),
+        Command::Batch(args) => batch::run(args, out),
         Command::Bench(args) => bench::run(args, out),
         Command::Completions { shell } => {
             let mut script = Vec::new(); // `generate` panics when a write fails; memory does not.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use cortica::{Accuracy, Cortica, Cue, EF_DEFAULT, RecallError, Recalled, VectorError};
+use cortica::{
+    Accuracy, Answered, Cortica, Cue, EF_DEFAULT, Hit, ItemError, Operation, Recalled, VectorError,
+};
 use serde::Serialize;
 
 use crate::advice::Usage;
@@ -103,10 +105,12 @@ struct Answers<'a> {
 
 impl Answers<'_> {
     fn give(&mut self, queries: Vec<Vec<f32>>, out: &mut Out) -> anyhow::Result<()> {
-        let cues: Vec<Cue> = queries.into_iter().map(|query| self.cue(query)).collect();
-        for answer in self.memory.recall_many(&cues) {
+        let recall = |query| Operation::recall(self.cue(query));
+        let cues = queries.into_iter().map(recall).collect();
+        for answer in self.memory.batch().run(cues)?.answers {
             match answer {
-                Ok(results) => self.found(&results, out)?,
+                Ok(Answered::Recalled(hits)) => self.found(&self.recalled(&hits), out)?,
+                Ok(_) => {} // A recall is answered in kind.
                 Err(error) => self.refused(&error, out)?,
             }
             self.query += 1;
@@ -121,6 +125,12 @@ impl Answers<'_> {
             Some(threshold) => cue.result_threshold(threshold),
             None => cue,
         }
+    }
+
+    /// What the hits are about. The store was opened for reading: nothing has gone since.
+    fn recalled(&self, hits: &[Hit]) -> Vec<Recalled> {
+        let memory = |hit: &Hit| Some(Recalled::new(hit.score, self.memory.get(&hit.id)?));
+        hits.iter().filter_map(memory).collect()
     }
 
     fn found(&self, results: &[Recalled], out: &mut Out) -> anyhow::Result<()> {
@@ -140,7 +150,7 @@ impl Answers<'_> {
         out.line(recalled::rows(results, TEXT_WIDTH).join("\n"))
     }
 
-    fn refused(&mut self, error: &RecallError, out: &mut Out) -> anyhow::Result<()> {
+    fn refused(&mut self, error: &ItemError, out: &mut Out) -> anyhow::Result<()> {
         self.outcome = Outcome::Failed;
         out.object(&Line::Refused {
             query: self.query,

@@ -132,12 +132,52 @@ pub struct Dedup {
     counters: Counters,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     table: CodeTable,
     /// On their way: few, so they are looked through.
     pending: Vec<Pending>,
     /// Counts admissions.
+    generation: u64,
+    /// Those admitted last, each where its number among admissions falls: what a search has not seen that began
+    /// a little earlier.
+    recent: [Option<ConceptId>; RECENT],
+}
+
+/// Admissions that are remembered: more than there are threads that search at once.
+const RECENT: usize = 64;
+
+impl Default for Inner {
+    fn default() -> Inner {
+        Inner {
+            table: CodeTable::default(),
+            pending: Vec::new(),
+            generation: 0,
+            recent: [None; RECENT],
+        }
+    }
+}
+
+impl Inner {
+    fn admitted(&mut self, isa: Isa, concept: ConceptId, code: &[i8; CODE_DIMENSION]) {
+        self.table.set_code(isa, concept, code);
+        self.recent[self.generation as usize % RECENT] = Some(concept);
+        self.generation += 1;
+    }
+
+    /// Those admitted since; `None` where not all are remembered.
+    fn since(&self, generation: u64) -> Option<impl Iterator<Item = ConceptId>> {
+        let all = self.generation - generation <= RECENT as u64;
+        let numbers = generation..self.generation;
+        all.then(|| numbers.filter_map(|number| self.recent[number as usize % RECENT]))
+    }
+}
+
+/// Concepts whose codes are near one: found by [`Ticket::near`], compared by [`Ticket::admit_near`].
+#[derive(Clone, Debug)]
+pub struct Near {
+    code: [i8; CODE_DIMENSION],
+    concepts: Vec<ConceptId>,
     generation: u64,
 }
 
@@ -190,10 +230,12 @@ impl Dedup {
     ) -> Result<Ticket<'_>, DedupError> {
         check(id, features)?;
         let hashes = [self.hasher.hash_one(id), self.hash_of(features)].map(|hash| hash as u32);
+        // Copied before the lock is taken: for duplicates in vain.
+        let (own_id, own_features) = (id.into(), features.into());
         let pending = |concept| Pending {
             concept,
-            id: id.into(),
-            features: features.into(),
+            id: own_id,
+            features: own_features,
         };
         let mut inner = write(&self.inner);
         let Inner {
@@ -238,24 +280,31 @@ impl Dedup {
         features: &[f32],
         concepts: &impl Concepts,
     ) -> Option<Duplicate> {
-        self.find_in(&read(&self.inner), code, features, concepts, None)
+        let inner = read(&self.inner);
+        let near = self.near_in(&inner, code);
+        self.most_alike(&inner, near, features, concepts, None)
     }
 
-    fn find_in(
+    fn near_in(&self, inner: &Inner, code: &[i8; CODE_DIMENSION]) -> Vec<ConceptId> {
+        let mut near = Vec::new();
+        let least = self.params.code_cosine_min;
+        inner.table.near(self.isa, code, least, &mut near);
+        near
+    }
+
+    /// Compares features with those of concepts whose codes are near.
+    fn most_alike(
         &self,
         inner: &Inner,
-        code: &[i8; CODE_DIMENSION],
+        near: impl IntoIterator<Item = ConceptId>,
         features: &[f32],
         concepts: &impl Concepts,
         itself: Option<ConceptId>,
     ) -> Option<Duplicate> {
-        let mut near = Vec::new();
-        inner
-            .table
-            .near(self.isa, code, self.params.code_cosine_min, &mut near);
-        self.counters.compared.fetch_add(near.len() as u64, Relaxed);
         let mut best: Option<(ConceptId, f32)> = None;
-        for concept in near.into_iter().filter(|&concept| Some(concept) != itself) {
+        let near = near.into_iter();
+        for concept in near.filter(|&concept| Some(concept) != itself) {
+            self.counters.compared.fetch_add(1, Relaxed);
             let on_its_way = inner
                 .pending
                 .iter()
@@ -268,7 +317,8 @@ impl Dedup {
                 continue;
             };
             let cosine = cosine(self.isa, features, known);
-            if cosine >= self.params.cosine_min && best.is_none_or(|(_, best)| cosine > best) {
+            let better = |(of, best)| cosine > best || cosine == best && concept < of;
+            if cosine >= self.params.cosine_min && best.is_none_or(better) {
                 best = Some((concept, cosine));
             }
         }
@@ -293,8 +343,7 @@ impl Dedup {
         if !inner.table.insert_at(concept, hashes) {
             return Err(DedupError::Taken(concept));
         }
-        inner.generation += 1;
-        inner.table.set_code(self.isa, concept, code);
+        inner.admitted(self.isa, concept, code);
         Ok(())
     }
 
@@ -403,33 +452,51 @@ impl Ticket<'_> {
         code: &[i8; CODE_DIMENSION],
         concepts: &impl Concepts,
     ) -> Result<(), DedupError> {
+        let near = self.near(code)?;
+        self.admit_near(&near, concepts)
+    }
+
+    /// The first half of [`admit`](Ticket::admit), and nearly all of its work: looks at every code, not at what
+    /// [`Concepts`] lends, which others may change meanwhile. O(concepts).
+    pub fn near(&self, code: &[i8; CODE_DIMENSION]) -> Result<Near, DedupError> {
         if code.iter().all(|&value| value == 0) {
             return Err(DedupError::NoCode);
         }
-        let dedup = self.dedup;
-        let itself = Some(self.concept);
-        let compare = |inner: &Inner| {
-            let pending = inner
-                .pending
-                .iter()
-                .find(|pending| pending.concept == self.concept);
+        let inner = read(&self.dedup.inner);
+        Ok(Near {
+            code: *code,
+            concepts: self.dedup.near_in(&inner, code),
+            generation: inner.generation,
+        })
+    }
+
+    /// The second half: compares the features of those near ones and of all that were admitted since.
+    pub fn admit_near(&mut self, near: &Near, concepts: &impl Concepts) -> Result<(), DedupError> {
+        let (dedup, itself) = (self.dedup, Some(self.concept));
+        let compare = |inner: &Inner, near: &mut dyn Iterator<Item = ConceptId>| {
+            let mut pending = inner.pending.iter();
+            let pending = pending.find(|pending| pending.concept == self.concept);
             let features = pending.map_or(&[][..], |pending| &pending.features);
-            match dedup.find_in(inner, code, features, concepts, itself) {
+            match dedup.most_alike(inner, near, features, concepts, itself) {
                 Some(duplicate) => {
                     dedup.counters.same_meaning.fetch_add(1, Relaxed);
                     Err(DedupError::Duplicate(duplicate))
                 }
-                None => Ok(inner.generation),
+                None => Ok(()),
             }
         };
-        // Most of the work under a lock that others share.
-        let compared = compare(&read(&dedup.inner))?;
-        let mut inner = write(&dedup.inner);
-        if inner.generation != compared {
-            compare(&inner)?; // Somebody came in between.
+        // Under a lock that others share, where there is anything to compare with.
+        if !near.concepts.is_empty() {
+            let inner = read(&dedup.inner);
+            compare(&inner, &mut near.concepts.iter().copied())?;
         }
-        inner.generation += 1;
-        inner.table.set_code(dedup.isa, self.concept, code);
+        let mut inner = write(&dedup.inner);
+        match inner.since(near.generation) {
+            // Those who came in between, whose codes may be near or not: features decide.
+            Some(mut since) => compare(&inner, &mut since)?,
+            None => compare(&inner, &mut dedup.near_in(&inner, &near.code).into_iter())?,
+        }
+        inner.admitted(dedup.isa, self.concept, &near.code);
         Ok(())
     }
 

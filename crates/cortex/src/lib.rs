@@ -59,7 +59,9 @@ pub use crate::allocate::{Allocate, AllocateError, Round};
 pub use crate::column::ConceptId;
 pub use crate::competition::{CompeteError, Competition, Outcome, Winner};
 pub use crate::cortex::{Cortex, LearnError, Learned, OccupyError, Released};
-pub use crate::dedup::{Concepts, Dedup, DedupError, DedupParams, DedupStats, Duplicate, Ticket};
+pub use crate::dedup::{
+    Concepts, Dedup, DedupError, DedupParams, DedupStats, Duplicate, Near, Ticket,
+};
 pub use crate::grid::{ColumnId, Grid, GridError};
 pub use crate::guard::{Claim, Claims, CommitError, Reservation};
 pub use crate::inhibition::{InhibitionError, InhibitionParams, Settled, inhibit_reference};

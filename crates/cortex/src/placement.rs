@@ -25,6 +25,11 @@ pub enum PlacementError {
     /// The code has no direction.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// Ranks are read off quantiles that are finite and ascend, along axes of finite values.
+    #[error(
+        "axis {0} has no ranks: its values must be finite, and its quantiles finite, ascending and 2 at least"
+    )]
+    Ranks(usize),
 }
 
 /// Leads codes to places of a grid: a seeded projection to three dimensions (Johnson & Lindenstrauss 1984),
@@ -108,6 +113,29 @@ impl Placement {
         Placement::sorted(grid, &axes, quantiles)
     }
 
+    /// Along directions whose ranks are known, such as those that come with trained networks: for each axis the
+    /// products of codes with it at even shares from the least to the greatest.
+    pub fn ranked(
+        grid: Grid,
+        axes: [Code; 3],
+        quantiles: [Vec<f32>; 3],
+    ) -> Result<Placement, PlacementError> {
+        for (axis, (direction, values)) in axes.iter().zip(&quantiles).enumerate() {
+            let finite = direction
+                .iter()
+                .chain(values)
+                .all(|value| value.is_finite());
+            if !finite || values.len() < 2 || !values.is_sorted() {
+                return Err(PlacementError::Ranks(axis));
+            }
+        }
+        Ok(Placement {
+            grid,
+            axes,
+            quantiles,
+        })
+    }
+
     fn sorted(grid: Grid, axes: &[Code; 3], mut quantiles: [Vec<f32>; 3]) -> Placement {
         for values in &mut quantiles {
             values.sort_unstable_by(f32::total_cmp);
@@ -128,13 +156,22 @@ impl Placement {
         let sides = self.grid.sides();
         let place = std::array::from_fn(|axis| {
             let value = project(&self.axes[axis], &code);
-            let quantiles = &self.quantiles[axis];
-            let below = quantiles.partition_point(|&quantile| quantile < value);
-            let rank = below as f64 / quantiles.len() as f64;
+            let rank = rank(&self.quantiles[axis], value);
             ((rank * f64::from(sides[axis])) as u32).min(sides[axis] - 1)
         });
         Ok(self.grid.at(place))
     }
+}
+
+/// The share of what quantiles stand for that lies below a value: even between two of them.
+fn rank(quantiles: &[f32], value: f32) -> f64 {
+    let below = quantiles.partition_point(|&quantile| quantile < value);
+    let (Some(last), Some(&above)) = (below.checked_sub(1), quantiles.get(below)) else {
+        return if below == 0 { 0.0 } else { 1.0 };
+    };
+    let from = f64::from(quantiles[last]);
+    let within = (f64::from(value) - from) / (f64::from(above) - from);
+    (last as f64 + within) / (quantiles.len() - 1) as f64
 }
 
 /// Three directions, each at right angles to the others.

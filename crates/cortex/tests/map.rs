@@ -105,6 +105,43 @@ fn placement_fills_the_grid_evenly_and_keeps_likes_together() {
 }
 
 #[test]
+fn ranks_that_are_given_lead_evenly() {
+    let grid = Grid::new(4, 4, 4).unwrap();
+    let axes: [Code; 3] =
+        std::array::from_fn(|axis| std::array::from_fn(|at| f32::from(u8::from(at == axis))));
+    let quantiles = [-1.0, 0.0, 1.0].to_vec();
+    let all = std::array::from_fn(|_| quantiles.clone());
+    let placement = Placement::ranked(grid, axes, all).unwrap();
+    for (value, x) in [
+        (-1.0, 0),
+        (-0.6, 0),
+        (-0.4, 1),
+        (0.1, 2),
+        (0.6, 3),
+        (1.0, 3),
+    ] {
+        let mut code = [0.0; 64];
+        (code[0], code[9]) = (value, (1.0_f32 - value * value).sqrt());
+        let column = placement.place(Hint::Auto, &code).unwrap();
+        assert_eq!(grid.place(column).unwrap(), [x, 2, 2], "{value}");
+    }
+    for bad in [
+        vec![],
+        vec![0.0],
+        vec![0.5, 0.0],
+        vec![0.0, f32::NAN],
+        vec![0.0, f32::INFINITY],
+    ] {
+        let refused = Placement::ranked(grid, axes, [quantiles.clone(), bad, quantiles.clone()]);
+        assert_eq!(refused.unwrap_err(), PlacementError::Ranks(1));
+    }
+    let mut bad = axes;
+    bad[2][63] = f32::NAN;
+    let refused = Placement::ranked(grid, bad, std::array::from_fn(|_| quantiles.clone()));
+    assert_eq!(refused.unwrap_err(), PlacementError::Ranks(2));
+}
+
+#[test]
 fn placement_without_a_sample_spreads_directions() {
     let grid = Grid::new(4, 4, 4).unwrap();
     let placement = Placement::new(grid, Seed(9));

@@ -1,6 +1,7 @@
 //! The engine as its users hold it.
 
 use crate::builder::Builder;
+use cortica_batch::{Batch, Cancel};
 use cortica_cortex::{ColumnId, Cortex};
 use cortica_memory::{
     AssociateError, Associated, Association, Atomicity, Cue, Episode, Exported, ForgetError,
@@ -10,16 +11,32 @@ use cortica_memory::{
 use cortica_storage::{CommitError, Copied, Freed};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// Between two looks at whether a batch has come to its end.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// A memory: episodes stored durably and recalled by cue.
 #[derive(Debug)]
 pub struct Cortica {
-    memory: MemoryStore,
+    /// Lent to the batches that are at work.
+    memory: Arc<MemoryStore>,
+    /// Ends them.
+    closing: Cancel,
+    /// What they begin as, so that they share their workers.
+    batch: Batch,
 }
 
 impl Cortica {
     pub(crate) fn over(memory: MemoryStore) -> Self {
-        Self { memory }
+        let (memory, closing) = (Arc::new(memory), Cancel::new());
+        let batch = Batch::over(&memory).cancelled_by(&closing);
+        Self {
+            memory,
+            closing,
+            batch,
+        }
     }
 
     /// Opens the store in the folder `path` as it is, or makes one without a vector space; use
@@ -94,6 +111,27 @@ impl Cortica {
         self.memory.associate_many(associations)
     }
 
+    /// Runs mixed operations many at a time, from a list or a stream: what they give one by one in
+    /// their order, faster.
+    ///
+    /// ```
+    /// use cortica::{Answered, Cortica, Cue, Episode, Operation, Outcome};
+    ///
+    /// let memory = Cortica::builder().dimension(2).in_memory()?;
+    /// let done = memory.batch().run(vec![
+    ///     Operation::Store(Episode::new("tea", "had tea").with_embedding(vec![1.0, 0.0])),
+    ///     Operation::recall(Cue::embedding(vec![0.9, 0.1])), // Sees the tea.
+    ///     Operation::forget("tea"),
+    ///     Operation::forget("tea"), // And this one does not any more: it fails, alone.
+    /// ])?;
+    /// assert!(matches!(&done.answers[1], Ok(Answered::Recalled(hits)) if &*hits[0].id == "tea"));
+    /// assert_eq!(done.summary.count(Outcome::Failed), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn batch(&self) -> Batch {
+        self.batch.clone()
+    }
+
     /// The associations that start at an episode, by relation, then by the target's seq.
     pub fn associations(&self, id: &str) -> Vec<Association> {
         self.memory.associations(id)
@@ -165,7 +203,17 @@ impl Cortica {
     /// Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
     /// disk space, and releases the folder; applies what recalls have noted first. Dropping writes what
     /// waits, and no more than that.
+    ///
+    /// Batches that are at work are cancelled, and what they have begun is waited for.
     pub fn close(self) -> Result<(), CommitError> {
-        self.memory.close()
+        self.closing.cancel();
+        let mut memory = self.memory;
+        loop {
+            match Arc::try_unwrap(memory) {
+                Ok(memory) => return memory.close(),
+                Err(lent) => memory = lent,
+            }
+            thread::sleep(PAUSE);
+        }
     }
 }

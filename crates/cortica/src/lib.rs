@@ -27,6 +27,11 @@ mod engine;
 pub use crate::allocation::AllocationOptions;
 pub use crate::builder::Builder;
 pub use crate::engine::Cortica;
+pub use cortica_batch::{
+    Answer, Answered, Answers, Backpressure, Batch, BatchConfig, BatchOutcome, BatchSummary,
+    Cancel, ConfigError, ErrorKind, Hit, ItemError, Kind, Level, MEMORY_LIMIT_MIN, Operation,
+    Outcome, Progress, Watch, Workers,
+};
 pub use cortica_cortex::{
     AllocateError, ColumnId, Cortex, Grid, GridError, Score, ScoreWeights, State, Windows,
 };

@@ -11,7 +11,7 @@ use cortica::{
     AllocationOptions, Atomicity, Builder, Confidence, Cortica, Cue, Episode, ManualClock,
     Networks, Stored, StoredColumn, Timestamp, Write, Written,
 };
-use cortica_env::SimDisk;
+use cortica_env::{Keep, Seed, SimDisk};
 use cortica_testkit::Rng;
 use std::path::Path;
 use std::sync::Arc;
@@ -161,4 +161,55 @@ fn recalls_keep_what_they_return() {
     let stored = memory.store(episode(12)).unwrap();
     assert_eq!(&*stored.evicted[0].id, "e6");
     assert!(memory.get("e3").is_some());
+}
+
+/// One step: a recall, and one new episode or a list of them.
+fn step(memory: &Cortica, number: u64) -> bool {
+    let cue = Cue::embedding(vector(number)).max_results(2);
+    memory.recall(&cue).unwrap();
+    if number % 4 == 3 {
+        let many = (0..9).map(|at| Write::Store(episode(100 * number + at)));
+        let answers = memory.write_many(many.collect(), Atomicity::All);
+        return answers.iter().all(Written::is_ok);
+    }
+    memory.store(episode(number)).is_ok()
+}
+
+#[test]
+fn a_power_cut_leaves_no_part_of_what_was_stored_and_evicted() {
+    const STEPS: u64 = 16;
+    let reference = open(&SimDisk::new(), 5);
+    let mut states = vec![reference.state_digest()];
+    for number in 0..STEPS {
+        assert!(step(&reference, number));
+        states.push(reference.state_digest());
+    }
+    let (mut tried, mut torn) = (0, 0);
+    for cut in 0.. {
+        let disk = SimDisk::new();
+        let memory = open(&disk, 5);
+        disk.power_off_after(cut);
+        let done = (0..STEPS).take_while(|&number| step(&memory, number));
+        let acknowledged = done.count();
+        drop(memory);
+        let seeded = (0..4).map(|seed| Keep::Seeded(Seed(seed).derive(&cut.to_string())));
+        for keep in [Keep::Nothing, Keep::Everything].into_iter().chain(seeded) {
+            let found = open(&disk.power_cut(keep), 5);
+            let digest = found.state_digest();
+            let at = states.iter().position(|state| *state == digest);
+            assert!(
+                at.is_some_and(|at| at >= acknowledged),
+                "cut {cut}, {keep:?}: {at:?}"
+            );
+            torn += u64::from(found.stats().recovery.dropped_tail_bytes > 0);
+            tried += 1;
+        }
+        if acknowledged as u64 == STEPS {
+            break;
+        }
+    }
+    assert!(
+        tried > 100 && torn > 0,
+        "{tried} disks tried, {torn} with a torn end"
+    );
 }

@@ -12,7 +12,7 @@ use cortica_arena::{Reader, RoomError, Row as ArenaRow, VectorArena};
 use cortica_simd::{self as simd, Isa, Rows};
 use std::collections::{HashMap, HashSet};
 use std::iter::zip;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Rows scored before their scores are looked at: small enough for the scores and the rows of a
 /// block to stay in the second-level cache.
@@ -20,6 +20,10 @@ const BLOCK_ROWS: usize = 128;
 
 /// Queries that share one pass over the rows.
 const BLOCK_QUERIES: usize = 16;
+
+/// Memory of so many searches at once is kept, and of each so many candidates: those of usual ones.
+const SCRATCHES_MAX: usize = 64;
+const KEPT_MAX: usize = 4_096;
 
 /// Under dot and L2, longer vectors are refused: beyond this, squares leave the range of f32.
 const NORM_MAX: f64 = (1_u64 << 60) as f64;
@@ -42,6 +46,16 @@ pub struct ExactIndex {
     /// That of `vectors`.
     rows: Arc<VectorArena>,
     vectors: RwLock<Vectors>,
+    /// Memory that searches have used, for those to come.
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// What a search of a block of queries works with.
+#[derive(Debug, Default)]
+struct Scratch {
+    keys: Vec<f32>,
+    collectors: Vec<Collector>,
+    ranked: Vec<Neighbor>,
 }
 
 impl ExactIndex {
@@ -66,6 +80,7 @@ impl ExactIndex {
             dimension,
             rows,
             vectors: RwLock::new(vectors),
+            scratch: Mutex::default(),
         })
     }
 
@@ -175,27 +190,64 @@ impl ExactIndex {
         }
     }
 
-    /// Searches for up to [`BLOCK_QUERIES`] queries that were admitted.
-    fn search_block(&self, vectors: &Vectors, queries: &[Admitted<'_>]) -> Vec<Vec<Neighbor>> {
-        let slices: Vec<&[f32]> = queries.iter().map(|query| query.vector.as_ref()).collect();
-        let mut collectors: Vec<_> = queries
-            .iter()
-            .map(|query| Collector::new(query.k))
-            .collect();
-        let limits: Vec<_> = queries
-            .iter()
-            .map(|query| self.limit(vectors, query))
-            .collect();
+    /// Searches for up to [`BLOCK_QUERIES`] queries that were admitted, and shows what each has found.
+    fn search_block(
+        &self,
+        vectors: &Vectors,
+        queries: &[Admitted<'_>],
+        scratch: &mut Scratch,
+        mut show: impl FnMut(&[Neighbor]),
+    ) {
+        let Scratch {
+            keys,
+            collectors,
+            ranked,
+        } = scratch;
+        while collectors.len() < queries.len() {
+            collectors.push(Collector::new(1));
+        }
+        // On the stack: what is lent cannot be kept.
+        let mut slices: [&[f32]; BLOCK_QUERIES] = [&[]; BLOCK_QUERIES];
+        let mut limits = [const { None }; BLOCK_QUERIES];
+        for (at, query) in queries.iter().enumerate() {
+            slices[at] = query.vector.as_ref();
+            limits[at] = Some(self.limit(vectors, query));
+            collectors[at].begin(query.k);
+        }
+        let below = |query: usize, kth: f32| {
+            let limit: &Option<Limit> = &limits[query];
+            limit
+                .as_ref()
+                .map_or(f32::NEG_INFINITY, |limit| limit.below(kth))
+        };
         let reader = vectors.rows.read();
-        self.scan(vectors, &reader, &slices, |query, first_row, keys| {
-            let limit = &limits[query];
-            collectors[query].offer(first_row, keys, |kth| limit.below(kth));
+        let slices = &slices[..queries.len()];
+        self.scan(vectors, &reader, slices, keys, |query, first_row, keys| {
+            collectors[query].offer(first_row, keys, |kth| below(query, kth));
         });
-        let chosen = zip(collectors, &limits)
-            .map(|(collector, limit)| collector.finish(|kth| limit.below(kth)));
-        zip(queries, chosen)
-            .map(|(query, rows)| self.rank(vectors, &reader, query, rows, std::iter::empty()))
-            .collect()
+        for (at, query) in queries.iter().enumerate() {
+            let rows = collectors[at].finish(|kth| below(at, kth));
+            self.rank_into(vectors, &reader, query, rows, std::iter::empty(), ranked);
+            show(ranked);
+        }
+    }
+
+    fn take_scratch(&self) -> Scratch {
+        let mut kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().unwrap_or_default()
+    }
+
+    /// Keeps what it is worth to keep: what large searches have used goes back.
+    fn keep_scratch(&self, mut scratch: Scratch) {
+        for collector in &mut scratch.collectors {
+            collector.shrink_to(KEPT_MAX);
+        }
+        scratch.ranked.clear();
+        scratch.ranked.shrink_to(KEPT_MAX);
+        let mut kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < SCRATCHES_MAX {
+            kept.push(scratch);
+        }
     }
 
     /// Lends each query, by its number, its keys of one block of rows after the other, with the
@@ -205,9 +257,11 @@ impl ExactIndex {
         vectors: &Vectors,
         reader: &Reader<'_, f32>,
         queries: &[&[f32]],
+        keys: &mut Vec<f32>,
         mut visit: impl FnMut(usize, usize, &[f32]),
     ) {
-        let mut keys = vec![0.0; queries.len() * BLOCK_ROWS];
+        keys.clear();
+        keys.resize(queries.len() * BLOCK_ROWS, 0.0);
         for run in reader.runs() {
             let first = run.first().get() as usize;
             for from in (0..run.len()).step_by(BLOCK_ROWS) {
@@ -288,41 +342,54 @@ impl ExactIndex {
         reader: &Reader<'_, f32>,
         query: &Admitted<'_>,
         rows: impl Iterator<Item = u32>,
-        mut ahead: impl Iterator<Item = u32>,
+        ahead: impl Iterator<Item = u32>,
     ) -> Vec<Neighbor> {
-        let mut found: Vec<_> = rows
-            .filter_map(|row| {
-                let next = ahead.next();
-                if let Some(next) = next.and_then(|next| reader.get(ArenaRow::new(next))) {
-                    simd::prefetch_row(next);
+        let mut found = Vec::new();
+        self.rank_into(vectors, reader, query, rows, ahead, &mut found);
+        found
+    }
+
+    /// As [`rank`](Self::rank), in the place of what `found` held.
+    fn rank_into(
+        &self,
+        vectors: &Vectors,
+        reader: &Reader<'_, f32>,
+        query: &Admitted<'_>,
+        rows: impl Iterator<Item = u32>,
+        mut ahead: impl Iterator<Item = u32>,
+        found: &mut Vec<Neighbor>,
+    ) {
+        found.clear();
+        found.extend(rows.filter_map(|row| {
+            let next = ahead.next();
+            if let Some(next) = next.and_then(|next| reader.get(ArenaRow::new(next))) {
+                simd::prefetch_row(next);
+            }
+            let vector = reader.get(ArenaRow::new(row))?;
+            let score = match self.metric {
+                Metric::Dot => simd::dot(self.isa, &query.vector, vector),
+                Metric::Cosine => {
+                    let inverse_norm = *vectors.inverse_norms.get(row as usize)?;
+                    let of_query = query.inverse_norm();
+                    let q = &query.vector;
+                    simd::cosine_with_norms(self.isa, q, vector, of_query, inverse_norm)
                 }
-                let vector = reader.get(ArenaRow::new(row))?;
-                let score = match self.metric {
-                    Metric::Dot => simd::dot(self.isa, &query.vector, vector),
-                    Metric::Cosine => {
-                        let inverse_norm = *vectors.inverse_norms.get(row as usize)?;
-                        let of_query = query.inverse_norm();
-                        let q = &query.vector;
-                        simd::cosine_with_norms(self.isa, q, vector, of_query, inverse_norm)
-                    }
-                    Metric::L2 => {
-                        let squared = simd::squared_distance(self.isa, &query.vector, vector);
-                        simd::distance_similarity(squared)
-                    }
-                };
-                // Adding zero turns -0 into 0, so that equal scores also compare equal.
-                Some(Neighbor {
-                    row: Row::new(row),
-                    score: score + 0.0,
-                })
+                Metric::L2 => {
+                    let squared = simd::squared_distance(self.isa, &query.vector, vector);
+                    simd::distance_similarity(squared)
+                }
+            };
+            // Adding zero turns -0 into 0, so that equal scores also compare equal.
+            Some(Neighbor {
+                row: Row::new(row),
+                score: score + 0.0,
             })
-            .collect();
+        }));
         found.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)));
         if let Some(&Neighbor { score: kth, .. }) = found.get(query.k - 1) {
             let ties = found[query.k..].partition_point(|neighbor| neighbor.score >= kth);
             found.truncate(query.k + ties);
         }
-        found
     }
 }
 
@@ -463,12 +530,16 @@ impl VectorIndex for ExactIndex {
             }));
         }
         let vectors = self.read();
-        let found = good
-            .chunks(BLOCK_QUERIES)
-            .flat_map(|block| self.search_block(&vectors, block));
-        for (answer, found) in zip(answers.iter_mut().filter(|answer| answer.is_ok()), found) {
-            *answer = Ok(found);
+        let mut scratch = self.take_scratch();
+        let mut open = answers.iter_mut().filter(|answer| answer.is_ok());
+        for block in good.chunks(BLOCK_QUERIES) {
+            self.search_block(&vectors, block, &mut scratch, |found| {
+                if let Some(answer) = open.next() {
+                    *answer = Ok(found.to_vec());
+                }
+            });
         }
+        self.keep_scratch(scratch);
         answers
     }
 

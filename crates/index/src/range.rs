@@ -21,10 +21,16 @@ impl ExactIndex {
         let reader = vectors.rows.read();
         let limit = self.limit(&vectors, &query).reaching(threshold);
         let mut rows: Vec<u32> = Vec::new();
-        self.scan(&vectors, &reader, &[&query.vector], |_, first_row, keys| {
-            let near = keys.iter().enumerate().filter(|&(_, &key)| key >= limit);
-            rows.extend(near.map(|(at, _)| (first_row + at) as u32));
-        });
+        self.scan(
+            &vectors,
+            &reader,
+            &[&query.vector],
+            &mut Vec::new(),
+            |_, first_row, keys| {
+                let near = keys.iter().enumerate().filter(|&(_, &key)| key >= limit);
+                rows.extend(near.map(|(at, _)| (first_row + at) as u32));
+            },
+        );
         let mut found = self.rank(
             &vectors,
             &reader,

@@ -35,10 +35,27 @@ impl Collector {
         }
     }
 
-    /// The rows that may be among the k best, in no order.
-    pub(crate) fn finish(mut self, limit_of: impl Fn(f32) -> f32) -> impl Iterator<Item = u32> {
+    /// The rows that may be among the k best, in no order. It is empty when all were taken, and can
+    /// be used again, after [`begin`](Self::begin).
+    pub(crate) fn finish(
+        &mut self,
+        limit_of: impl Fn(f32) -> f32,
+    ) -> impl Iterator<Item = u32> + '_ {
         self.prune(limit_of);
-        self.kept.into_iter().map(|(_, row)| row)
+        self.kept.drain(..).map(|(_, row)| row)
+    }
+
+    /// Gives memory back beyond that of so many candidates.
+    pub(crate) fn shrink_to(&mut self, candidates: usize) {
+        self.kept.shrink_to(candidates);
+    }
+
+    /// Forgets all, and looks for the `k` best from now on. Keeps its memory.
+    pub(crate) fn begin(&mut self, k: usize) {
+        self.k = k;
+        self.limit = f32::NEG_INFINITY;
+        self.prune_at = prune_at(k, 0);
+        self.kept.clear();
     }
 
     fn prune(&mut self, limit_of: impl Fn(f32) -> f32) {
@@ -71,6 +88,7 @@ mod tests {
         }
         let mut rows: Vec<_> = collector.finish(|kth| kth - slack).collect();
         rows.sort_unstable();
+        assert_eq!(collector.finish(|kth| kth).count(), 0);
         rows
     }
 

@@ -50,15 +50,18 @@ impl Cue {
         self
     }
 
-    pub(crate) fn how_sure(&self) -> Accuracy {
+    /// How sure it is to find the best matches.
+    pub fn how_sure(&self) -> Accuracy {
         self.accuracy
     }
 
-    pub(crate) fn vector(&self) -> &[f32] {
+    /// The vector it looks around.
+    pub fn vector(&self) -> &[f32] {
         &self.embedding
     }
 
-    pub(crate) fn k(&self) -> usize {
+    /// How many memories it looks for at most.
+    pub fn k(&self) -> usize {
         self.max_results
     }
 
@@ -93,4 +96,11 @@ pub struct Recalled {
     pub score: f32,
     /// The memory.
     pub memory: Arc<Memory>,
+}
+
+impl Recalled {
+    /// A memory, and how near it is.
+    pub fn new(score: f32, memory: Arc<Memory>) -> Self {
+        Self { score, memory }
+    }
 }

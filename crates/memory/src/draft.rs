@@ -32,12 +32,20 @@ pub(crate) struct Draft<'a> {
     holders: HashMap<ColumnId, &'a str>,
     /// Where somebody evicts: the touched ones by activation, then seq, and those of the table in the
     /// same order, from the first one on that may not have been touched.
-    strengths: Option<(BTreeMap<(u32, u64), u32>, Peekable<Weakest<'a>>)>,
+    strengths: Option<Strengths<'a>>,
     next_seq: u64,
     len: usize,
 }
 
 type Weakest<'a> = Box<dyn Iterator<Item = u64> + 'a>;
+
+/// The order of activations, then seqs.
+struct Strengths<'a> {
+    /// Of the touched ones that are there, each with its place among them.
+    touched: BTreeMap<(u32, u64), u32>,
+    /// Of the table.
+    table: Peekable<Weakest<'a>>,
+}
 
 /// An episode that the jobs in hand have changed.
 #[derive(Clone, Copy, Debug)]
@@ -122,13 +130,16 @@ impl<'a> Draft<'a> {
     /// order.
     pub(crate) fn keep_order(&mut self) {
         let table: Weakest<'a> = Box::new(self.table.weakest());
-        self.strengths = Some((BTreeMap::new(), table.peekable()));
+        self.strengths = Some(Strengths {
+            touched: BTreeMap::new(),
+            table: table.peekable(),
+        });
     }
 
     /// The one with the least activation, and of equal ones the one with the least seq. None where there
     /// is none, or the order is not kept. O(log n), counting what was changed since it was asked last.
     pub(crate) fn weakest(&mut self) -> Option<Found<'a>> {
-        let (touched, table) = self.strengths.as_mut()?;
+        let Strengths { touched, table } = self.strengths.as_mut()?;
         // What was touched once never becomes untouched.
         while table.next_if(|seq| self.seqs.contains_key(seq)).is_some() {}
         let held = table.peek().and_then(|&seq| self.table.by_seq(seq));
@@ -275,8 +286,8 @@ impl<'a> Draft<'a> {
         let at = self.touch(found, id_hash);
         self.touched[at as usize].gone = true;
         unlist(&mut self.contents, found.fingerprint, at);
-        if let Some((strengths, _)) = &mut self.strengths {
-            strengths.remove(&found.strength());
+        if let Some(strengths) = &mut self.strengths {
+            strengths.touched.remove(&found.strength());
         }
         self.links
             .retain(|&(from, _, to), _| from != found.seq && to != found.seq);
@@ -311,8 +322,8 @@ impl<'a> Draft<'a> {
         if let Some(at) = known {
             let old = self.touched[at as usize].found;
             unlist(&mut self.contents, old.fingerprint, at);
-            if let Some((strengths, _)) = &mut self.strengths {
-                strengths.remove(&old.strength());
+            if let Some(strengths) = &mut self.strengths {
+                strengths.touched.remove(&old.strength());
             }
         } else if !found.waits {
             self.seqs.insert(found.seq, at); // Until now only the table had it.
@@ -339,8 +350,8 @@ impl<'a> Draft<'a> {
         let all = &self.touched;
         let hash = |&at: &u32| all[at as usize].found.fingerprint;
         self.contents.insert_unique(found.fingerprint, at, hash);
-        if let Some((strengths, _)) = &mut self.strengths {
-            strengths.insert(found.strength(), at);
+        if let Some(strengths) = &mut self.strengths {
+            strengths.touched.insert(found.strength(), at);
         }
         at
     }

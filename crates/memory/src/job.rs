@@ -150,7 +150,9 @@ impl Verdicts {
     /// Nothing of a list is done, because of the one that was refused.
     pub(crate) fn abandon(&mut self, item: usize) {
         if let Self::Mixed(all) = self {
-            all.iter_mut().for_each(|one| one.abandon(item));
+            for one in all {
+                one.abandon(item);
+            }
         }
     }
 }

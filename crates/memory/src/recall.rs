@@ -23,6 +23,16 @@ impl MemoryStore {
     /// Recalls for many cues together, the exact ones in one pass over the vectors; answer i is for cue i and the same, bit
     /// for bit, as [`recall`](Self::recall) gives. One bad cue fails alone.
     pub fn recall_many(&self, cues: &[Cue]) -> Vec<Result<Vec<Recalled>, RecallError>> {
+        self.find_many(cues, self.recalls_strengthen)
+    }
+
+    /// As [`recall_many`](Self::recall_many), but it is no use of what it finds: nothing is noted, and
+    /// nothing changes by it.
+    pub fn search_many(&self, cues: &[Cue]) -> Vec<Result<Vec<Recalled>, RecallError>> {
+        self.find_many(cues, false)
+    }
+
+    fn find_many(&self, cues: &[Cue], strengthen: bool) -> Vec<Result<Vec<Recalled>, RecallError>> {
         let Some(space) = &self.space else {
             return cues
                 .iter()
@@ -66,7 +76,7 @@ impl MemoryStore {
                         .then(a.memory.seq.cmp(&b.memory.seq))
                 });
                 recalled.truncate(cue.k());
-                if self.recalls_strengthen {
+                if strengthen {
                     for found in &recalled {
                         table.note_use(found.memory.seq);
                     }

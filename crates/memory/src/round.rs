@@ -412,13 +412,11 @@ impl<'a> Round<'a> {
         let seq = found.seq;
         let let_go = self.let_go(found, id_hash);
         self.end_frame();
-        match let_go {
-            Err(error) => Verdict::now(Err(ForgetError::Append(Arc::new(error)))),
-            Ok(()) => {
-                let durability = self.store.durability;
-                Verdict::once_logged(Forgotten { seq, durability })
-            }
+        if let Err(error) = let_go {
+            return Verdict::now(Err(ForgetError::Append(Arc::new(error))));
         }
+        let durability = self.store.durability;
+        Verdict::once_logged(Forgotten { seq, durability })
     }
 
     fn associate(

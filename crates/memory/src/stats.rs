@@ -144,6 +144,17 @@ impl MemoryStore {
         }
     }
 
+    /// The instruction set of the kernels.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Whether the concepts of new episodes are given columns.
+    pub fn allocates(&self) -> bool {
+        let allocator = self.allocator.as_ref();
+        allocator.is_some_and(|allocator| allocator.decides)
+    }
+
     fn indexing(&self) -> Indexing {
         let (Some(Space { index, .. }), Some(indexer)) = (&self.space, &self.indexer) else {
             return Indexing::default();

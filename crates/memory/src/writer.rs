@@ -13,6 +13,19 @@ use cortica_storage::{Durability, Location, Log};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+/// Takes back what a panic has left half appended, so that nobody else's commit covers it.
+struct UndoPanicked<'a>(&'a mut Option<Log>);
+
+impl Drop for UndoPanicked<'_> {
+    fn drop(&mut self) {
+        if let Some(log) = self.0
+            && std::thread::panicking()
+        {
+            log.rollback();
+        }
+    }
+}
+
 impl MemoryStore {
     /// Has work done and waits for its answers.
     ///
@@ -26,7 +39,8 @@ impl MemoryStore {
         let answers = self.queue.submit(work, |jobs| {
             led = true;
             let mut log = self.log.lock();
-            self.run(jobs, &mut log);
+            let undo = UndoPanicked(&mut log);
+            self.run(jobs, undo.0);
         });
         if led {
             // Others write on meanwhile.
@@ -41,12 +55,11 @@ impl MemoryStore {
     /// Does jobs in their order. One that is done as a whole or not at all has a commit of its own.
     fn run(&self, mut jobs: Vec<Job>, log: &mut Option<Log>) {
         while let Some(first) = jobs.first() {
-            let apart = match first.work.is_whole() {
-                true => 1,
-                false => {
-                    let whole = jobs.iter().position(|job| job.work.is_whole());
-                    whole.unwrap_or(jobs.len())
-                }
+            let whole = jobs.iter().position(|job| job.work.is_whole());
+            let apart = if first.work.is_whole() {
+                1
+            } else {
+                whole.unwrap_or(jobs.len())
             };
             let rest = jobs.split_off(apart);
             let these = std::mem::replace(&mut jobs, rest);

@@ -9,8 +9,8 @@
 use cortica_env::{Keep, ManualClock, Seed, SimDisk, Timestamp};
 use cortica_index::Metric;
 use cortica_memory::{
-    Association, Atomicity, Confidence, Cue, Episode, ForgetError, MemoryStore, OpenError,
-    SpaceSpec, StoreError, StoreOptions, Write, Written,
+    AssociateError, Association, Atomicity, Confidence, Cue, Episode, ForgetError, MemoryStore,
+    OpenError, SpaceSpec, StoreError, StoreOptions, Write, Written,
 };
 use cortica_storage::Durability;
 use cortica_testkit::report;
@@ -209,9 +209,9 @@ fn one_that_is_refused_takes_all_along_and_the_others_say_so() {
     ];
     let answers = store.write_many(list.clone(), Atomicity::All);
     let abandoned = |answer: &Written| match answer {
-        Written::Stored(Err(StoreError::Abandoned { item })) => Some(*item),
-        Written::Forgotten(Err(ForgetError::Abandoned { item })) => Some(*item),
-        Written::Associated(Err(cortica_memory::AssociateError::Abandoned { item })) => Some(*item),
+        Written::Stored(Err(StoreError::Abandoned { item }))
+        | Written::Forgotten(Err(ForgetError::Abandoned { item }))
+        | Written::Associated(Err(AssociateError::Abandoned { item })) => Some(*item),
         _ => None,
     };
     let told: Vec<_> = answers.iter().map(abandoned).collect();

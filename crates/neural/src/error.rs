@@ -124,4 +124,22 @@ pub enum WeightsError {
         /// What is accepted.
         max: f64,
     },
+    /// A direction whose length is not 1.
+    #[error("tensor {name}: row {row} has length {length}; it must be 1")]
+    Length {
+        /// The tensor.
+        name: String,
+        /// Which direction.
+        row: usize,
+        /// Its length.
+        length: f64,
+    },
+    /// Quantiles that are not in ascending order.
+    #[error("tensor {name}: value {at} is below the one before it; each row must ascend")]
+    Descending {
+        /// The tensor.
+        name: String,
+        /// Its place in the tensor.
+        at: usize,
+    },
 }

@@ -46,6 +46,7 @@ mod integer;
 mod machine;
 mod matrix;
 mod networks;
+mod places;
 mod predictor;
 mod product;
 mod scratch;
@@ -61,6 +62,7 @@ pub use crate::detector::Detector;
 pub use crate::encoder::Encoder;
 pub use crate::error::{InputError, WeightsError};
 pub use crate::networks::{FORMAT, Networks, VERSION};
+pub use crate::places::Places;
 pub use crate::predictor::{Predictor, State};
 pub use crate::scratch::Scratch;
 

@@ -3,6 +3,7 @@
 use crate::detector::Detector;
 use crate::encoder::Encoder;
 use crate::error::WeightsError;
+use crate::places::Places;
 use crate::predictor::Predictor;
 use crate::scratch::Scratch;
 use crate::tensors::Tensors;
@@ -37,6 +38,7 @@ struct Shared {
     encoder: Encoder,
     predictor: Predictor,
     detector: Detector,
+    places: Option<Places>,
     metadata: BTreeMap<String, String>,
 }
 
@@ -69,6 +71,7 @@ impl Networks {
         let encoder = Encoder::read(&mut tensors)?;
         let predictor = Predictor::read(&mut tensors)?;
         let detector = Detector::read(&mut tensors)?;
+        let places = Places::read(&mut tensors)?;
         tensors.finish()?;
         let metadata = file.all_metadata();
         let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned()));
@@ -77,6 +80,7 @@ impl Networks {
                 encoder,
                 predictor,
                 detector,
+                places,
                 metadata: metadata.collect(),
             }),
         })
@@ -97,14 +101,20 @@ impl Networks {
         &self.shared.detector
     }
 
+    /// Where the encoder's codes lead on a map; `None` of a file that does not carry it.
+    pub fn places(&self) -> Option<&Places> {
+        self.shared.places.as_ref()
+    }
+
     /// Values of the features that the encoder takes.
     pub fn dimension(&self) -> usize {
         self.encoder().dimension()
     }
 
-    /// Bytes of all weights, as they lie in memory.
+    /// Bytes of all weights and of [places](Networks::places), as they lie in memory.
     pub fn bytes(&self) -> usize {
-        self.encoder().bytes() + self.predictor().bytes() + self.detector().bytes()
+        let networks = self.encoder().bytes() + self.predictor().bytes() + self.detector().bytes();
+        networks + self.places().map_or(0, Places::bytes)
     }
 
     /// What the file says of itself, as its writer chose: files of `cortica-train` have

@@ -15,6 +15,10 @@ impl<'a> Tensors<'a> {
         Tensors { file, used }
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.file.tensor(name).is_some()
+    }
+
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor<'a>, WeightsError> {
         self.used.insert(name.to_owned());
         let found = self.file.tensor(name);

@@ -2,27 +2,14 @@
 //! the bundled concepts or, with `CORTICA_DATA`, a larger folder.
 #![allow(clippy::unwrap_used, reason = "an example that cannot go on says why")]
 
-use cortica_cortex::{Allocation, ConceptRequest, Cortex, CortexOptions, Grid, Timings};
-use cortica_neural::Networks;
-use cortica_pipeline::{
-    AllocationEngine, AllocationPipeline, EngineOptions, Order, Percentiles, PipelineOptions,
-    Request,
-};
-use cortica_testkit::{Dataset, bundle, data_dir, load};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+#[path = "../tests/common/mod.rs"]
+mod common;
 
-fn engine(side: u32) -> AllocationEngine {
-    let grid = Grid::new(side, side, side).unwrap();
-    let cortex = Cortex::new(grid, CortexOptions::default()).unwrap();
-    let networks = Networks::shipped_768().unwrap();
-    AllocationEngine::new(
-        Arc::new(cortex),
-        Arc::new(networks),
-        EngineOptions::default(),
-    )
-    .unwrap()
-}
+use common::{engine, pipeline};
+use cortica_cortex::{Allocation, ConceptRequest, Timings};
+use cortica_pipeline::{Order, Percentiles, Request};
+use cortica_testkit::{Dataset, bundle, data_dir, load};
+use std::time::{Duration, Instant};
 
 fn main() {
     let side = std::env::args()
@@ -87,17 +74,6 @@ fn parts(side: u32, requests: &[ConceptRequest<'_>]) {
             candidates / allocated
         );
     }
-}
-
-fn pipeline(side: u32, workers: usize, order: Order) -> AllocationPipeline {
-    let options = PipelineOptions {
-        workers,
-        order,
-        ..PipelineOptions::default()
-    };
-    let pipeline = AllocationPipeline::new(Arc::new(engine(side)), options).unwrap();
-    pipeline.start().unwrap();
-    pipeline
 }
 
 fn batch(side: u32, workers: usize, order: Order, requests: Vec<Request>) {

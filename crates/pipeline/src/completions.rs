@@ -2,8 +2,11 @@
 
 use crate::sync::lock;
 use crate::ticket::Answer;
+use futures_core::Stream;
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// An answer to a request that was submitted for a stream of completions.
@@ -27,6 +30,8 @@ struct State {
     completions: VecDeque<Completion>,
     /// Submitted and not answered.
     open: usize,
+    /// Of tasks that wait for an answer.
+    wakers: Vec<Waker>,
 }
 
 impl Shelf {
@@ -34,15 +39,24 @@ impl Shelf {
         let mut state = lock(&self.state);
         state.open = state.open.saturating_sub(1);
         state.completions.push_back(Completion { seq, answer });
+        self.wake(state);
+        true
+    }
+
+    /// Has all who wait look again: one takes what has come, the others may wait for what is not to come any more.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.ready.notify_all();
-        true
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
 /// Answers in the order in which they come, of the requests that were
 /// [submitted for it](crate::AllocationPipeline::submit_for). At most `capacity` are open or waiting to be taken,
-/// so that nobody who answers has to wait. Shared by any number of takers.
+/// so that nobody who answers has to wait. Shared by any number of takers, threads that wait
+/// ([`next`](Completions::next)) and tasks of any executor ([`Stream`]; beside the `next` of this type that of
+/// `StreamExt` is called by its full name).
 #[derive(Clone, Debug)]
 pub struct Completions {
     shelf: Arc<Shelf>,
@@ -57,6 +71,7 @@ impl Completions {
         let state = State {
             completions: VecDeque::with_capacity(capacity.min(1_024)),
             open: 0,
+            wakers: Vec::new(),
         };
         Completions {
             shelf: Arc::new(Shelf {
@@ -79,7 +94,9 @@ impl Completions {
 
     /// Gives a place back whose request was refused.
     pub(crate) fn refused(&self) {
-        lock(&self.shelf.state).open -= 1;
+        let mut state = lock(&self.shelf.state);
+        state.open = state.open.saturating_sub(1);
+        self.shelf.wake(state);
     }
 
     /// Requests that are not answered, and answers that were not taken.
@@ -100,9 +117,8 @@ impl Completions {
         let waited = self.shelf.ready.wait_while(state, none);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
         let next = state.completions.pop_front();
-        drop(state);
         if next.is_some() {
-            self.shelf.ready.notify_all(); // Others may wait for what is not to come any more.
+            self.shelf.wake(state);
         }
         next
     }
@@ -113,6 +129,7 @@ impl Completions {
         let mut state = lock(&self.shelf.state);
         loop {
             if let Some(next) = state.completions.pop_front() {
+                self.shelf.wake(state);
                 return Some(next);
             }
             let left = until.map_or(Duration::from_hours(1), |until| {
@@ -124,5 +141,30 @@ impl Completions {
             let waited = self.shelf.ready.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+/// Ends where no answer is to come, as [`next`](Completions::next) does: goes on when more is submitted for it.
+impl Stream for Completions {
+    type Item = Completion;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Completion>> {
+        let mut state = lock(&self.shelf.state);
+        if let Some(next) = state.completions.pop_front() {
+            self.shelf.wake(state);
+            return Poll::Ready(Some(next));
+        }
+        if state.open == 0 {
+            return Poll::Ready(None);
+        }
+        let waker = context.waker();
+        if !state.wakers.iter().any(|other| other.will_wake(waker)) {
+            state.wakers.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (lock(&self.shelf.state).completions.len(), None)
     }
 }

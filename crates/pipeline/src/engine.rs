@@ -65,13 +65,16 @@ pub struct AllocationEngine {
 }
 
 impl AllocationEngine {
-    /// An engine over an empty cortex.
+    /// An engine over an empty cortex. Codes lead where the model has [learnt](Model::placement) that they belong, or
+    /// else along directions drawn by [`EngineOptions::seed`].
     pub fn new(
         cortex: Arc<Cortex>,
         model: Arc<dyn Model>,
         options: EngineOptions,
     ) -> Result<AllocationEngine, EngineError> {
-        let placement = Placement::new(*cortex.grid(), options.seed);
+        let grid = *cortex.grid();
+        let learnt = model.placement(grid);
+        let placement = learnt.unwrap_or_else(|| Placement::new(grid, options.seed));
         AllocationEngine::with_placement(cortex, model, placement, options)
     }
 
@@ -254,27 +257,26 @@ impl AllocationEngine {
         Ok(seen)
     }
 
-    /// Compares with what is there: a ticket, or whom it duplicates and how similar they are.
+    /// Compares with what is there: a ticket, or what it duplicates.
     pub(crate) fn admit(
         &self,
         request: &ConceptRequest<'_>,
         code: &Code,
-        concepts: &ConceptTable,
-    ) -> Result<Result<Ticket<'_>, (ConceptId, f32)>, AllocateError> {
+    ) -> Result<Result<Ticket<'_>, Same>, AllocateError> {
         let id = request.concept_id.as_bytes();
-        let admitted = self.dedup.reserve(id, request.features, concepts);
-        let admitted = admitted.and_then(|mut ticket| {
-            ticket.admit(&self.i8_code(code), concepts)?;
-            Ok(ticket)
-        });
-        match admitted {
-            Ok(ticket) => Ok(Ok(ticket)),
-            Err(DedupError::Duplicate(duplicate)) => Ok(Err(match duplicate {
-                Duplicate::Id(of) | Duplicate::Content(of) => (of, 1.0),
-                Duplicate::Meaning { of, cosine } => (of, cosine.min(1.0)),
-            })),
-            Err(DedupError::Full) => Err(AllocateError::Full),
-            Err(other) => Err(AllocateError::Networks(other.to_string())),
+        let mut ticket = {
+            let concepts = read(&self.concepts);
+            match self.dedup.reserve(id, request.features, &*concepts) {
+                Ok(ticket) => ticket,
+                Err(refused) => return same(refused, &concepts).map(Err),
+            }
+        };
+        // Nearly all of the work, and nobody who has a concept to add waits for it.
+        let near = ticket.near(&self.i8_code(code));
+        let concepts = read(&self.concepts);
+        match near.and_then(|near| ticket.admit_near(&near, &*concepts)) {
+            Ok(()) => Ok(Ok(ticket)),
+            Err(refused) => same(refused, &concepts).map(Err),
         }
     }
 
@@ -462,6 +464,30 @@ impl AllocationEngine {
         write(&self.concepts).insert(concept, known);
         Ok(())
     }
+}
+
+/// What a request duplicates.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Same {
+    pub(crate) of: ConceptId,
+    pub(crate) similarity: f32,
+    /// Where it lies, if it is there and not still on its way.
+    pub(crate) column: Option<ColumnId>,
+}
+
+/// The duplicate by which a concept was refused, or the error.
+fn same(refused: DedupError, concepts: &ConceptTable) -> Result<Same, AllocateError> {
+    let (of, similarity) = match refused {
+        DedupError::Duplicate(Duplicate::Id(of) | Duplicate::Content(of)) => (of, 1.0),
+        DedupError::Duplicate(Duplicate::Meaning { of, cosine }) => (of, cosine.min(1.0)),
+        DedupError::Full => return Err(AllocateError::Full),
+        other => return Err(AllocateError::Networks(other.to_string())),
+    };
+    Ok(Same {
+        of,
+        similarity,
+        column: concepts.get(of).map(|concept| concept.column),
+    })
 }
 
 /// The code of features that were checked.

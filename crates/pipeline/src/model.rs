@@ -1,6 +1,6 @@
 //! What an engine asks of networks.
 
-use cortica_cortex::Code;
+use cortica_cortex::{Code, Grid, Placement};
 use cortica_neural::{InputError, Networks, Scratch};
 use cortica_simd::Isa;
 use std::fmt;
@@ -11,6 +11,11 @@ use std::fmt;
 pub trait Model: Send + Sync + fmt::Debug {
     /// Values of the features.
     fn dimension(&self) -> usize;
+
+    /// Where its codes lead in a grid, if it has learnt that; `None`: along directions by chance.
+    fn placement(&self, _grid: Grid) -> Option<Placement> {
+        None
+    }
 
     /// Working memory of one worker.
     fn worker(&self, isa: Isa) -> Box<dyn ModelWorker>;
@@ -31,6 +36,12 @@ pub trait ModelWorker: Send {
 impl Model for Networks {
     fn dimension(&self) -> usize {
         Networks::dimension(self)
+    }
+
+    fn placement(&self, grid: Grid) -> Option<Placement> {
+        let places = self.places()?;
+        let placement = Placement::ranked(grid, *places.axes(), places.quantiles().clone());
+        placement.ok() // Weight files with places that are none are refused.
     }
 
     fn worker(&self, isa: Isa) -> Box<dyn ModelWorker> {

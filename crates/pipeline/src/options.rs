@@ -30,7 +30,8 @@ pub struct EngineOptions {
     pub proximity: f32,
     /// Streams whose windows are kept.
     pub streams_max: usize,
-    /// All chance begins here: the directions of [`Placement`](cortica_cortex::Placement).
+    /// All chance begins here: the directions of [`Placement`](cortica_cortex::Placement), where the model has
+    /// learnt none.
     pub seed: Seed,
 }
 

@@ -139,24 +139,21 @@ impl AllocationEngine {
     ) -> Result<Result<OnItsWay<'_>, Allocation>, AllocateError> {
         loop {
             let settled = self.settled.count();
-            {
-                let concepts = read(&self.concepts);
-                let (of, similarity) = match self.admit(request, code, &concepts)? {
-                    Ok(ticket) => {
-                        return Ok(Ok(OnItsWay {
-                            ticket: Some(ticket),
-                            settled: &self.settled,
-                        }));
-                    }
-                    Err(duplicate) => duplicate,
-                };
-                if let Some(known) = concepts.get(of) {
-                    return Ok(Err(Allocation::Duplicate {
-                        column: known.column,
-                        similarity,
-                        of,
+            let same = match self.admit(request, code)? {
+                Ok(ticket) => {
+                    return Ok(Ok(OnItsWay {
+                        ticket: Some(ticket),
+                        settled: &self.settled,
                     }));
                 }
+                Err(same) => same,
+            };
+            if let Some(column) = same.column {
+                return Ok(Err(Allocation::Duplicate {
+                    column,
+                    similarity: same.similarity,
+                    of: same.of,
+                }));
             }
             self.settled.wait(settled, PATIENCE);
             self.check_wanted(request, wanted)?;

@@ -1,9 +1,9 @@
 //! Decisions that are kept or undone together.
 
 use crate::concepts::{Concept, ConceptTable};
-use crate::engine::{AllocationEngine, encoded};
+use crate::engine::{AllocationEngine, Same, encoded};
 use crate::place::{Placed, Seen};
-use crate::sync::{lock, read, write};
+use crate::sync::{lock, write};
 use crate::worker::Lent;
 use cortica_cortex::{
     AllocateError, Allocation, Code, ColumnId, ConceptId, ConceptRequest, Decision, Learned,
@@ -149,12 +149,14 @@ impl<'a> EngineRound<'a> {
         code: &Code,
     ) -> Result<Result<Ticket<'a>, Allocation>, AllocateError> {
         let engine = self.engine;
-        let concepts = read(&engine.concepts);
-        let (of, similarity) = match engine.admit(request, code, &concepts)? {
+        let Same {
+            of,
+            similarity,
+            column,
+        } = match engine.admit(request, code)? {
             Ok(ticket) => return Ok(Ok(ticket)),
-            Err(duplicate) => duplicate,
+            Err(same) => same,
         };
-        let known = concepts.get(of).map(|concept| concept.column);
         let reserved = || {
             self.steps.iter().rev().find_map(|step| match step {
                 Step::Reserved {
@@ -163,7 +165,7 @@ impl<'a> EngineRound<'a> {
                 _ => None,
             })
         };
-        let column = known.or_else(reserved).ok_or(AllocateError::Present(of))?;
+        let column = column.or_else(reserved).ok_or(AllocateError::Present(of))?;
         Ok(Err(Allocation::Duplicate {
             column,
             similarity,

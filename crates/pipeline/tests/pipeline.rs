@@ -9,7 +9,8 @@
 mod common;
 
 use common::{
-    assert_at_rest, assert_same, concepts, engine, engine_with, owned, parts, requests, still,
+    assert_at_rest, assert_same, concepts, engine, engine_with, owned, parts, pipeline, requests,
+    still,
 };
 use cortica_cortex::{Allocate, AllocateError, Allocation, ConceptRequest, Hint, Priority};
 use cortica_env::Timestamp;
@@ -18,20 +19,12 @@ use cortica_pipeline::{
     SubmitReason,
 };
 use cortica_testkit::Rng;
+use futures_core::Stream;
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
-
-fn pipeline(side: u32, workers: usize, order: Order) -> AllocationPipeline {
-    let options = PipelineOptions {
-        workers,
-        order,
-        ..PipelineOptions::default()
-    };
-    let pipeline = AllocationPipeline::new(Arc::new(engine(side)), options).unwrap();
-    pipeline.start().unwrap();
-    pipeline
-}
 
 const SECOND: Duration = Duration::from_secs(10);
 
@@ -351,6 +344,64 @@ fn completions_come_once_each_and_never_more_than_were_asked_for() {
     }
     assert_eq!((done, open.len(), completions.outstanding()), (300, 0, 0));
     assert_eq!(completions.next_timeout(SECOND), None);
+}
+
+/// Wakes a thread that waits for a task.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Unpark>) {
+        self.0.unpark();
+    }
+}
+
+fn wait_for<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match poll(&mut context) {
+            Poll::Ready(ready) => return ready,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+#[test]
+fn completions_are_a_stream_for_several_tasks() {
+    let concepts = concepts();
+    let pipeline = pipeline(10, 2, Order::Submission);
+    let completions = Completions::new(400);
+    let mut idle = completions.clone();
+    assert_eq!(
+        wait_for(|context| Pin::new(&mut idle).poll_next(context)),
+        None
+    );
+    let mut submitted = HashSet::new();
+    for request in owned(&requests(&concepts[..400])) {
+        submitted.insert(pipeline.submit_for(&completions, request).unwrap());
+    }
+    let taken: Vec<Vec<u64>> = std::thread::scope(|scope| {
+        let take = || {
+            let (mut stream, mut taken) = (completions.clone(), Vec::new());
+            while let Some(completion) =
+                wait_for(|context| Pin::new(&mut stream).poll_next(context))
+            {
+                completion.answer.unwrap();
+                taken.push(completion.seq);
+            }
+            taken
+        };
+        let tasks: Vec<_> = (0..3).map(|_| scope.spawn(take)).collect();
+        tasks.into_iter().map(|task| task.join().unwrap()).collect()
+    });
+    let all: HashSet<u64> = taken.iter().flatten().copied().collect();
+    assert_eq!(taken.iter().map(Vec::len).sum::<usize>(), 400);
+    assert_eq!(all, submitted);
+    // One that is refused frees its place, and those who wait for its answer.
+    pipeline.shutdown(SECOND);
+    let request = owned(&requests(&concepts[..1])).remove(0);
+    assert!(pipeline.submit_for(&completions, request).is_err());
+    assert_eq!(completions.outstanding(), 0);
 }
 
 #[test]

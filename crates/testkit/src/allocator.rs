@@ -6,6 +6,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// The system's allocator, with a count for each thread.
 ///
@@ -98,6 +99,33 @@ pub fn peak_bytes<R>(work: impl FnOnce() -> R) -> (R, u64) {
     (result, (HELD.get().1 - before).max(0) as u64)
 }
 
+/// Runs `work` and says how many bytes all threads together held at most at once meanwhile, beyond
+/// what they held before. Two at a time disturb each other: such tests take turns.
+///
+/// # Panics
+///
+/// As [`count_allocations`].
+pub fn peak_bytes_of_all<R>(work: impl FnOnce() -> R) -> (R, u64) {
+    assert!(
+        is_counting(),
+        "set `CountingAllocator` as this program's #[global_allocator]"
+    );
+    let before = LIVE.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let result = work();
+    (result, (MOST.load(Relaxed) - before).max(0) as u64)
+}
+
+/// Bytes that all threads together hold now; meaningful in differences.
+#[must_use]
+pub fn live_bytes() -> i64 {
+    LIVE.load(Relaxed)
+}
+
+/// Bytes asked for less bytes given back, by all threads, and the most that was, since somebody asked.
+static LIVE: AtomicI64 = AtomicI64::new(0);
+static MOST: AtomicI64 = AtomicI64::new(0);
+
 /// Whether this program's allocator is a [`CountingAllocator`].
 #[must_use]
 pub fn is_counting() -> bool {
@@ -119,6 +147,11 @@ thread_local! {
 }
 
 fn allocated(bytes: usize) {
+    // Relaxed: a figure, which orders nothing.
+    let live = LIVE.fetch_add(bytes as i64, Relaxed) + bytes as i64;
+    if live > MOST.load(Relaxed) {
+        MOST.fetch_max(live, Relaxed);
+    }
     let _ = HELD.try_with(|held| {
         let (now, most) = held.get();
         let now = now + bytes as i64;
@@ -133,6 +166,7 @@ fn allocated(bytes: usize) {
 }
 
 fn freed(bytes: usize) {
+    LIVE.fetch_sub(bytes as i64, Relaxed);
     let _ = HELD.try_with(|held| {
         let (now, most) = held.get();
         held.set((now - bytes as i64, most));

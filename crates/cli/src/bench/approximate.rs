@@ -6,7 +6,7 @@ use anyhow::Context;
 use cortica::{Accuracy, Cortica, Cue, EF_DEFAULT, Recalled};
 
 use crate::bench::data::{Data, K_MAX};
-use crate::bench::measure::{BATCHES, K, Spent, ask_singly, check_batch, cue, filled};
+use crate::bench::measure::{BATCHES, K, Spent, ask_singly, check_batch, cue, filled, recalls};
 use crate::bench::report::{Approximate, Batch};
 use crate::figures::percentile;
 use crate::output::Out;
@@ -82,6 +82,7 @@ fn time(memory: &Cortica, cues: &[Cue]) -> anyhow::Result<(Spent, Vec<f64>)> {
 pub(crate) fn batches(memory: &Cortica, data: &Data) -> anyhow::Result<Vec<(usize, Batch)>> {
     let cues = cues(data, K, Accuracy::approximate());
     let singly = ask_singly(memory, &cues, &mut Vec::new())?;
+    let runner = memory.batch();
     let mut batches = Vec::new();
     for size in BATCHES {
         let filled = filled(&cues, size);
@@ -93,7 +94,8 @@ pub(crate) fn batches(memory: &Cortica, data: &Data) -> anyhow::Result<Vec<(usiz
         while alone.is_none() || started.elapsed() < 2 * MEASURE_FOR {
             alone.on(cues.len(), || ask_singly(memory, &cues, &mut Vec::new()))?;
             for cues in filled.chunks(size) {
-                together.on(cues.len(), || memory.recall_many(cues));
+                let operations = recalls(cues); // Made before the clock starts.
+                together.on(cues.len(), || runner.run(operations))?;
             }
         }
         batches.push((size, Batch::of(together, alone)));

@@ -3,8 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use cortica::{Cortica, Cue, Durability, Episode, Metric, Recalled, StoreError};
+use anyhow::{Context, bail, ensure};
+use cortica::{
+    Answered, BatchOutcome, Cortica, Cue, Durability, Episode, Metric, Operation, Recalled,
+    StoreError,
+};
 
 use crate::args::BenchArgs;
 use crate::bench::approximate;
@@ -241,6 +244,7 @@ fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
         }
     }
 
+    let runner = memory.batch();
     let progress = out.progress(None, "recalling");
     let (mut latencies, mut single) = (Vec::new(), Spent::default());
     let mut batched = [Spent::default(); BATCHES.len()];
@@ -252,7 +256,8 @@ fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
         single.on(cues.len(), || ask_singly(memory, &cues, &mut latencies))?;
         for ((size, cues), spent) in filled.iter().zip(&mut batched) {
             for cues in cues.chunks(*size) {
-                spent.on(cues.len(), || memory.recall_many(cues));
+                let operations = recalls(cues); // Made before the clock starts.
+                spent.on(cues.len(), || runner.run(operations))?;
             }
         }
         progress.advance(1);
@@ -275,6 +280,11 @@ fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
 pub(crate) fn filled(cues: &[Cue], size: usize) -> Vec<Cue> {
     let whole = cues.len().next_multiple_of(size);
     cues.iter().cycle().take(whole).cloned().collect()
+}
+
+/// The cues as operations.
+pub(crate) fn recalls(cues: &[Cue]) -> Vec<Operation> {
+    cues.iter().cloned().map(Operation::recall).collect()
 }
 
 pub(crate) fn cue(query: &[f32], k: usize) -> Cue {
@@ -303,12 +313,17 @@ pub(crate) fn check_batch(
     singly: &[Vec<Recalled>],
     from: usize,
 ) -> anyhow::Result<()> {
-    for (i, answer) in memory.recall_many(cues).into_iter().enumerate() {
+    let BatchOutcome { answers, .. } = memory.batch().run(recalls(cues))?;
+    for (i, answer) in answers.into_iter().enumerate() {
         let query = (from + i) % singly.len();
         let key = |r: &Recalled| (r.memory.seq, r.score.to_bits());
         let answer = answer.with_context(|| format!("q.npy: query {query}"))?;
+        let Answered::Recalled(hits) = answer else {
+            bail!("query {query} was not answered in kind");
+        };
+        let found = hits.iter().map(|hit| (hit.seq, hit.score.to_bits()));
         ensure!(
-            answer.iter().map(key).eq(singly[query].iter().map(key)),
+            found.eq(singly[query].iter().map(key)),
             "query {query} was answered differently in a batch of {} than alone",
             cues.len()
         );

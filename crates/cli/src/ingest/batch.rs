@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use cortica::{Cortica, Durability, Episode, Metric, StoreError, StoreOutcome, VectorError};
+use cortica::{
+    BatchConfig, Cortica, Durability, Episode, ItemError, Metric, Operation, StoreError,
+    StoreOutcome, VectorError,
+};
 use serde::Serialize;
 
 /// An item of the file, or why it could not be read.
@@ -86,7 +89,7 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
                 There::Nothing | There::Another(_) => {
                     in_round.insert(episode.id.clone());
                     offered.push((row, episode.id.clone()));
-                    fresh.push(episode);
+                    fresh.push(Operation::Store(episode));
                 }
             },
         }
@@ -94,9 +97,22 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
     if fresh.is_empty() {
         return later;
     }
-    for ((row, id), answer) in offered.into_iter().zip(memory.store_many(fresh)) {
+    let answers = match memory.batch().config(config(fresh.len())).run(fresh) {
+        Ok(done) => done.answers,
+        Err(error) => {
+            // Cannot be: the configuration asks for nothing special.
+            let refused = |(row, id): (u64, String)| Failure {
+                row,
+                id: Some(id),
+                reason: error.to_string(),
+            };
+            answered.failures.extend(offered.into_iter().map(refused));
+            return later;
+        }
+    };
+    for ((row, id), answer) in offered.into_iter().zip(answers) {
         match answer {
-            Ok(stored) => {
+            Ok(cortica::Answered::Stored(stored)) => {
                 answered.durability = Some(stored.durability);
                 answered.evicted += stored.evicted.len() as u64;
                 match stored.outcome {
@@ -109,6 +125,7 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
                     _ => answered.already_there += 1,
                 }
             }
+            Ok(_) => {} // A store is answered in kind.
             Err(error) => {
                 let reason = error.to_string();
                 answered.failures.push(Failure {
@@ -116,13 +133,22 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
                     id: Some(id),
                     reason,
                 });
-                if matches!(error, StoreError::Log(_)) {
+                if let ItemError::Store(error @ StoreError::Log(_)) = error {
                     answered.log_refused = Some(error);
                 }
             }
         }
     }
     later
+}
+
+/// One commit for all, and no bound on what is in memory already.
+fn config(items: usize) -> BatchConfig {
+    let mut config = BatchConfig::default();
+    config.batch_size = items;
+    config.streaming_threshold = items;
+    config.memory_limit = usize::MAX;
+    config
 }
 
 /// What the store has under the id of an episode.

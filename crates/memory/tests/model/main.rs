@@ -338,7 +338,7 @@ impl World {
             states.extend(last);
         } else {
             // What was there before the work still is, for those who read on.
-            let known = &states[..1 + usize::from(apart)];
+            let known = &states[..=usize::from(apart)];
             let as_before = |state: &Model| state.differs(self.store()).is_none();
             assert!(known.iter().any(as_before), "{work:?}");
         }
@@ -398,9 +398,10 @@ fn items(work: &Work) -> Vec<Work> {
 }
 
 fn at_capacity(refuses: bool) -> AtCapacity {
-    match refuses {
-        true => AtCapacity::Refuse,
-        false => AtCapacity::Forget,
+    if refuses {
+        AtCapacity::Refuse
+    } else {
+        AtCapacity::Forget
     }
 }
 

@@ -3,7 +3,9 @@
 //! `cargo run --release -p cortica-pipeline --features weights-768 --example ablation -- [--data DIR] [--all]
 //! [OPTION=VALUE ...]` lays the held-out concepts of a folder (without `--data` the bundled one; with `--all` all its
 //! concepts) out on a grid, with the networks and with each one's stand-ins, and prints figures with 95% bootstrap
-//! intervals of the differences. `--placing fitted` and `principal` look at codes of the training side first. Options: radius, proximity, rate, learning, similarity (a radius), weights=A,B,C, fill, seeds.
+//! intervals of the differences. Codes are placed along the principal components of those of the training side, each encoder's
+//! its own, as weight files carry them; `--placing fitted` takes directions by chance with ranks of the training side, `unknown`
+//! knows nothing of it. `--only` map, encoder, predictor, detector or terms. Options: radius, proximity, rate, learning, similarity (a radius), weights=A,B,C, fill, seeds.
 #![allow(
     clippy::unwrap_used,
     clippy::too_many_lines,
@@ -15,6 +17,7 @@ mod lines;
 mod maps;
 mod pca;
 mod stand_ins;
+mod terms;
 
 use std::error::Error;
 use std::path::Path;
@@ -30,7 +33,7 @@ use cortica_testkit::{Dataset, Split};
 use crate::maps::{Making, Map, Place, Placing, Step, onto_grid, shuffled, trust};
 use crate::stand_ins::{Detect, Encode, Predict, StandIns};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const DRAWS: usize = 1_000;
 
@@ -79,14 +82,14 @@ fn main() -> Result<()> {
         };
     }
     let length = (rows.len() as f32 / option("fill", 0.75)).cbrt().ceil() as u32;
-    let mut making = Making {
+    let making = Making {
         grid: Grid::new(length, length, length)?,
         search_radius: option("radius", 4.0),
         engine,
         placing: match named("--placing").map(String::as_str) {
             Some("fitted") => Placing::Fitted(train.clone().into()),
-            Some("principal") => Placing::Principal(train.clone().into()),
-            _ => Placing::Unknown,
+            Some("unknown") => Placing::Unknown,
+            _ => Placing::Principal(train.clone().into()),
         },
     };
     let seeds = option("seeds", 3.0) as u64;
@@ -223,16 +226,19 @@ fn main() -> Result<()> {
         streams.iter().map(Vec::len).sum::<usize>()
     );
     if only("predictor") {
-        predictor(&data, &mut making, &full, &streams, seeds)?;
+        predictor(&data, &making, &full, &streams, seeds)?;
     }
     if only("detector") {
         detector(&data, &making, &full, &streams, &rows, seeds)?;
+    }
+    if only("terms") {
+        terms::terms(&data, &making, &full, &streams, seeds)?;
     }
     Ok(())
 }
 
 /// The steps of streams, one stream after the other, in an order by chance.
-fn steps_of(streams: &[Vec<usize>], seed: u64) -> Vec<Step> {
+pub(crate) fn steps_of(streams: &[Vec<usize>], seed: u64) -> Vec<Step> {
     let numbers: Vec<usize> = (0..streams.len()).collect();
     let order = shuffled(&numbers, Seed(seed));
     let steps = order.iter().flat_map(|&number| {
@@ -242,52 +248,42 @@ fn steps_of(streams: &[Vec<usize>], seed: u64) -> Vec<Step> {
     steps.collect()
 }
 
+/// For maps of streams in so many orders: how far each step lies from the one before it in its stream, and the
+/// trustworthiness of each row.
+pub(crate) fn of_streams(
+    data: &Dataset,
+    making: &Making,
+    model: &StandIns,
+    streams: &[Vec<usize>],
+    seeds: u64,
+) -> Result<[Vec<Option<f64>>; 2]> {
+    let (mut distances, mut places) = (Vec::new(), Vec::new());
+    for seed in 0..seeds {
+        let steps = steps_of(streams, seed);
+        let mut making = making.clone();
+        making.engine.seed = Seed(seed);
+        let map = making.map(data, model, &steps, false)?;
+        for (at, pair) in steps.windows(2).enumerate() {
+            let apart = map.places[pair[0].row].zip(map.places[pair[1].row]);
+            let counts = pair[0].stream == pair[1].stream && map.fresh[at + 1];
+            distances.push(apart.filter(|_| counts).map(|(a, b)| {
+                let squares = (0..3).map(|axis| f64::from(a[axis] - b[axis]).powi(2));
+                squares.sum::<f64>().sqrt()
+            }));
+        }
+        places.push(map.places);
+    }
+    Ok([distances, mean_trust(data, places.iter())])
+}
+
 fn predictor(
     data: &Dataset,
-    making: &mut Making,
+    making: &Making,
     full: &StandIns,
     streams: &[Vec<usize>],
     seeds: u64,
 ) -> Result<()> {
-    let distances = |making: &Making, predict: Predict| -> Result<Vec<Option<f64>>> {
-        let mut all = Vec::new();
-        for seed in 0..seeds {
-            let steps = steps_of(streams, seed);
-            let mut making = making.clone();
-            making.engine.seed = Seed(seed);
-            let model = StandIns {
-                predict,
-                ..full.clone()
-            };
-            let map = making.map(data, &model, &steps, false)?;
-            for (at, pair) in steps.windows(2).enumerate() {
-                let apart = map.places[pair[0].row].zip(map.places[pair[1].row]);
-                let counts = pair[0].stream == pair[1].stream && map.fresh[at + 1];
-                all.push(apart.filter(|_| counts).map(|(a, b)| {
-                    (0..3)
-                        .map(|axis| f64::from(a[axis] - b[axis]).powi(2))
-                        .sum::<f64>()
-                        .sqrt()
-                }));
-            }
-        }
-        Ok(all)
-    };
-    let ours = distances(making, Predict::Network)?;
-    // In one stream, so that there is always something to expect.
-    let mut one = steps_of(streams, 0);
-    for step in &mut one {
-        step.stream = Some(0);
-    }
-    let map = making.map(data, full, &one, true)?;
-    let (looked, [similarity, semantic, temporal]) = map.varied;
-    let share = |count: u64| count as f64 / looked.max(1) as f64;
-    println!(
-        "terms that vary over candidates, of {looked} allocations from a tenth on: similarity {:.4}, semantic {:.4}, temporal {:.4}",
-        share(similarity),
-        share(semantic),
-        share(temporal)
-    );
+    let [ours, _] = of_streams(data, making, full, streams, seeds)?;
     println!(
         "predictor: mean distance of successive concepts {:.4}",
         mean(&ours)
@@ -296,7 +292,11 @@ fn predictor(
         ("the previous code", Predict::Previous),
         ("0.5", Predict::Nothing),
     ] {
-        let theirs = distances(making, predict)?;
+        let model = StandIns {
+            predict,
+            ..full.clone()
+        };
+        let [theirs, _] = of_streams(data, making, &model, streams, seeds)?;
         compare(
             &format!("predictor against {name}: distance (less is better)"),
             &ours,
@@ -434,13 +434,13 @@ fn related(data: &Dataset, rows: &[usize]) -> Vec<(usize, usize)> {
     pairs
 }
 
-fn mean(values: &[Option<f64>]) -> f64 {
+pub(crate) fn mean(values: &[Option<f64>]) -> f64 {
     let known: Vec<f64> = values.iter().flatten().copied().collect();
     known.iter().sum::<f64>() / known.len().max(1) as f64
 }
 
 /// Prints both means, and the 95% interval of the mean difference where both are known.
-fn compare(name: &str, ours: &[Option<f64>], theirs: &[Option<f64>]) {
+pub(crate) fn compare(name: &str, ours: &[Option<f64>], theirs: &[Option<f64>]) {
     let both: Vec<f64> = ours
         .iter()
         .zip(theirs)

@@ -1,4 +1,4 @@
-//! What the tests of this crate share.
+//! What the tests and examples of this crate share.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -13,7 +13,9 @@ use cortica_cortex::{
 };
 use cortica_env::ManualClock;
 use cortica_neural::Networks;
-use cortica_pipeline::{AllocationEngine, EngineOptions, Request};
+use cortica_pipeline::{
+    AllocationEngine, AllocationPipeline, EngineOptions, Order, PipelineOptions, Request,
+};
 use cortica_testkit::bundle;
 use std::sync::Arc;
 
@@ -44,6 +46,18 @@ pub fn engine_with(side: u32, options: CortexOptions) -> AllocationEngine {
 
 pub fn engine(side: u32) -> AllocationEngine {
     engine_with(side, CortexOptions::default())
+}
+
+/// One that was started, over an engine with the shipped networks.
+pub fn pipeline(side: u32, workers: usize, order: Order) -> AllocationPipeline {
+    let options = PipelineOptions {
+        workers,
+        order,
+        ..PipelineOptions::default()
+    };
+    let pipeline = AllocationPipeline::new(Arc::new(engine(side)), options).unwrap();
+    pipeline.start().unwrap();
+    pipeline
 }
 
 /// Requests of three streams and none.

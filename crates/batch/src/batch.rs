@@ -1,0 +1,238 @@
+//! The door: a list or a stream of operations on a store.
+
+use crate::answer::Answer;
+use crate::answers::Answers;
+use crate::bytes::{needed, of_answer};
+use crate::cancel::{Cancel, Gate};
+use crate::config::{BatchConfig, ConfigError};
+use crate::engine;
+use crate::execute::{Before, Executor};
+use crate::operation::{Kind, Operation};
+use crate::progress::Progress;
+use crate::source;
+use crate::summary::BatchSummary;
+use crate::together;
+use crate::workers::Workers;
+use cortica_arena::Level;
+use cortica_memory::{Atomicity, MemoryStore};
+use futures_core::Stream;
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
+
+/// Runs operations on a store, many at a time. Clones run on the same store, with the same workers.
+///
+/// It does not keep the store open: when that is closed, what is left is answered
+/// [`Closed`](crate::ItemError::Closed).
+#[derive(Clone)]
+#[must_use = "a batch does nothing until it is run"]
+pub struct Batch {
+    store: Weak<MemoryStore>,
+    config: BatchConfig,
+    /// Started when they are needed first.
+    workers: Arc<OnceLock<Workers>>,
+    pub(crate) cancels: Vec<Cancel>,
+    pub(crate) before: Option<Before>,
+    pub(crate) told: Option<Told>,
+}
+
+/// Called when it is further than before.
+pub(crate) type Told = Arc<dyn Fn(&Progress) + Send + Sync>;
+
+/// What a list of operations came to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BatchOutcome {
+    /// Answer i is for operation i.
+    pub answers: Vec<Answer>,
+    /// All of them in numbers.
+    pub summary: BatchSummary,
+}
+
+impl Batch {
+    /// On this store, with the default configuration.
+    pub fn over(store: &Arc<MemoryStore>) -> Self {
+        Self {
+            store: Arc::downgrade(store),
+            config: BatchConfig::default(),
+            workers: Arc::default(),
+            cancels: Vec::new(),
+            before: None,
+            told: None,
+        }
+    }
+
+    /// With this configuration.
+    pub fn config(mut self, config: BatchConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Reads side by side on these threads; without this, on as many as there are processors, which
+    /// are started when they are needed first.
+    pub fn workers(mut self, workers: &Workers) -> Self {
+        self.workers = Arc::new(OnceLock::from(workers.clone()));
+        self
+    }
+
+    /// Ends when this is cancelled, too.
+    pub fn cancelled_by(mut self, cancel: &Cancel) -> Self {
+        self.cancels.push(cancel.clone());
+        self
+    }
+
+    /// Calls `before` with the number and the kind of each operation before it is begun, on the
+    /// thread that does it. A panic in it fails that operation, and no other.
+    pub fn before(mut self, before: impl Fn(u64, Kind) + Send + Sync + 'static) -> Self {
+        self.before = Some(Arc::new(before));
+        self
+    }
+
+    /// Calls `told` whenever operations were answered, on the thread that did so.
+    pub fn on_progress(mut self, told: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
+        self.told = Some(Arc::new(told));
+        self
+    }
+
+    /// Does all of them, and gives what they give one by one in this order: answer i is for
+    /// operation i. A bad operation fails alone.
+    ///
+    /// O(the sum of what they cost); reads side by side share a pass over the vectors, writes side by
+    /// side share a write and a sync.
+    pub fn run(&self, operations: Vec<Operation>) -> Result<BatchOutcome, ConfigError> {
+        let begun = Instant::now();
+        let store = self.store.upgrade().ok_or(ConfigError::Closed)?;
+        let isa = store.isa();
+        self.config.check(isa)?;
+        let gate = self.gate(begun);
+        let total = operations.len();
+        let atomic = self.config.atomicity == Atomicity::All;
+        if atomic {
+            together::check(&operations)?;
+        }
+        let piece = if !atomic && total > self.config.streaming_threshold {
+            self.config.batch_size
+        } else {
+            total.max(1)
+        };
+        let mut answers = Vec::with_capacity(total);
+        let (mut held, mut summary) = (0, BatchSummary::new(isa));
+        let mut operations = operations.into_iter();
+        while answers.len() < total {
+            let piece: Vec<_> = operations.by_ref().take(piece).collect();
+            let asked: usize = piece.iter().map(needed).sum();
+            summary.peak_bytes = summary.peak_bytes.max(held + asked);
+            let answered = if atomic {
+                // Writes need no workers.
+                together::execute(&self.executor(&store, &gate, &Workers::none), piece)
+            } else {
+                self.execute(&store, &gate, answers.len() as u64, piece)
+            };
+            for answer in &answered {
+                held += of_answer(answer);
+                summary.add(answer);
+            }
+            answers.extend(answered);
+            self.tell(|| Progress {
+                submitted: total as u64,
+                answered: answers.len() as u64,
+                taken: 0,
+                bytes: held,
+                pressure: Level::Normal,
+                elapsed: begun.elapsed(),
+            });
+        }
+        summary.peak_bytes = summary.peak_bytes.max(held);
+        summary.wall = begun.elapsed();
+        Ok(BatchOutcome { answers, summary })
+    }
+
+    /// Does operations as they come, within [`memory_limit`](BatchConfig::memory_limit) bytes, and
+    /// gives the answers in their order. The source is asked on a thread of its own, at the latest
+    /// until the answers are dropped; what it gives after that is not done.
+    pub fn stream<I>(&self, source: I) -> Result<Answers, ConfigError>
+    where
+        I: IntoIterator<Item = Operation>,
+        I::IntoIter: Send + 'static,
+    {
+        let source = source.into_iter();
+        engine::start(self, move |flow| source::pull(source, flow))
+    }
+
+    /// As [`stream`](Self::stream), from a stream, which is polled on a thread of its own.
+    pub fn stream_async<S>(&self, source: S) -> Result<Answers, ConfigError>
+    where
+        S: Stream<Item = Operation> + Send + 'static,
+    {
+        engine::start(self, move |flow| source::poll(source, flow))
+    }
+
+    pub(crate) fn settings(&self) -> &BatchConfig {
+        &self.config
+    }
+
+    pub(crate) fn store(&self) -> Option<Arc<MemoryStore>> {
+        self.store.upgrade()
+    }
+
+    pub(crate) fn gate(&self, begun: Instant) -> Gate {
+        Gate {
+            cancels: self.cancels.clone(),
+            // A time too far off to be told is as good as none.
+            deadline: self.config.timeout.and_then(|time| begun.checked_add(time)),
+        }
+    }
+
+    pub(crate) fn execute(
+        &self,
+        store: &MemoryStore,
+        gate: &Gate,
+        first: u64,
+        operations: Vec<Operation>,
+    ) -> Vec<Answer> {
+        let workers = || self.started_workers();
+        let executor = self.executor(store, gate, &workers);
+        executor.execute(first, operations)
+    }
+
+    fn executor<'a>(
+        &'a self,
+        store: &'a MemoryStore,
+        gate: &'a Gate,
+        workers: &'a (dyn Fn() -> Workers + Sync),
+    ) -> Executor<'a> {
+        Executor {
+            store,
+            batch_size: self.config.batch_size,
+            limit: self.config.memory_limit,
+            workers,
+            before: self.before.as_ref(),
+            gate,
+        }
+    }
+
+    pub(crate) fn tell(&self, progress: impl FnOnce() -> Progress) {
+        if let Some(told) = &self.told {
+            told(&progress());
+        }
+    }
+
+    fn started_workers(&self) -> Workers {
+        let start = || {
+            Workers::new(0).unwrap_or_else(|error| {
+                tracing::warn!(%error, "reads are answered one block after the other");
+                Workers::none()
+            })
+        };
+        self.workers.get_or_init(start).clone()
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Batch");
+        all.field("config", &self.config);
+        all.field("workers", &self.workers.get());
+        all.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! Recalls and searches, in blocks that share a pass over the vectors.
+
+use crate::answer::{Answer, Answered, Hit, ItemError};
+use crate::bytes::needed;
+use crate::execute::{Executor, guarded};
+use crate::operation::{Kind, Operation};
+use crate::workers::Workers;
+use cortica_memory::{Accuracy, Cue, MemoryStore, RecallError, Recalled};
+use rayon::prelude::*;
+use std::iter::zip;
+use std::slice;
+use std::sync::OnceLock;
+
+/// Queries in a block of exact searches: at least what shares one pass over the vectors, at most
+/// what keeps a block from being the last one that everybody waits for.
+const BLOCK_LENGTH: std::ops::RangeInclusive<usize> = 16..=256;
+
+/// Blocks for each worker, so that one that is held up leaves its share to others.
+const BLOCKS_EACH: usize = 4;
+
+/// A read, beside its cue.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    number: u64,
+    kind: Kind,
+    needed: usize,
+    vectors: bool,
+}
+
+impl Asked {
+    /// What is asked, and its cue.
+    fn of(operation: Operation, number: u64, kind: Kind, needed: usize) -> Option<(Self, Cue)> {
+        let (vectors, cue) = match operation {
+            Operation::Recall { cue, vectors } => (vectors, cue),
+            Operation::SimilaritySearch {
+                query,
+                k,
+                threshold,
+                vectors,
+            } => {
+                let cue = Cue::embedding(query).max_results(k);
+                let cue = match threshold {
+                    Some(threshold) => cue.result_threshold(threshold),
+                    None => cue,
+                };
+                (vectors, cue)
+            }
+            _ => return None,
+        };
+        let asked = Self {
+            number,
+            kind,
+            needed,
+            vectors,
+        };
+        Some((asked, cue))
+    }
+}
+
+/// Reads of one block, their cues and where their answers go.
+type Block<'a> = (&'a [Asked], (&'a [Cue], &'a [OnceLock<Answer>]));
+
+/// Answers reads, of which the first has the number `first`. Recalls and searches among them are done
+/// apart: a recall is a use of what it finds, a search is none.
+pub(crate) fn reads(executor: &Executor<'_>, first: u64, run: Vec<Operation>) -> Vec<Answer> {
+    let recalls = run.iter().map(|operation| operation.kind() == Kind::Recall);
+    let recalls: Vec<bool> = recalls.collect();
+    let asked = (first..).zip(run).filter_map(|(number, operation)| {
+        let (kind, needed) = (operation.kind(), needed(&operation));
+        Asked::of(operation, number, kind, needed)
+    });
+    let (some, others): (Vec<_>, Vec<_>) = asked.partition(|(asked, _)| asked.kind == Kind::Recall);
+    if some.is_empty() || others.is_empty() {
+        let all = if some.is_empty() { others } else { some };
+        return answer_all(executor, all.into_iter().unzip());
+    }
+    let mut some = answer_all(executor, some.into_iter().unzip()).into_iter();
+    let mut others = answer_all(executor, others.into_iter().unzip()).into_iter();
+    let lost = || Err(ItemError::Panicked("there was no answer".to_owned()));
+    let next = |recalls| if recalls { some.next() } else { others.next() };
+    recalls
+        .into_iter()
+        .map(next)
+        .map(|answer| answer.unwrap_or_else(lost))
+        .collect()
+}
+
+/// Answers reads of one kind.
+fn answer_all(executor: &Executor<'_>, (asked, cues): (Vec<Asked>, Vec<Cue>)) -> Vec<Answer> {
+    let mut slots: Vec<OnceLock<Answer>> = Vec::new();
+    slots.resize_with(asked.len(), OnceLock::new);
+    let shortest = *BLOCK_LENGTH.start();
+    let workers = (asked.len() > shortest).then(|| (executor.workers)());
+    let count = workers.as_ref().map_or(1, Workers::count);
+    let length = block_length(&cues, count);
+    let block = |(asked, (cues, slots)): Block<'_>| answer_block(executor, asked, cues, slots);
+    match workers.as_ref().and_then(|workers| workers.pool()) {
+        Some(pool) if asked.len() > length => pool.install(|| {
+            let parts = cues.par_chunks(length).zip(slots.par_chunks(length));
+            let parts = asked.par_chunks(length).zip(parts).with_max_len(1);
+            parts.for_each(block);
+        }),
+        _ => {
+            let parts = zip(cues.chunks(length), slots.chunks(length));
+            zip(asked.chunks(length), parts).for_each(block);
+        }
+    }
+    let lost = || Err(ItemError::Panicked("there was no answer".to_owned()));
+    let answers = slots
+        .into_iter()
+        .map(|slot| slot.into_inner().unwrap_or_else(lost));
+    answers.collect()
+}
+
+fn block_length(cues: &[Cue], workers: usize) -> usize {
+    let walks = |cue: &Cue| !matches!(cue.how_sure(), Accuracy::Exact);
+    if cues.iter().any(walks) {
+        // Walks gain by near queries that follow each other, which only many have.
+        return cues.len().div_ceil(workers).max(1);
+    }
+    let even = cues.len().div_ceil(workers * BLOCKS_EACH);
+    even.next_multiple_of(*BLOCK_LENGTH.start())
+        .clamp(*BLOCK_LENGTH.start(), *BLOCK_LENGTH.end())
+}
+
+/// Answers what nobody else does. A panic that the whole block is not to blame for is found by
+/// answering one by one.
+fn answer_block(
+    executor: &Executor<'_>,
+    asked: &[Asked],
+    cues: &[Cue],
+    slots: &[OnceLock<Answer>],
+) {
+    let mut all = true;
+    for (asked, slot) in zip(asked, slots) {
+        if let Err(refused) = executor.admit(asked.number, asked.kind, asked.needed) {
+            all = false;
+            let _ = slot.set(Err(refused)); // Nobody else sets it.
+        }
+    }
+    let find = |cues: &[Cue]| match asked.first().map(|asked| asked.kind) {
+        Some(Kind::Recall) => executor.store.recall_many(cues),
+        _ => executor.store.search_many(cues),
+    };
+    if all && let Ok(found) = guarded(|| find(cues)) {
+        for ((asked, slot), found) in zip(zip(asked, slots), found) {
+            let _ = slot.set(answer(executor.store, *asked, found));
+        }
+        return;
+    }
+    let left = zip(zip(asked, cues), slots).filter(|(_, slot)| slot.get().is_none());
+    for ((asked, cue), slot) in left {
+        let found = guarded(|| find(slice::from_ref(cue)).pop());
+        let none = || Err(RecallError::NoSpace); // One cue gives one answer: this does not occur.
+        let found = found.map(|found| found.unwrap_or_else(none));
+        let _ = slot.set(found.and_then(|found| answer(executor.store, *asked, found)));
+    }
+}
+
+fn answer(store: &MemoryStore, asked: Asked, found: Result<Vec<Recalled>, RecallError>) -> Answer {
+    let hit = |recalled: Recalled| {
+        let id = recalled.memory.id.clone();
+        let vector = asked.vectors.then(|| store.embedding(&id)).flatten();
+        Hit {
+            seq: recalled.memory.seq,
+            id,
+            score: recalled.score,
+            vector,
+        }
+    };
+    let hits = found?.into_iter().map(hit).collect();
+    Ok(match asked.kind {
+        Kind::Recall => Answered::Recalled(hits),
+        _ => Answered::Similar(hits),
+    })
+}
