@@ -42,7 +42,8 @@ enum Command {
         /// Some ten minutes on two cores instead of half an hour, once everything is built.
         #[arg(long)]
         short: bool,
-        /// Only make the README's table anew from the report that is there.
+        /// Only make the README's table anew from the report that is there; lines that were added since
+        /// are named as not run.
         #[arg(long, conflicts_with_all = ["only", "short"])]
         table: bool,
     },

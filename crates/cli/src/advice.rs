@@ -63,6 +63,15 @@ fn next_step(error: &Error) -> Option<&'static str> {
     })
 }
 
+/// What helps where the operating system does not let us.
+const FORBIDDEN: &str = "see that you may read the folder and all in it, and that it is writable where the \
+                         command writes; or copy the store to a folder of your own";
+
+fn is_forbidden(error: &std::io::Error) -> bool {
+    use ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem)
+}
+
 fn after_commit(error: &CommitError) -> &'static str {
     match error {
         CommitError::Damaged => {
@@ -70,6 +79,7 @@ fn after_commit(error: &CommitError) -> &'static str {
              `cortica check --repair`"
         }
         CommitError::ReadOnly => "make the folder and all in it writable",
+        CommitError::Io { source, .. } if is_forbidden(source) => FORBIDDEN,
         CommitError::Full => {
             "free some space on the disk, or forget something and run `cortica compact`; then run \
              the same command again"
@@ -81,6 +91,7 @@ fn after_commit(error: &CommitError) -> &'static str {
 fn after_upkeep(error: &UpkeepError) -> Option<&'static str> {
     Some(match error {
         UpkeepError::Log(CompactError::Commit(error)) => after_commit(error),
+        UpkeepError::Log(CompactError::Io { source, .. }) if is_forbidden(source) => FORBIDDEN,
         UpkeepError::Log(CompactError::Full) => {
             "free some space on the disk, then run the same command again"
         }
@@ -127,14 +138,7 @@ fn after_log_open(error: &LogOpenError) -> Option<&'static str> {
         LogOpenError::Corrupt { .. } => {
             "copy the folder, then list all damage with `cortica check --store DIR`"
         }
-        LogOpenError::Io { source, .. }
-            if matches!(
-                source.kind(),
-                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-            ) =>
-        {
-            "make the folder and all in it writable, or copy the store to a folder of your own"
-        }
+        LogOpenError::Io { source, .. } if is_forbidden(source) => FORBIDDEN,
         _ => return None,
     })
 }

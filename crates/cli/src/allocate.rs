@@ -28,6 +28,8 @@ struct Line {
     semantic: Option<f32>,
     temporal: Option<f32>,
     of: Option<String>,
+    /// What the write reached; none where it failed.
+    durability: Option<String>,
     error: Option<String>,
 }
 
@@ -47,6 +49,7 @@ pub(crate) struct Totals {
     pub(crate) sides: [u32; 3],
     /// Columns that hold a concept now.
     pub(crate) held: u64,
+    pub(crate) durability: String,
     pub(crate) seconds: f64,
     pub(crate) concepts_s: Option<f64>,
 }
@@ -135,8 +138,10 @@ pub(crate) fn run(args: &AllocateArgs, out: &mut Out) -> anyhow::Result<Outcome>
     }
     drop(progress);
     let time = started.elapsed();
-    totals.evicted = memory.stats().evictions;
-    let columns = memory.stats().columns.context("the store has no columns")?;
+    let stats = memory.stats();
+    totals.durability = stats.durability.to_string();
+    totals.evicted = stats.evictions;
+    let columns = stats.columns.context("the store has no columns")?;
     (totals.sides, totals.held) = (columns.sides, columns.held);
     totals.seconds = time.as_secs_f64();
     totals.concepts_s = per_second(totals.concepts, time).filter(|rate| *rate > 0.0);
@@ -237,6 +242,7 @@ fn store(memory: &Cortica, items: Vec<Item>) -> Vec<Line> {
 
 impl Line {
     fn take(&mut self, stored: &Stored, memory: &Cortica) {
+        self.durability = Some(stored.durability.to_string());
         let column = match &stored.allocation {
             Some(StoredColumn::Allocated { column, score, .. }) => {
                 self.outcome = "allocated";
@@ -319,9 +325,10 @@ impl Totals {
             evicted => format!("\n{} were forgotten to make room", count(evicted)),
         };
         format!(
-            "{} concepts{rate}: {} allocated, {} duplicates, {} without a column, {} there before, {} failed{evicted}\n{} of {} columns \
+            "{} concepts{rate}, {}: {} allocated, {} duplicates, {} without a column, {} there before, {} failed{evicted}\n{} of {} columns \
              ({nx} x {ny} x {nz}) hold a concept",
             count(self.concepts),
+            self.durability,
             count(self.allocated),
             count(self.duplicates),
             count(self.none),

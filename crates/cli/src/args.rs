@@ -135,7 +135,8 @@ with the program; --weights names others, made by `cortica-train`.
 
 With --json there is a line for each concept and a summary line:
   {\"id\":\"n00001740\",\"outcome\":\"allocated\",\"column\":2117,\"place\":[3,9,6],
-   \"score\":0.71,\"similarity\":0.8,\"semantic\":0.7,\"temporal\":0.5,\"of\":null,\"error\":null}
+   \"score\":0.71,\"similarity\":0.8,\"semantic\":0.7,\"temporal\":0.5,\"of\":null,
+   \"durability\":\"durable\",\"error\":null}
 outcome is allocated, duplicate (of names the concept, similarity the cosine), none (no column is
 free), there (it was stored before), or failed.";
 

@@ -118,6 +118,7 @@ fn as_json(report: &CheckReport, repaired: Option<&RepairReport>) -> Value {
         "repaired": repaired.map(|repaired| json!({
             "damage": repaired.damage.iter().map(place).collect::<Vec<_>>(),
             "saved": repaired.saved,
+            "durability": repaired.durability.to_string(),
             "quarantined": repaired.quarantined.iter()
                 .map(|file| file.display().to_string()).collect::<Vec<_>>(),
         })),
@@ -156,6 +157,8 @@ fn tell_repaired(repaired: &RepairReport, out: &mut Out) -> anyhow::Result<()> {
     for file in &repaired.quarantined {
         out.line(format!("the damaged file is kept as {}", file.display()))?;
     }
-    let saved = count(repaired.saved);
-    out.line(format!("{saved} records were saved from the damaged files"))
+    let (saved, durability) = (count(repaired.saved), repaired.durability);
+    out.line(format!(
+        "{saved} records were saved from the damaged files, {durability}"
+    ))
 }

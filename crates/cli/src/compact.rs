@@ -12,7 +12,7 @@ pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let memory = Cortica::builder().must_exist(true).open(&args.store)?;
     folder::tell_found(&memory, out);
     let before = folder::bytes(&args.store)?;
-    memory.compact()?;
+    let freed = memory.compact()?;
     let stats = memory.stats();
     memory.close()?;
     let after = folder::bytes(&args.store)?;
@@ -22,13 +22,14 @@ pub(crate) fn run(args: &StoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         "dead_bytes": stats.dead_bytes,
         "files": stats.segments,
         "episodes": stats.episodes,
-        "durability": "durable",
+        "durability": freed.durability.to_string(),
     }))?;
     out.line(format!(
-        "{}: {} before, {} now, durable; {} episodes in {} log files",
+        "{}: {} before, {} now, {}; {} episodes in {} log files",
         args.store.display(),
         bytes(before),
         bytes(after),
+        freed.durability,
         count(stats.episodes),
         count(stats.segments)
     ))?;

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use cortica::{Cortica, Exported, Memory, SpaceInfo, Value};
+use cortica::{Cortica, Durability, Exported, Memory, SpaceInfo, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -130,8 +130,9 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         "file": file,
         "episodes": end.episodes,
         "associations": end.associations,
+        "durability": Durability::Durable.to_string(), // `replace` has synced it, and its name.
     }}))?;
-    out.line(format!("{told} to {file}"))?;
+    out.line(format!("{told} to {file}, {}", Durability::Durable))?;
     out.line(format!("next: cortica import {file} --store DIR"))?;
     Ok(Outcome::Done)
 }

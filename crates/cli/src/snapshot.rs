@@ -40,13 +40,14 @@ fn tell(copied: &Copied, from: &Path, to: &Path, out: &mut Out) -> anyhow::Resul
         "records": copied.records,
         "bytes": copied.bytes,
         "files": copied.files,
-        "durability": "durable",
+        "durability": copied.durability.to_string(),
     }))?;
     out.line(format!(
-        "{} -> {}: {} records, {}, verified, durable",
+        "{} -> {}: {} records, {}, verified, {}",
         from.display(),
         to.display(),
         count(copied.records),
-        bytes(copied.bytes)
+        bytes(copied.bytes),
+        copied.durability
     ))
 }

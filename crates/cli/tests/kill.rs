@@ -14,24 +14,25 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Folder, command, cortica};
 use cortica::{Cortica, Durability};
 use cortica_testkit::{Rng, report, size};
 use serde_json::Value;
 
-/// As many kills as fit into [`LONG_ENOUGH`], but at least so many and at most so many; all of them,
-/// whatever time it takes, where more are asked for.
-const KILLS_MIN: usize = 50;
-const KILLS_MAX: usize = 200;
-const LONG_ENOUGH: Duration = Duration::from_secs(30);
+/// Kills while small batches are stored durably: so many, whatever time it takes.
+const KILLS: u64 = 200;
+/// And with batches in pieces, and of the control.
+const KILLS_MORE: usize = 50;
+/// An ingest that ends before the kill is tried again, but not for ever: so often for each kill.
+const TRIES_PER_KILL: usize = 20;
 const SEED: u64 = 0x5eed;
-const EDGES: usize = 2_000;
+const EDGES: usize = 480;
 
 /// Many small batches, each one write.
 const SMALL: Shape = Shape {
-    rows: 3_000,
+    rows: 960,
     dimension: 16,
     batch: 32,
     pause_us: 2_500,
@@ -78,8 +79,8 @@ impl World {
         let edges: Vec<[u32; 3]> = (0..EDGES as u32)
             .map(|edge| {
                 [
-                    edge % 1_000,
-                    (edge + 1 + edge / 1_000) % shape.rows as u32,
+                    edge % 200,
+                    (edge + 1 + edge / 200) % shape.rows as u32,
                     edge % 7,
                 ]
             })
@@ -240,12 +241,19 @@ struct Tally {
     store: String,
 }
 
-/// Kills ingests until `enough`, some soon after their start, most after an acknowledgement.
-fn kill_many(world: &World, durability: &str, enough: impl Fn(&Tally) -> bool) -> Tally {
+/// Kills ingests, some soon after their start, most after an acknowledgement: exactly so many, or
+/// fewer where something was lost.
+fn kill_many(world: &World, durability: &str, kills: usize) -> Tally {
     let mut rng = Rng::new(SEED);
     let mut tally = Tally::default();
     let (mut acked, mut ended) = (Acked::default(), true);
-    while !enough(&tally) {
+    let mut tries = 0;
+    while tally.kills < kills && tally.lost == 0 {
+        tries += 1;
+        assert!(
+            tries <= kills * TRIES_PER_KILL,
+            "nearly every ingest is faster than its kill: {tally:?}"
+        );
         // Every third time or so another folder, otherwise the one that was hit goes on.
         if ended || rng.below(3) == 0 {
             tally.stores += 1;
@@ -256,7 +264,7 @@ fn kill_many(world: &World, durability: &str, enough: impl Fn(&Tally) -> bool) -
         let before = acked;
         let heard_before =
             acked.rows.div_ceil(world.shape.batch) + acked.edges.div_ceil(world.shape.batch);
-        let many = 70.min(world.shape.rows / world.shape.batch);
+        let many = 16.min(world.shape.rows / world.shape.batch);
         let (lines, pause_us) = match rng.below(6) {
             0 => (0, rng.below(12_000)),
             _ => (
@@ -306,13 +314,8 @@ fn tell(durability: &str, tally: &Tally) {
 #[test]
 fn what_was_acknowledged_survives_every_kill() {
     let world = World::new(SMALL);
-    let started = Instant::now();
-    let most = size("KILLS_INGEST", KILLS_MAX as u64) as usize;
-    let least = if most > KILLS_MAX { most } else { KILLS_MIN };
-    let tally = kill_many(&world, "durable", |tally| {
-        let long_enough = tally.kills >= least && started.elapsed() > LONG_ENOUGH;
-        long_enough || tally.kills >= most || tally.lost > 0
-    });
+    let kills = size("KILLS_INGEST", KILLS) as usize;
+    let tally = kill_many(&world, "durable", kills);
     tell("durable", &tally);
     let counts = [
         ("kills", tally.kills),
@@ -325,7 +328,7 @@ fn what_was_acknowledged_survives_every_kill() {
         SEED,
         &counts.map(|(what, n)| (what, n as u64)),
     );
-    assert_eq!(tally.lost, 0, "after {} kills", tally.kills);
+    assert_eq!((tally.kills, tally.lost), (kills, 0));
     assert!(tally.at_work > tally.kills / 2, "{tally:?}");
     assert!(
         tally.acked.edges > 0,
@@ -348,31 +351,25 @@ fn what_was_acknowledged_survives_every_kill() {
 #[test]
 fn batches_that_are_written_in_pieces_survive_too() {
     let world = World::new(LARGE);
-    let tally = kill_many(&world, "durable", |tally| {
-        tally.kills >= KILLS_MIN || tally.lost > 0
-    });
+    let tally = kill_many(&world, "durable", KILLS_MORE);
     tell("durable, in pieces", &tally);
-    assert_eq!(tally.lost, 0, "after {} kills", tally.kills);
+    assert_eq!((tally.kills, tally.lost), (KILLS_MORE, 0));
     assert!(tally.beyond > 0, "no kill came between two pieces");
 }
 
 #[test]
 fn buffered_survives_the_end_of_the_process_too() {
     let world = World::new(SMALL);
-    let tally = kill_many(&world, "buffered", |tally| {
-        tally.kills >= 25 || tally.lost > 0
-    });
+    let tally = kill_many(&world, "buffered", KILLS_MORE);
     tell("buffered", &tally);
-    assert_eq!(tally.lost, 0, "after {} kills", tally.kills);
+    assert_eq!((tally.kills, tally.lost), (KILLS_MORE, 0));
 }
 
 /// The control: `none` promises nothing, and these same kills must be seen to take it away.
 #[test]
 fn without_durability_the_same_kills_lose() {
     let world = World::new(SMALL);
-    let tally = kill_many(&world, "none", |tally| {
-        tally.kills >= KILLS_MIN || tally.lost > 0
-    });
+    let tally = kill_many(&world, "none", KILLS_MORE);
     tell("none", &tally);
     let lost = ("lost_by_the_control_without_durability", tally.lost as u64);
     report("kill_ingest", SEED, &[lost]);

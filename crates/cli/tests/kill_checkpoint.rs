@@ -111,7 +111,7 @@ fn a_kill_while_the_graph_is_saved_changes_nothing() {
         let started = Instant::now();
         while !Path::new(&new).exists() && child.try_wait().expect("a child").is_none() {
             assert!(
-                started.elapsed() < Duration::from_mins(1),
+                started.elapsed() < Duration::from_mins(10), // Of a machine that is held up, too.
                 "nothing is saved"
             );
             std::hint::spin_loop();

@@ -16,17 +16,20 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Folder, command, cortica};
 use cortica::{Association, Cortica};
 use cortica_testkit::{Rng, report, size};
 use serde_json::Value;
 
-/// As many as fit into [`LONG_ENOUGH`], but at least so many and at most so many.
-const KILLS_MIN: usize = 100;
-const KILLS_MAX: usize = 300;
-const LONG_ENOUGH: Duration = Duration::from_secs(25);
+/// So many, whatever time it takes.
+const KILLS: u64 = 200;
+/// The control kills at most so often before it has lost something.
+const KILLS_CONTROL: usize = 100;
+/// A command that ends before the kill is followed by another one, but not for ever: so often for
+/// each kill.
+const TRIES_PER_KILL: usize = 20;
 const SEED: u64 = 0xfeed;
 const IDS: usize = 120;
 const BATCH: usize = 8;
@@ -308,12 +311,16 @@ impl World {
 #[test]
 fn updates_forgetting_and_upkeep_survive_every_kill() {
     let mut world = World::new("durable");
-    let started = Instant::now();
     let kills = |world: &World| world.kills.values().sum::<usize>();
-    // All of them, whatever time it takes, where more are asked for.
-    let most = size("KILLS_UPKEEP", KILLS_MAX as u64) as usize;
-    let least = if most > KILLS_MAX { most } else { KILLS_MIN };
-    while kills(&world) < least || (kills(&world) < most && started.elapsed() < LONG_ENOUGH) {
+    let wanted = size("KILLS_UPKEEP", KILLS) as usize;
+    let mut tries = 0;
+    while kills(&world) < wanted {
+        tries += 1;
+        assert!(
+            tries <= wanted * TRIES_PER_KILL,
+            "nearly every command is faster than its kill: {:?}",
+            world.kills
+        );
         match world.rng.below(5) {
             0 => world.forget(),
             1 => world.compact(),
@@ -344,6 +351,7 @@ fn updates_forgetting_and_upkeep_survive_every_kill() {
         SEED,
         &counts.map(|(what, n)| (what, n as u64)),
     );
+    assert_eq!((kills(&world), world.lost), (wanted, 0));
     assert_eq!(world.kills.len(), 5, "not every command was killed");
     assert!(
         world.acked > 100 && world.beyond > 0,
@@ -356,7 +364,7 @@ fn updates_forgetting_and_upkeep_survive_every_kill() {
 fn without_durability_the_same_kills_lose() {
     let mut world = World::new("none");
     let kills = |world: &World| world.kills.values().sum::<usize>();
-    while world.lost == 0 && kills(&world) < KILLS_MIN {
+    while world.lost == 0 && kills(&world) < KILLS_CONTROL {
         match world.rng.below(3) {
             0 => world.forget(),
             _ => world.update(),

@@ -186,3 +186,47 @@ fn a_damaged_store_is_read_with_a_warning_and_mended() {
         .ok()
         .says(&["nothing was damaged"]);
 }
+
+/// One log file of many is dead from its first byte to its last: all that is in the others is shown,
+/// exported and kept.
+#[test]
+fn one_dead_file_of_many_costs_what_was_in_it() {
+    let folder = Folder::new();
+    let store = folder.path("store");
+    let builder = cortica::Cortica::builder().segment_bytes(16 << 10);
+    let memory = builder.dimension(4).open(&store).unwrap();
+    let episode = |id: usize| {
+        let text = format!("text {id} {}", "word ".repeat(40));
+        cortica::Episode::new(id.to_string(), text).with_embedding(vec![1.0, id as f32, 2.0, 3.0])
+    };
+    for id in 0..400 {
+        memory.store(episode(id)).unwrap();
+    }
+    memory.close().unwrap();
+    let mut logs = files(&Path::new(&store).join("log"));
+    logs.retain(|path| path.extension().is_some_and(|end| end == "log"));
+    logs.sort();
+    assert!(logs.len() > 5, "{logs:?}");
+    let dead = &logs[logs.len() / 2];
+    let len = fs::metadata(dead).unwrap().len() as usize;
+    fs::write(dead, vec![0xa5; len]).unwrap();
+
+    let held = cortica(&["stats", "--store", &store, "--json"]).ok().json();
+    let episodes = held[0]["episodes"].as_u64().unwrap();
+    let lost = 400 - episodes;
+    assert!(lost > 10 && lost < 100, "{lost} lost");
+    let export = folder.path("rest.jsonl");
+    let run = cortica(&["export", &export, "--store", &store]).ok();
+    assert!(run.stderr.contains("is damaged in"), "{}", run.stderr);
+    let rest = folder.path("rest");
+    cortica(&["import", &export, "--store", &rest]).ok();
+    assert_eq!(stats(&rest)["episodes"], episodes);
+    cortica(&["recall", "--store", &store, "--like", "0"]).ok();
+    cortica(&["check", "--repair", "--store", &store]).ok();
+    assert_eq!(stats(&store)["episodes"], episodes);
+    println!(
+        "one dead file of {}: {episodes} of 400 episodes saved",
+        logs.len()
+    );
+    cortica(&["check", "--store", &store]).ok();
+}

@@ -52,6 +52,7 @@ struct State {
     reads: u64,
     failing_read: Option<u64>,
     bytes_max: Option<u64>,
+    refusing: Option<io::ErrorKind>,
 }
 
 /// Operations are numbered from 1.
@@ -98,6 +99,13 @@ impl SimDisk {
     pub fn power_off_after(&self, n: u64) {
         let mut state = self.state();
         state.fault = Fault::From(state.operations + n + 1);
+    }
+
+    /// Refuses every change from now on with this error, and every opening for writing, as a file system
+    /// does that is mounted read-only, or one on which somebody may only read; `None` ends that. Syncs
+    /// go through, and locks are given: neither changes anything.
+    pub fn refuse_changes(&self, with: Option<io::ErrorKind>) {
+        self.state().refusing = with;
     }
 
     /// Makes the disk this large, in bytes of file contents: what would not fit fails as on a full
@@ -169,6 +177,12 @@ impl SimDisk {
 impl State {
     /// Counts an operation and says whether it may go through.
     fn operate(&mut self) -> io::Result<()> {
+        self.sync()?;
+        self.refusing.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    /// The same for a sync, which may be asked for where nothing may be changed.
+    fn sync(&mut self) -> io::Result<()> {
         self.operations += 1;
         match self.fault {
             Fault::Once(n) if self.operations == n => Err(io::Error::other("injected disk fault")),
@@ -286,6 +300,11 @@ impl Disk for SimDisk {
 
     fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.state();
+        if how == Open::Write
+            && let Some(kind) = state.refusing
+        {
+            return Err(kind.into());
+        }
         let file = match (state.live.names.get(path).copied(), how) {
             (Some(Node::Folder), _) => {
                 return Err(io::Error::new(
@@ -369,7 +388,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let allowed = state.operate();
+        let allowed = state.sync();
         let names = state.take_pending(|change| match change {
             Change::Name { path, .. } | Change::Moved { from: path, .. } => {
                 path.parent() == Some(dir)
@@ -511,7 +530,7 @@ impl DiskFile for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let allowed = state.operate();
+        let allowed = state.sync();
         let content = state.take_pending(|change| match change {
             Change::Write { file, .. } | Change::Len { file, .. } => *file == self.file,
             Change::Name { .. } | Change::Moved { .. } => false,

@@ -8,7 +8,7 @@ use crate::{IndexLag, StoreOptions, check};
 use cortica_env::Disk;
 use cortica_simd::Isa;
 use cortica_storage::{
-    CommitError, CompactError, Copied, Effort, Freed, Log, OpenMode, Plan, RepairReport,
+    CommitError, CompactError, Copied, Durability, Effort, Freed, Log, OpenMode, Plan, RepairReport,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +33,10 @@ impl MemoryStore {
             }
         }
         let mut all = Freed::default();
+        if self.log.lock().is_none() {
+            all.durability = Durability::None; // There are no files.
+            return Ok(all);
+        }
         while let Some(freed) = self.compact_once(Effort::Everything)? {
             all.files += freed.files;
             all.bytes += freed.bytes;

@@ -1,6 +1,7 @@
 //! Rewriting files without what is dead, in three steps of which the long one needs no log.
 
 use crate::cache::sweep;
+use crate::durability::Durability;
 use crate::error::{CommitError, CompactError};
 use crate::folder::Folder;
 use crate::header::SegmentHeader;
@@ -63,6 +64,8 @@ pub struct Freed {
     pub bytes: u64,
     /// Bytes among them that go only when a snapshot that is under way is done.
     pub pinned_bytes: u64,
+    /// What the new files reached: always durable, because old ones go only then.
+    pub durability: Durability,
 }
 
 impl Log {

@@ -3,6 +3,7 @@
 use crate::cache::sweep;
 use crate::check::Survey;
 use crate::closing::{CLOSED, Closing};
+use crate::durability::Durability;
 use crate::error::CompactError;
 use crate::folder::{Folder, OpenMode, io_error};
 use crate::header::{FileName, SegmentHeader};
@@ -28,6 +29,8 @@ pub struct RepairReport {
     pub quarantined: Vec<PathBuf>,
     /// Records that were saved from them.
     pub saved: u64,
+    /// What the repair reached: always durable.
+    pub durability: Durability,
 }
 
 /// Writes what is whole in each damaged file of the store at `dir` into a new one, and moves the

@@ -152,7 +152,7 @@ impl Log {
         Ok(Freed {
             files: 0,
             bytes: freed,
-            pinned_bytes: 0,
+            ..Freed::default()
         })
     }
 }

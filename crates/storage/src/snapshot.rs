@@ -2,6 +2,7 @@
 
 use crate::closing::Closing;
 use crate::compaction::Fate;
+use crate::durability::Durability;
 use crate::error::{CommitError, CompactError, OpenError};
 use crate::folder::{Folder, OpenMode, begin_copy, finish_copy};
 use crate::header::SegmentHeader;
@@ -35,6 +36,8 @@ pub struct Copied {
     pub bytes: u64,
     /// Files they are in.
     pub files: u64,
+    /// What the copy reached: always durable, because it counts only then.
+    pub durability: Durability,
 }
 
 impl Log {

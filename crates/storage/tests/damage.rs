@@ -115,11 +115,14 @@ fn cut_at_every_offset_it_is_noticed() {
 #[test]
 fn blocks_that_are_not_what_was_written_are_noticed() {
     let mut cases = 0;
-    for fixture in &small() {
+    let larger = Fixture::new(16 << 10, 300);
+    let small = small();
+    let small = small.iter().map(|fixture| (fixture, &[64, 512][..], 64));
+    for (fixture, sizes, step) in small.chain([(&larger, &[4_096][..], 512)]) {
         for path in fixture.files.iter().filter(|path| is_log(path)) {
             let bytes = fixture.read(path);
-            for size in [64, 512] {
-                for from in (0..bytes.len().saturating_sub(size)).step_by(64) {
+            for &size in sizes {
+                for from in (0..bytes.len().saturating_sub(size)).step_by(step) {
                     let mut bad: Vec<Vec<u8>> = Vec::new();
                     for fill in [0, 0xff, 0x5a] {
                         let mut copy = bytes.clone();

@@ -39,7 +39,7 @@ pub(crate) enum Form {
     Long,
 }
 
-pub(crate) const LINES: [Line; 16] = [
+pub(crate) const LINES: [Line; 17] = [
     Line {
         name: "kill_ingest",
         what: "`kill -9` while rows and relations are stored; a control that is not durable",
@@ -55,7 +55,16 @@ pub(crate) const LINES: [Line; 16] = [
         test: Ok(Test {
             package: "cortica-cli",
             target: "kill_upkeep",
-            sizes: &[("KILLS_UPKEEP", [500, 6_000])],
+            sizes: &[("KILLS_UPKEEP", [500, 5_500])],
+        }),
+    },
+    Line {
+        name: "kill_checkpoint",
+        what: "`kill -9` while what was made from the log is saved beside it",
+        test: Ok(Test {
+            package: "cortica-cli",
+            target: "kill_checkpoint",
+            sizes: &[("KILLS_CHECKPOINT", [100, 500])],
         }),
     },
     Line {

@@ -50,7 +50,7 @@ impl Report<'_> {
                 "episodes_s": self.episodes_s(),
                 "associations": reopened.stats.associations,
                 "associations_stored": stored.associations,
-                "durability": "durable",
+                "durability": stored.durability.to_string(),
                 "bytes": reopened.bytes,
             },
             "reopen": {
@@ -126,14 +126,16 @@ impl Report<'_> {
                 format!(", {} episodes/s", rounded(rate))
             });
             lines.push(format!(
-                "stored {} episodes in {:.2} s{rate}, each batch synced to disk",
+                "stored {} episodes in {:.2} s{rate}, {}",
                 count(stored.episodes),
-                stored.episodes_time.as_secs_f64()
+                stored.episodes_time.as_secs_f64(),
+                stored.durability
             ));
             lines.push(format!(
-                "stored {} associations in {:.2} s",
+                "stored {} associations in {:.2} s, {}",
                 count(stored.associations),
-                stored.associations_time.as_secs_f64()
+                stored.associations_time.as_secs_f64(),
+                stored.durability
             ));
         }
         lines.push(format!(

@@ -22,6 +22,8 @@ pub(crate) struct Stored {
     pub(crate) episodes_time: Duration,
     pub(crate) associations: u64,
     pub(crate) associations_time: Duration,
+    /// The least that was promised for any of them.
+    pub(crate) durability: Durability,
 }
 
 /// What opening the finished store took, and what it then held.
@@ -52,6 +54,7 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
         episodes_time: Duration::ZERO,
         associations: 0,
         associations_time: Duration::ZERO,
+        durability: memory.stats().durability,
     };
 
     let progress = out.progress(Some(missing.len() as u64), "storing concepts");
@@ -61,7 +64,8 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
         let answers = memory.store_many(episodes);
         stored.episodes_time += started.elapsed();
         for (row, answer) in rows.iter().zip(answers) {
-            answer.with_context(|| format!("concept {}", bundle.concepts[*row].id))?;
+            let answer = answer.with_context(|| format!("concept {}", bundle.concepts[*row].id))?;
+            stored.durability = stored.durability.min(answer.durability);
         }
         progress.advance(rows.len() as u64);
     }
@@ -82,6 +86,7 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
             let answer = answer
                 .with_context(|| format!("relation {} -> {}", association.from, association.to))?;
             stored.associations += u64::from(answer.outcome == AssociateOutcome::Added);
+            stored.durability = stored.durability.min(answer.durability);
         }
         progress.advance(batch.len() as u64);
     }

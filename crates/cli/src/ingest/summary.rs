@@ -55,13 +55,13 @@ impl fmt::Display for Summary {
             count(self.stored),
             count(self.rows)
         )?;
-        if let Some(rate) = self.rows_s {
-            let (seconds, durability) = (self.seconds, &self.durability);
-            write!(
-                f,
-                " in {seconds:.2} s ({} rows/s, {durability})",
-                rounded(rate)
-            )?;
+        let (seconds, durability) = (self.seconds, &self.durability);
+        match self.rows_s {
+            Some(rate) => {
+                let rate = rounded(rate);
+                write!(f, " in {seconds:.2} s ({rate} rows/s, {durability})")?;
+            }
+            None => write!(f, " ({durability})")?,
         }
         if self.already_there > 0 {
             let there = count(self.already_there);
