@@ -11,10 +11,10 @@ use crate::layer::{Layer, Network};
 /// A tensor as it will be written.
 #[derive(Debug)]
 pub(crate) struct Stored {
-    name: String,
-    dtype: TensorDtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
+    pub(crate) name: String,
+    pub(crate) dtype: TensorDtype,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// What matrices are stored as. What has a single row, and biases, stay f32.

@@ -21,6 +21,7 @@ mod layer;
 mod lineage;
 mod measure;
 mod pca;
+mod places;
 mod predictor;
 mod streams;
 mod tasks;
@@ -71,6 +72,10 @@ struct Arguments {
     /// Measure this weight file instead of training one; only metrics are written.
     #[arg(long)]
     measure: Option<PathBuf>,
+    /// Train nothing: give the networks of this weight file the places of the folder's training side, and write
+    /// them to --out.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["measure", "floats"])]
+    places: Option<PathBuf>,
 }
 
 fn main() -> Result<()> {
@@ -95,6 +100,9 @@ fn main() -> Result<()> {
         sides.held_out.len()
     );
 
+    if let Some(path) = &arguments.places {
+        return replace_places(&data, &sides, path, &arguments.out, seed);
+    }
     let graph = graph::Graph::new(&data, &sides.of);
     let places = |side, order| streams::places(&graph, &data, &sides.of, side, order, seed);
     let mut all = Places {
@@ -132,7 +140,9 @@ fn main() -> Result<()> {
     let (detector, detector_curve) = detector::train(&codes, &all.train, seed, epochs)?;
 
     let layers: [&dyn Network; 3] = [&encoder, &predictor, &detector];
-    let tensors = export::tensors(&layers, Precision::I8)?;
+    let mut tensors = export::tensors(&layers, Precision::I8)?;
+    let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
+    tensors.extend(places::tensors(&networks, &data, &sides.train, seed)?);
     let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
     let metrics = measure::all(&networks, &data, &sides, &all, seed, epochs)?;
     let minutes = started.elapsed().as_secs_f64() / 60.0;
@@ -152,7 +162,10 @@ fn main() -> Result<()> {
     if let Some(path) = &arguments.floats {
         // Without metrics: those are of the rounded weights.
         let about = &about[..about.len() - 1];
-        export::write(path, &export::tensors(&layers, Precision::F32)?, about)?;
+        let mut unrounded = export::tensors(&layers, Precision::F32)?;
+        let own = Networks::from_bytes(export::encode(&unrounded, &[])?)?;
+        unrounded.extend(places::tensors(&own, &data, &sides.train, seed)?);
+        export::write(path, &unrounded, about)?;
     }
     write_metrics(&arguments.out, &metrics)?;
     let curves = [
@@ -164,6 +177,23 @@ fn main() -> Result<()> {
     std::fs::write(&picture, curve::picture(&curves))
         .with_context(|| format!("cannot write {}", picture.display()))?;
     println!("{} bytes of weights resident", networks.bytes());
+    Ok(())
+}
+
+/// Writes the networks of a weight file again, with the places of this folder's training side.
+fn replace_places(
+    data: &Dataset,
+    sides: &Sides,
+    path: &Path,
+    out: &Path,
+    seed: Seed,
+) -> Result<()> {
+    let networks = open_for(data, path)?;
+    let (mut tensors, about) = places::others(path)?;
+    tensors.extend(places::tensors(&networks, data, &sides.train, seed)?);
+    let about: Vec<(&str, &str)> = about.iter().map(|(key, text)| (&**key, &**text)).collect();
+    export::write(out, &tensors, &about)?;
+    println!("places of {} codes", sides.train.len());
     Ok(())
 }
 
@@ -215,10 +245,14 @@ impl Sides {
 fn check_written(arguments: &Arguments) -> Result<()> {
     let out = &arguments.out;
     let mut written: Vec<PathBuf> = Vec::new();
-    if arguments.measure.is_none() {
-        written.extend([out.clone(), out.with_extension("svg")]);
+    if arguments.places.is_some() {
+        written.push(out.clone());
+    } else {
+        if arguments.measure.is_none() {
+            written.extend([out.clone(), out.with_extension("svg")]);
+        }
+        written.push(out.with_extension("json"));
     }
-    written.push(out.with_extension("json"));
     written.extend(arguments.floats.clone());
     for (at, path) in written.iter().enumerate() {
         let folder = match path.parent() {
@@ -259,10 +293,10 @@ fn check_finite(data: &Dataset) -> Result<()> {
 /// Opens a weight file that takes rows of this folder.
 fn open_for(data: &Dataset, path: &Path) -> Result<Networks> {
     let networks =
-        Networks::open(path).with_context(|| format!("cannot measure {}", path.display()))?;
+        Networks::open(path).with_context(|| format!("cannot use {}", path.display()))?;
     ensure!(
         networks.dimension() == data.dimension,
-        "{} takes embeddings of {} values, and the rows of X.npy have {}: measure it on a folder it was \
+        "{} takes embeddings of {} values, and the rows of X.npy have {}: give it a folder it was \
          trained for, or train on this one",
         path.display(),
         networks.dimension(),

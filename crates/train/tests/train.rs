@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use cortica_neural::{CODE, Networks, WINDOW};
+use cortica_testkit::Split;
 use serde_json::Value;
 
 const README: &str = include_str!("../README.md");
@@ -78,6 +79,38 @@ fn a_short_training_writes_what_can_be_run() {
     let with_floats = [&steps[..], &[floats.to_str().unwrap()]].concat();
     program(&cortica_testkit::bundle_dir(), &again, &with_floats);
     assert!(std::fs::read(&path).unwrap() == std::fs::read(&again).unwrap());
+
+    // Along each axis of the map as many training codes fall between one quantile and the next.
+    let places = networks.places().unwrap();
+    let data = cortica_testkit::bundle();
+    let train = (0..data.len()).filter(|&row| data.items[row].split == Split::Train);
+    let mut scratch = networks.scratch();
+    let mut encode = |row| {
+        networks
+            .encoder()
+            .encode(data.row(row), &mut scratch)
+            .unwrap()
+    };
+    let codes: Vec<[f32; CODE]> = train.map(&mut encode).collect();
+    for (axis, quantiles) in places.axes().iter().zip(places.quantiles()) {
+        let middle = quantiles[quantiles.len() / 2];
+        let product =
+            |code: &[f32; CODE]| -> f32 { code.iter().zip(axis).map(|(a, b)| a * b).sum() };
+        let below = codes.iter().filter(|code| product(code) < middle).count();
+        assert!(
+            below.abs_diff(codes.len() / 2) <= 1,
+            "{below} of {}",
+            codes.len()
+        );
+    }
+    // A file gets them anew, of other data or where it had none; the networks stay as they are.
+    let placed = folder.path().join("placed.safetensors");
+    let given = ["--places", path.to_str().unwrap()];
+    program(&cortica_testkit::bundle_dir(), &placed, &given);
+    let placed = Networks::open(&placed).unwrap();
+    assert_eq!(placed.places(), networks.places());
+    assert_eq!(placed.bytes(), networks.bytes());
+    assert_eq!(placed.metadata("metrics"), networks.metadata("metrics"));
 
     // Before rounding there were four times the bytes, and nearly the same codes.
     let unrounded = Networks::open(&floats).unwrap();
@@ -217,6 +250,7 @@ fn shipped_weights_are_better_than_what_needs_no_training() {
 #[test]
 fn shipped_weights_say_what_they_are_and_what_they_are_worth() {
     let networks = Networks::open(Path::new(WEIGHTS)).unwrap();
+    assert!(networks.places().is_some());
     let about = ["dimension", "seed", "training_rows"].map(|key| networks.metadata(key));
     assert_eq!(about, [Some("768"), Some("1"), Some("24659")]);
     assert!(networks.metadata("architecture").unwrap().contains("LSTM"));
