@@ -3,6 +3,7 @@
 //! A fast wrong answer is not a result: every figure comes from answers that were held against
 //! neighbours computed apart from the engine, and batches against single recalls.
 
+mod allocation;
 mod approximate;
 mod data;
 mod judge;

@@ -45,6 +45,12 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     for note in &report.notes {
         out.line(note)?;
     }
+    if report.lost_columns > 0 {
+        out.line(format!(
+            "{} concepts have lost their columns, to others or with what said of which grid they were",
+            count(report.lost_columns)
+        ))?;
+    }
     if report.is_sound() {
         out.line("sound: every record is whole")?;
         return Ok(Outcome::Done);
@@ -103,6 +109,7 @@ fn as_json(report: &CheckReport, repaired: Option<&RepairReport>) -> Value {
         "tail_bytes": report.tail_bytes,
         "lost_associations": report.lost_associations,
         "lost_forgets": report.lost_forgets,
+        "lost_columns": report.lost_columns,
         "space_lost": report.space_lost,
         "files": report.files,
         "quarantined": report.quarantined,

@@ -41,6 +41,7 @@ fn object(stats: &Stats) -> Value {
         "writable": stats.recovery.damage.is_empty(), // It is open for reading only here.
         "lost_associations": stats.lost_associations,
         "lost_forgets": stats.lost_forgets,
+        "lost_columns": stats.lost_columns,
         "space_guessed": stats.space_guessed,
         "vector_bytes": stats.vector_bytes,
         "index": {

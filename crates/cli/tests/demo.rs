@@ -36,7 +36,10 @@ fn it_recalls_exactly_and_a_second_run_is_harmless() {
     let run = run.says(&[
         "4,096 concepts",
         "stored 4,096 episodes",
+        "4,092 were given a column of their own, 4 mean what another one means",
         "reopened from disk",
+        "4,092 of 5,832 columns hold a concept",
+        "demo.svg",
         "recall@10 against exact neighbours",
         "1.000",
         "concept meant in the first ten",
@@ -84,6 +87,9 @@ fn it_recalls_exactly_and_a_second_run_is_harmless() {
     {
         assert!((0.2..=1.0).contains(&share.as_f64().unwrap()));
     }
+    assert_eq!(report["allocation"]["held"], 4_092);
+    let map = std::fs::read_to_string(report["allocation"]["map"].as_str().unwrap()).unwrap();
+    assert!(map.matches("<rect").count() > 4_092);
     cortica(&["check", "--store", &dir]).ok();
 }
 

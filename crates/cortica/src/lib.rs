@@ -33,7 +33,8 @@ pub use cortica_batch::{
     Outcome, Progress, Watch, Workers,
 };
 pub use cortica_cortex::{
-    AllocateError, ColumnId, Cortex, Grid, GridError, Score, ScoreWeights, State, Windows,
+    AllocateError, ColumnId, Cortex, CortexOptions, Grid, GridError, Score, ScoreWeights, State,
+    Windows,
 };
 pub use cortica_env::{
     Clock, Disk, DiskFile, DiskLock, LockError, ManualClock, Open, RealDisk, SystemClock, Timestamp,
@@ -50,6 +51,7 @@ pub use cortica_memory::{
     Value, Write, Written,
 };
 pub use cortica_neural::{Networks, WeightsError};
+pub use cortica_pipeline as pipeline; // Concepts without a store: engines, workers, tickets.
 pub use cortica_pipeline::{EngineError, EngineOptions};
 pub use cortica_simd::{Isa, ParseIsaError};
 pub use cortica_storage::{

@@ -22,6 +22,9 @@ pub struct CheckReport {
     /// Episodes that were not counted because another one was stored under their id later, though
     /// nothing says that they were forgotten.
     pub lost_forgets: u64,
+    /// Episodes whose concept has no column any more, though it was given one: another one has it, or nothing says
+    /// what grid it is of. They are whole but for that.
+    pub lost_columns: u64,
     /// Whether there are embeddings and nothing says what their vector space is. Their dimension is
     /// known; metric and model have to be named when the store is opened for writing.
     pub space_lost: bool,
@@ -70,14 +73,22 @@ pub fn check(disk: &dyn Disk, dir: &Path) -> Result<CheckReport, OpenError> {
         space_guessed,
         lost_associations,
         lost_forgets,
+        lost_columns,
+        grid,
         ..
     } = replay.finish(None)?;
+    let of_no_grid = if grid.is_none() {
+        table.columns_held() as u64
+    } else {
+        0
+    };
     Ok(CheckReport {
         records: log.records,
         episodes: table.len() as u64,
         associations: table.links.len() as u64,
         lost_associations,
         lost_forgets,
+        lost_columns: lost_columns + of_no_grid,
         space_lost: space_guessed,
         bytes: log.bytes,
         damage: log.damage,

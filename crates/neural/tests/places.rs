@@ -95,7 +95,8 @@ fn shapes_and_types() {
         let refused = refusal(&both(&axes(), &vec![0.5; 3 * count]));
         assert!(matches!(refused, WeightsError::Shape { .. }), "{refused}");
     }
-    Networks::from_bytes(file(&both(&axes(), &[0.5; 3 * Places::QUANTILES_MAX]))).unwrap();
+    let most = vec![0.5; 3 * Places::QUANTILES_MAX];
+    Networks::from_bytes(file(&both(&axes(), &most))).unwrap();
     for at in 0..2 {
         let mut bad = good.clone();
         bad[at].dtype = TensorDtype::I32;

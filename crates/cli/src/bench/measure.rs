@@ -10,10 +10,10 @@ use cortica::{
 };
 
 use crate::args::BenchArgs;
-use crate::bench::approximate;
 use crate::bench::data::{BLOCK_ROWS, Data};
 use crate::bench::judge::judge;
 use crate::bench::report::{Batch, Exact, Graph, Report, Skipped, Store};
+use crate::bench::{allocation, approximate};
 use crate::figures::{per_second, percentile};
 use crate::folder;
 use crate::machine::{Machine, cpu_time};
@@ -60,6 +60,7 @@ pub(crate) fn run(
     let through_index = approximate::batches(&memory, &data)?;
     let machine = Machine::here(memory.stats().isa);
     memory.close()?;
+    let allocation = allocation::run(&mut data, out, &mut skipped)?;
     Ok(Report {
         n: data.count(),
         d: data.dimension(),
@@ -91,7 +92,7 @@ pub(crate) fn run(
         batch: timed.batches,
         batch_approximate: through_index,
         spreading: None,
-        allocation: None,
+        allocation,
         skipped,
     })
 }
@@ -101,13 +102,10 @@ fn not_built_yet() -> Vec<Skipped> {
         part,
         why: why.to_owned(),
     };
-    vec![
-        skip(
-            "spreading",
-            "no spreading over associations yet: edges.u32 is not read",
-        ),
-        skip("allocation", "no allocation of concepts to columns yet"),
-    ]
+    vec![skip(
+        "spreading",
+        "no spreading over associations yet: edges.u32 is not read",
+    )]
 }
 
 /// What storing came to.

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use cortica::pipeline::Percentiles;
+
 use crate::args::Codes;
 use crate::bench::measure::Spent;
 use crate::figures::{aligned, bytes, count, micros, rounded};
@@ -26,7 +28,7 @@ pub(crate) struct Report {
     #[serde(serialize_with = "by_size")]
     pub(crate) batch_approximate: Vec<(usize, Batch)>,
     pub(crate) spreading: Option<()>,
-    pub(crate) allocation: Option<()>,
+    pub(crate) allocation: Option<Allocation>,
     pub(crate) skipped: Vec<Skipped>,
 }
 
@@ -106,6 +108,90 @@ impl Batch {
             qps_cpu: together.rate(),
             ratio: rates.map(|(together, alone)| together / alone),
         }
+    }
+}
+
+/// Rows that are given columns by a pipeline, as they come.
+#[derive(Debug, Serialize)]
+pub(crate) struct Allocation {
+    pub(crate) concepts: usize,
+    pub(crate) sides: [u32; 3],
+    pub(crate) workers: usize,
+    pub(crate) allocated: u64,
+    /// Rows that mean what another one means.
+    pub(crate) duplicates: u64,
+    /// All handed in at once.
+    pub(crate) allocations_s: f64,
+    pub(crate) loads: Vec<Load>,
+}
+
+/// What a request takes where so many come a second, evenly.
+#[derive(Debug, Serialize)]
+pub(crate) struct Load {
+    /// Of `allocations_s` of the whole.
+    pub(crate) share: f64,
+    pub(crate) allocations_s: f64,
+    /// From being handed in to the first work on it, the work, and both.
+    pub(crate) queue: Times,
+    pub(crate) service: Times,
+    pub(crate) total: Times,
+    /// Of the workers' time.
+    pub(crate) utilisation: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Times {
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+}
+
+impl Times {
+    pub(crate) fn of(times: &Percentiles) -> Self {
+        let us = |nanos: u64| nanos as f64 / 1e3;
+        Self {
+            p50_us: us(times.p50),
+            p99_us: us(times.p99),
+            p999_us: us(times.p999),
+        }
+    }
+}
+
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = [self.p50_us, self.p99_us, self.p999_us].map(micros);
+        write!(f, "{}", times.join(" / "))
+    }
+}
+
+impl fmt::Display for Allocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [nx, ny, nz] = self.sides;
+        writeln!(
+            f,
+            "allocation of {} rows to {nx} x {ny} x {nz} columns, {} workers",
+            count(self.concepts as u64),
+            self.workers
+        )?;
+        writeln!(
+            f,
+            "  {}/s: {} given a column, {} the same as others; P50 / P99 / P99.9 under load:",
+            rounded(self.allocations_s),
+            count(self.allocated),
+            count(self.duplicates)
+        )?;
+        for load in &self.loads {
+            writeln!(
+                f,
+                "  {:.0}% ({}/s)  queue {}, service {}, total {}",
+                100.0 * load.share,
+                rounded(load.allocations_s),
+                load.queue,
+                load.service,
+                load.total
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -202,6 +288,9 @@ impl fmt::Display for Report {
                     rate(batch.qps_cpu, "queries per CPU second")
                 )?;
             }
+        }
+        if let Some(allocation) = &self.allocation {
+            write!(f, "\n{allocation}")?;
         }
         write!(f, "\nskipped")?;
         for Skipped { part, why } in &self.skipped {

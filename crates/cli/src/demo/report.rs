@@ -10,6 +10,7 @@ use crate::demo::recall::{BATCH, K, Meant, RecallFigures};
 use crate::demo::store::{Reopened, Stored};
 use crate::figures::{aligned, bytes, clipped, count, micros, per_second, rounded};
 use crate::machine::Machine;
+use crate::map::Drawn;
 use crate::recalled;
 
 const TEXT_WIDTH: usize = 84;
@@ -22,6 +23,7 @@ pub(crate) struct Report<'a> {
     pub(crate) memory: &'a Cortica,
     pub(crate) stored: Stored,
     pub(crate) reopened: Reopened,
+    pub(crate) drawn: Drawn,
     pub(crate) recalled: RecallFigures,
 }
 
@@ -52,6 +54,13 @@ impl Report<'_> {
                 "associations_stored": stored.associations,
                 "durability": stored.durability.to_string(),
                 "bytes": reopened.bytes,
+            },
+            "allocation": {
+                "allocated": stored.allocated,
+                "duplicates": stored.duplicates,
+                "held": self.drawn.held,
+                "sides": self.drawn.sides,
+                "map": self.drawn.file,
             },
             "reopen": {
                 "seconds": reopened.time.as_secs_f64(),
@@ -132,6 +141,11 @@ impl Report<'_> {
                 stored.durability
             ));
             lines.push(format!(
+                "{} were given a column of their own, {} mean what another one means",
+                count(stored.allocated),
+                count(stored.duplicates)
+            ));
+            lines.push(format!(
                 "stored {} associations in {:.2} s, {}",
                 count(stored.associations),
                 stored.associations_time.as_secs_f64(),
@@ -144,6 +158,13 @@ impl Report<'_> {
             count(reopened.stats.episodes),
             count(reopened.stats.associations),
             bytes(reopened.bytes)
+        ));
+        let sides = self.drawn.sides.map(u64::from);
+        lines.push(format!(
+            "{} of {} columns hold a concept, like ones near each other: see {}",
+            count(self.drawn.held),
+            count(sides.iter().product()),
+            self.drawn.file
         ));
         lines.join("\n")
     }

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use cortica::{AssociateOutcome, Association, Cortica, Durability, Episode, Metric, Stats, Value};
+use cortica::{
+    AllocationOptions, AssociateOutcome, Association, Cortica, Durability, Episode, Metric, Stats,
+    StoredColumn, Value,
+};
 
 use crate::bundle::{Bundle, Concept};
 use crate::folder;
@@ -20,6 +23,9 @@ pub(crate) struct Stored {
     pub(crate) episodes_found: u64,
     pub(crate) episodes: u64,
     pub(crate) episodes_time: Duration,
+    /// Of these, those that were given a column, and those whose concept had one.
+    pub(crate) allocated: u64,
+    pub(crate) duplicates: u64,
     pub(crate) associations: u64,
     pub(crate) associations_time: Duration,
     /// The least that was promised for any of them.
@@ -52,6 +58,8 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
         episodes_found: (bundle.concepts.len() - missing.len()) as u64,
         episodes: missing.len() as u64,
         episodes_time: Duration::ZERO,
+        allocated: 0,
+        duplicates: 0,
         associations: 0,
         associations_time: Duration::ZERO,
         durability: memory.stats().durability,
@@ -66,6 +74,11 @@ pub(crate) fn run(dir: &Path, bundle: &Bundle, out: &Out) -> anyhow::Result<Stor
         for (row, answer) in rows.iter().zip(answers) {
             let answer = answer.with_context(|| format!("concept {}", bundle.concepts[*row].id))?;
             stored.durability = stored.durability.min(answer.durability);
+            match answer.allocation {
+                Some(StoredColumn::Allocated { .. }) => stored.allocated += 1,
+                Some(StoredColumn::Duplicate { .. }) => stored.duplicates += 1,
+                _ => {}
+            }
         }
         progress.advance(rows.len() as u64);
     }
@@ -110,6 +123,7 @@ fn open(dir: &Path, bundle: &Bundle, must_exist: bool) -> anyhow::Result<Cortica
         .metric(Metric::Cosine)
         .model(Bundle::MODEL)
         .durability(Durability::Durable)
+        .allocation(AllocationOptions::for_concepts(bundle.concepts.len()))
         .must_exist(must_exist)
         .open(dir)?)
 }
