@@ -140,6 +140,10 @@ pub(crate) struct Load {
 }
 
 #[derive(Debug, Serialize)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "the unit is part of a figure's name"
+)]
 pub(crate) struct Times {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
