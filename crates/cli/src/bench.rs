@@ -5,6 +5,7 @@
 
 mod allocation;
 mod approximate;
+mod busy;
 mod data;
 mod judge;
 mod measure;

@@ -52,6 +52,7 @@ fn the_bundled_folder_is_recalled_exactly() {
         "approximate",
         "batch",
         "batch_approximate",
+        "busy",
         "spreading",
         "allocation",
         "skipped",
@@ -114,6 +115,10 @@ fn the_bundled_folder_is_recalled_exactly() {
         }
         assert!(load["service"]["p50_us"].as_f64() <= load["total"]["p50_us"].as_f64());
     }
+    let busy = &report["busy"];
+    assert!(busy["rows_s"].as_f64().unwrap() > 0.0 && busy["queries_s"].as_f64().unwrap() > 0.0);
+    assert!(busy["p50_us"].as_f64().unwrap() <= busy["p99_us"].as_f64().unwrap());
+    assert!(busy["recall_at_10_after"].as_f64().unwrap() >= 0.95);
 }
 
 #[test]

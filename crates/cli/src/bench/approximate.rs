@@ -104,7 +104,7 @@ pub(crate) fn batches(memory: &Cortica, data: &Data) -> anyhow::Result<Vec<(usiz
 }
 
 /// The share of the exact answers that was found, or others as good.
-fn share(found: &[Vec<Recalled>], exact: &[Vec<Recalled>]) -> Option<f64> {
+pub(crate) fn share(found: &[Vec<Recalled>], exact: &[Vec<Recalled>]) -> Option<f64> {
     let mut sum = 0.0;
     for (found, exact) in found.iter().zip(exact) {
         let Some(last) = exact.last() else {

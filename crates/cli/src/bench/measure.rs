@@ -13,7 +13,7 @@ use crate::args::BenchArgs;
 use crate::bench::data::{BLOCK_ROWS, Data};
 use crate::bench::judge::judge;
 use crate::bench::report::{Batch, Exact, Graph, Report, Skipped, Store};
-use crate::bench::{allocation, approximate};
+use crate::bench::{allocation, approximate, busy};
 use crate::figures::{per_second, percentile};
 use crate::folder;
 use crate::machine::{Machine, cpu_time};
@@ -61,6 +61,7 @@ pub(crate) fn run(
     let machine = Machine::here(memory.stats().isa);
     memory.close()?;
     let allocation = allocation::run(&mut data, out, &mut skipped)?;
+    let busy = busy::measure(&space, &mut data, out)?;
     Ok(Report {
         n: data.count(),
         d: data.dimension(),
@@ -91,6 +92,7 @@ pub(crate) fn run(
         approximate,
         batch: timed.batches,
         batch_approximate: through_index,
+        busy,
         spreading: None,
         allocation,
         skipped,
@@ -159,11 +161,7 @@ fn store(
     for from in (0..n).step_by(BLOCK_ROWS) {
         let rows = data.read(from, BLOCK_ROWS)?;
         let count = rows.len();
-        let episode = |(row, embedding): (usize, Vec<f32>)| {
-            // A text of its own: the same row twice is two rows here.
-            Episode::new(row.to_string(), row.to_string()).with_embedding(embedding)
-        };
-        let episodes: Vec<Episode> = (from..).zip(rows).map(episode).collect();
+        let episodes = episodes(from, rows);
         let started = Instant::now();
         let answers = memory.store_many(episodes);
         taken += started.elapsed();
@@ -194,6 +192,15 @@ fn store(
         taken,
         begun,
     })
+}
+
+/// An episode for each row.
+pub(crate) fn episodes(from: usize, rows: Vec<Vec<f32>>) -> Vec<Episode> {
+    let episode = |(row, embedding): (usize, Vec<f32>)| {
+        // A text of its own: the same row twice is two rows here.
+        Episode::new(row.to_string(), row.to_string()).with_embedding(embedding)
+    };
+    (from..).zip(rows).map(episode).collect()
 }
 
 struct Timed {

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     /// Through the graph index, at the default ef.
     #[serde(serialize_with = "by_size")]
     pub(crate) batch_approximate: Vec<(usize, Batch)>,
+    /// Storing and recalling at the same time.
+    pub(crate) busy: Busy,
     pub(crate) spreading: Option<()>,
     pub(crate) allocation: Option<Allocation>,
     pub(crate) skipped: Vec<Skipped>,
@@ -199,6 +201,21 @@ impl fmt::Display for Allocation {
     }
 }
 
+/// One thread stores all rows into a store of their own, the index never more than some rows
+/// behind, while another recalls approximately, at the default ef. Wall time.
+#[derive(Debug, Serialize)]
+pub(crate) struct Busy {
+    /// Rows that may wait for the index.
+    pub(crate) lag_rows: usize,
+    pub(crate) rows_s: Option<f64>,
+    /// Recalls of 10 meanwhile; the latencies are theirs too, what they wait for storing included.
+    pub(crate) queries_s: Option<f64>,
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+    /// Of what exact recall finds, when all is stored.
+    pub(crate) recall_at_10_after: Option<f64>,
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Skipped {
     pub(crate) part: &'static str,
@@ -296,6 +313,20 @@ impl fmt::Display for Report {
         if let Some(allocation) = &self.allocation {
             write!(f, "\n{allocation}")?;
         }
+        let busy = &self.busy;
+        writeln!(
+            f,
+            "\nstoring while recalling, at most {} rows not indexed",
+            count(busy.lag_rows as u64)
+        )?;
+        let both = [
+            ("stored", rate(busy.rows_s, "rows/s")),
+            ("recalled meanwhile", rate(busy.queries_s, "queries/s")),
+            ("P50", or_none(busy.p50_us.map(micros))),
+            ("P99", or_none(busy.p99_us.map(micros))),
+            ("recall@10 afterwards", share(busy.recall_at_10_after)),
+        ];
+        writeln!(f, "{}", aligned(&both))?;
         write!(f, "\nskipped")?;
         for Skipped { part, why } in &self.skipped {
             write!(f, "\n  {part}: {why}")?;
