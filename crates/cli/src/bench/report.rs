@@ -216,6 +216,29 @@ pub(crate) struct Busy {
     pub(crate) recall_at_10_after: Option<f64>,
 }
 
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_none = |figure: Option<String>| figure.unwrap_or_else(|| "not measured".to_owned());
+        let rate = |figure: Option<f64>, unit: &str| {
+            or_none(figure.map(|rate| format!("{} {unit}", rounded(rate))))
+        };
+        let recall = self.recall_at_10_after.map(|share| format!("{share:.4}"));
+        writeln!(
+            f,
+            "storing while recalling, at most {} rows not indexed",
+            count(self.lag_rows as u64)
+        )?;
+        let both = [
+            ("stored", rate(self.rows_s, "rows/s")),
+            ("recalled meanwhile", rate(self.queries_s, "queries/s")),
+            ("P50", or_none(self.p50_us.map(micros))),
+            ("P99", or_none(self.p99_us.map(micros))),
+            ("recall@10 afterwards", or_none(recall)),
+        ];
+        write!(f, "{}", aligned(&both))
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Skipped {
     pub(crate) part: &'static str,
@@ -313,20 +336,7 @@ impl fmt::Display for Report {
         if let Some(allocation) = &self.allocation {
             write!(f, "\n{allocation}")?;
         }
-        let busy = &self.busy;
-        writeln!(
-            f,
-            "\nstoring while recalling, at most {} rows not indexed",
-            count(busy.lag_rows as u64)
-        )?;
-        let both = [
-            ("stored", rate(busy.rows_s, "rows/s")),
-            ("recalled meanwhile", rate(busy.queries_s, "queries/s")),
-            ("P50", or_none(busy.p50_us.map(micros))),
-            ("P99", or_none(busy.p99_us.map(micros))),
-            ("recall@10 afterwards", share(busy.recall_at_10_after)),
-        ];
-        writeln!(f, "{}", aligned(&both))?;
+        writeln!(f, "\n{}", self.busy)?;
         write!(f, "\nskipped")?;
         for Skipped { part, why } in &self.skipped {
             write!(f, "\n  {part}: {why}")?;
