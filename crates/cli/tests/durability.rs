@@ -32,7 +32,15 @@ struct Walk {
 
 /// The durability that an object speaks of: its own, or that of the one part that has one.
 fn word(line: &Value) -> Option<&str> {
-    let parts = ["summary", "store", "repaired"].map(|part| &line[part]["durability"]);
+    let parts = [
+        "summary",
+        "store",
+        "repaired",
+        "stored",
+        "associated",
+        "forgotten",
+    ];
+    let parts = parts.map(|part| &line[part]["durability"]);
     let mut words = [&line["durability"]].into_iter().chain(parts);
     words.find_map(Value::as_str)
 }
@@ -76,6 +84,13 @@ impl Walk {
         let second = self.folder.write("second.jsonl", lines("second"));
         let edges = self.folder.u32s("edges.u32", &[0, 1, 7, 2, 3, 7]);
         let ids = self.folder.write("ids", "0\n1\n");
+        let mixed = self.folder.write(
+            "mixed.jsonl",
+            r#"{"store":{"id":"8","what":"eight","embedding":[1,2,3,8]}}
+{"associate":{"from":"8","to":"2"}}
+{"forget":{"id":"8"}}
+"#,
+        );
         let with = ["--durability", durability];
         let run = |args: &[&'static str], more: &[&str]| -> Vec<String> {
             let all = args.iter().chain(more).chain(&with);
@@ -93,6 +108,7 @@ impl Walk {
             run(&["ingest"], &[&first, "--edges", &edges, "--store", &store]),
             run(&["ingest", "--update"], &[&second, "--store", &store]),
             run(&["forget"], &["--file", &ids, "--store", &store]),
+            run(&["batch"], &[&mixed, "--store", &store]),
             vec!["export".into(), export.clone(), "--store".into(), store],
             run(&["import"], &[&export, "--store", &back]),
             run(&["import"], &[&export, "--store", &back]),

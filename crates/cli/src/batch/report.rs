@@ -63,8 +63,9 @@ impl Report {
             all.join(", ")
         ))?;
         out.line(format!(
-            "at most {} in operations and answers; the store holds {} episodes",
+            "at most {} in operations and answers; what was written is {}; the store holds {} episodes",
             bytes(summary.peak_bytes as u64),
+            stats.durability,
             count(stats.episodes)
         ))?;
         out.object(&json!({ "summary": {

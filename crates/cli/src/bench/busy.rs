@@ -43,10 +43,7 @@ pub(crate) fn measure(space: &Builder, data: &mut Data, out: &Out) -> anyhow::Re
         )
     });
     let (rows, taken) = stored?;
-    let asked = searched
-        .as_mut()
-        .map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    let during = started.elapsed();
+    let (mut asked, during) = searched?;
     asked.sort_by(f64::total_cmp);
     // What was built under way answers as well as what was built alone.
     memory.wait_indexed()?;
