@@ -165,22 +165,27 @@ impl Safetensors {
     /// flipped bit is found out, wherever it lies. Files of other tools carry no checksum and are
     /// refused as unsealed. Cost: one pass over the bytes.
     pub fn check_seal(&self) -> Result<(), SafetensorsError> {
-        let head = self.bytes.get(LENGTH_BYTES..).unwrap_or_default();
-        let digits = head.strip_prefix(SEAL).and_then(|rest| {
-            let digits = str::from_utf8(rest.get(..SEAL_DIGITS)?).ok()?;
-            // The parser would let a sign pass, and the other case of a letter, one bit away.
-            let plain = digits
-                .bytes()
-                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-            plain.then(|| u32::from_str_radix(digits, 16).ok())?
-        });
-        let expected = digits.ok_or(SafetensorsError::Unsealed)?;
-        let found = checksum(&self.bytes);
-        if found == expected {
-            Ok(())
-        } else {
-            Err(SafetensorsError::Checksum { expected, found })
-        }
+        check_seal(&self.bytes)
+    }
+}
+
+/// [`Safetensors::check_seal`], of the bytes of a whole file.
+pub(crate) fn check_seal(bytes: &[u8]) -> Result<(), SafetensorsError> {
+    let head = bytes.get(LENGTH_BYTES..).unwrap_or_default();
+    let digits = head.strip_prefix(SEAL).and_then(|rest| {
+        let digits = str::from_utf8(rest.get(..SEAL_DIGITS)?).ok()?;
+        // The parser would let a sign pass, and the other case of a letter, one bit away.
+        let plain = digits
+            .bytes()
+            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        plain.then(|| u32::from_str_radix(digits, 16).ok())?
+    });
+    let expected = digits.ok_or(SafetensorsError::Unsealed)?;
+    let found = checksum(bytes);
+    if found == expected {
+        Ok(())
+    } else {
+        Err(SafetensorsError::Checksum { expected, found })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a safetensors file was refused.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -59,6 +60,9 @@ pub enum SafetensorsError {
         name: String,
         /// The type by the header's word, cut to a readable length.
         found: String,
+        /// The metadata of a file whose seal holds, by which a reader tells whether a later release wrote
+        /// it; empty if the file is damaged or carries no checksum.
+        metadata: BTreeMap<String, String>,
     },
     /// A tensor's shape and its bytes do not belong together, or it lies outside the file.
     #[error("tensor {name}: got bytes {from}..{to} of {data_bytes}, expected {expected}")]

@@ -8,7 +8,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::SafetensorsError;
-use crate::safetensors::{HEADER_BYTES_MAX, LENGTH_BYTES, TensorDtype};
+use crate::safetensors::{HEADER_BYTES_MAX, LENGTH_BYTES, TensorDtype, check_seal};
 
 /// The key under which the metadata stands among the tensors.
 pub(crate) const METADATA: &str = "__metadata__";
@@ -45,8 +45,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parts, SafetensorsError> {
     }
     let header: Header =
         serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
-    let tensors = place_all(header.tensors, data.len() as u64, LENGTH_BYTES + text.len())?;
-    Ok((header.metadata, tensors))
+    let tensors = place_all(header.tensors, data.len() as u64, LENGTH_BYTES + text.len());
+    match tensors {
+        Ok(tensors) => Ok((header.metadata, tensors)),
+        // What damage made of the metadata says nothing.
+        Err(SafetensorsError::Dtype { name, found, .. }) if check_seal(bytes).is_ok() => {
+            Err(SafetensorsError::Dtype {
+                name,
+                found,
+                metadata: header.metadata,
+            })
+        }
+        Err(other) => Err(other),
+    }
 }
 
 /// Checks each tensor's place. `start` is where the data begins in the file.
@@ -117,6 +128,7 @@ fn dtype_of(name: &str, word: &str) -> Result<TensorDtype, SafetensorsError> {
     found.ok_or_else(|| SafetensorsError::Dtype {
         name: name.to_owned(),
         found: word.chars().take(20).collect(),
+        metadata: BTreeMap::new(),
     })
 }
 

@@ -112,7 +112,8 @@ impl Detector {
     }
 
     /// As [`Detector::detect`] for many windows, each with the bits it has alone. On an error what
-    /// `exceptions` holds is of no use.
+    /// `exceptions` holds is of no use; `at` counts through all windows as they were given, one after
+    /// the other.
     pub fn detect_many(
         &self,
         windows: &[&[Code]],
@@ -121,8 +122,10 @@ impl Detector {
     ) -> Result<(), InputError> {
         InputError::check_length("exceptions", exceptions.len(), windows.len())?;
         let tiles = windows.chunks(TILE).zip(exceptions.chunks_mut(TILE));
-        for (at, (windows, exceptions)) in tiles.enumerate() {
-            self.detect_tile(at * TILE, windows, scratch, exceptions)?;
+        let mut first = 0;
+        for (windows, exceptions) in tiles {
+            self.detect_tile(first, windows, scratch, exceptions)?;
+            first += window::codes(windows);
         }
         Ok(())
     }
@@ -148,6 +151,7 @@ impl Detector {
         Ok(exceptions)
     }
 
+    /// `first` is how many codes came before.
     fn detect_tile(
         &self,
         first: usize,

@@ -7,7 +7,7 @@ use crate::places::Places;
 use crate::predictor::Predictor;
 use crate::scratch::Scratch;
 use crate::tensors::Tensors;
-use cortica_formats::Safetensors;
+use cortica_formats::{Safetensors, SafetensorsError};
 use cortica_simd::Isa;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -45,28 +45,19 @@ struct Shared {
 impl Networks {
     /// Reads a weight file.
     pub fn open(path: &Path) -> Result<Networks, WeightsError> {
-        Networks::read(&Safetensors::open(path, FILE_BYTES_MAX)?)
+        Networks::read(&Safetensors::open(path, FILE_BYTES_MAX).map_err(explain)?)
     }
 
     /// Reads the bytes of a weight file: an `include_bytes!` constant or a `Vec<u8>`.
     pub fn from_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Networks, WeightsError> {
-        Networks::read(&Safetensors::from_bytes(bytes)?)
+        Networks::read(&Safetensors::from_bytes(bytes).map_err(explain)?)
     }
 
     fn read(file: &Safetensors) -> Result<Networks, WeightsError> {
-        let entry = |key: &str| file.metadata(key).unwrap_or_default().to_owned();
-        if entry("format") != FORMAT {
-            return Err(WeightsError::Format {
-                found: entry("format"),
-            });
-        }
+        let entry = |key: &str| file.metadata(key).unwrap_or_default();
+        check_format(entry("format"))?;
         file.check_seal()?;
-        if entry("version") != VERSION.to_string() {
-            return Err(WeightsError::Version {
-                found: entry("version"),
-                supported: VERSION,
-            });
-        }
+        check_version(entry("version"))?;
         let mut tensors = Tensors::new(file);
         let encoder = Encoder::read(&mut tensors)?;
         let predictor = Predictor::read(&mut tensors)?;
@@ -132,4 +123,37 @@ impl Networks {
     pub fn scratch_on(&self, isa: Isa) -> Scratch {
         Scratch::new(self, isa)
     }
+}
+
+fn check_format(found: &str) -> Result<(), WeightsError> {
+    if found == FORMAT {
+        return Ok(());
+    }
+    let found = found.to_owned();
+    Err(WeightsError::Format { found })
+}
+
+fn check_version(found: &str) -> Result<(), WeightsError> {
+    if found == VERSION.to_string() {
+        return Ok(());
+    }
+    Err(WeightsError::Version {
+        found: found.to_owned(),
+        supported: VERSION,
+    })
+}
+
+/// A file with a type of values that is not read may be of a later release, or of another kind. Then
+/// that is what its reader has to know.
+fn explain(refused: SafetensorsError) -> WeightsError {
+    if let SafetensorsError::Dtype { metadata, .. } = &refused
+        && !metadata.is_empty()
+    {
+        let entry = |key: &str| metadata.get(key).map_or("", String::as_str);
+        let checked = check_format(entry("format")).and_then(|()| check_version(entry("version")));
+        if let Err(told) = checked {
+            return told;
+        }
+    }
+    WeightsError::File(refused)
 }

@@ -116,7 +116,7 @@ impl Predictor {
     ) -> Result<(), InputError> {
         InputError::check_length("state", state.hidden.len(), self.hidden())?;
         let mut last = *code;
-        window::cut("code", 0, scratch.isa, &mut last)?;
+        window::cut("code", || 0, scratch.isa, &mut last)?;
         let gates = self.input.outputs();
         let projected = &mut scratch.first[..gates];
         self.input
@@ -160,7 +160,8 @@ impl Predictor {
     }
 
     /// As [`Predictor::predict`] for many windows, each with the bits it has alone. On an error
-    /// what `predictions` holds is of no use; `at` counts through all codes looked at.
+    /// what `predictions` holds is of no use; `at` counts through all windows as they were given, one
+    /// after the other.
     pub fn predict_many(
         &self,
         windows: &[&[Code]],
@@ -169,12 +170,15 @@ impl Predictor {
     ) -> Result<(), InputError> {
         InputError::check_length("predictions", predictions.len(), windows.len())?;
         let tiles = windows.chunks(TILE).zip(predictions.chunks_mut(TILE));
-        for (at, (windows, predictions)) in tiles.enumerate() {
-            self.predict_tile(at * TILE, windows, scratch, predictions)?;
+        let mut first = 0;
+        for (windows, predictions) in tiles {
+            self.predict_tile(first, windows, scratch, predictions)?;
+            first += window::codes(windows);
         }
         Ok(())
     }
 
+    /// `first` is how many codes came before.
     fn predict_tile(
         &self,
         first: usize,

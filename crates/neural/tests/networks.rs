@@ -265,6 +265,48 @@ fn wrong_inputs_are_refused_by_name() {
     assert_eq!(state, before);
 }
 
+/// Whatever lengths the windows before it have: fewer codes than a network looks at, more, or none.
+#[test]
+fn a_code_that_is_not_finite_is_named_by_its_place_in_what_was_given() {
+    let not_finite = |code: usize| {
+        let at = code * CODE + 9;
+        Err(InputError::NotFinite { field: "codes", at })
+    };
+    for networks in both() {
+        let (predictor, detector) = (networks.predictor(), networks.detector());
+        let mut scratch = networks.scratch();
+        for length in [1, 3, WINDOW - 1, WINDOW, WINDOW + 1, 30] {
+            for bad in length.saturating_sub(WINDOW)..length {
+                let mut window = stream(length, 1);
+                window[bad][9] = f32::NAN;
+                let refused = predictor.predict(&window, &mut scratch).map(drop);
+                assert_eq!(refused, not_finite(bad), "{length}");
+                let refused = detector.detect(&window, &mut scratch).map(drop);
+                assert_eq!(refused, not_finite(bad), "{length}");
+            }
+        }
+        // Behind more windows than are worked on together, of all lengths.
+        let mut streams: Vec<Vec<Code>> = (0..70).map(|at| stream(at * 5 % 11, 1)).collect();
+        for bad in [1, 9, 32, 34, 69] {
+            let before: usize = streams[..bad].iter().map(Vec::len).sum();
+            let last = streams[bad].len() - 1;
+            let value = std::mem::replace(&mut streams[bad][last][9], f32::INFINITY);
+            let windows: Vec<&[Code]> = streams.iter().map(Vec::as_slice).collect();
+            let mut next = vec![[0.0; CODE]; windows.len()];
+            let refused = predictor.predict_many(&windows, &mut scratch, &mut next);
+            assert_eq!(refused, not_finite(before + last), "{bad}");
+            let mut exceptions = vec![0.0; windows.len()];
+            let refused = detector.detect_many(&windows, &mut scratch, &mut exceptions);
+            assert_eq!(refused, not_finite(before + last), "{bad}");
+            streams[bad][last][9] = value;
+        }
+        // What is not looked at is not refused.
+        let mut window = stream(WINDOW + 1, 1);
+        window[0][9] = f32::NAN;
+        assert!(predictor.predict(&window, &mut scratch).is_ok());
+    }
+}
+
 fn finite() -> impl Strategy<Value = f32> {
     prop_oneof![
         prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO,

@@ -120,6 +120,58 @@ fn other_formats_and_newer_versions() {
     assert!(matches!(refused, WeightsError::Version { .. }));
 }
 
+/// The file with the checksum that its bytes have now.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let at = 8 + br#"{"__metadata__":{"checksum":""#.len();
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..at]);
+    hasher.update(&bytes[at + 8..]);
+    let digits = format!("{:08x}", hasher.finalize());
+    bytes[at..at + 8].copy_from_slice(digits.as_bytes());
+    bytes
+}
+
+/// A later release may store values in ways that this build has never heard of.
+#[test]
+fn newer_files_of_unknown_types_are_said_to_be_newer() {
+    let all = tensors("networks_i8");
+    let unknown = |metadata: &[(&str, &str)]| {
+        let bytes = encode(metadata, &all);
+        let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+        let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+        let header = str::from_utf8(header).unwrap();
+        // As long as it was, so that nothing else changes.
+        let header = header.replacen("\"I8\"", "\"Q4\"", 1);
+        sealed([&length[..], header.as_bytes(), data].concat())
+    };
+    let newer = unknown(&[("format", "cortica-networks"), ("version", "2")]);
+    let refused = refusal(newer.clone());
+    assert!(
+        matches!(&refused, WeightsError::Version { found, supported: 1 } if found == "2"),
+        "{refused}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("newer.safetensors");
+    std::fs::write(&path, &newer).unwrap();
+    let refused = Networks::open(&path).expect_err("a newer file");
+    assert!(matches!(refused, WeightsError::Version { .. }), "{refused}");
+
+    let refused = refusal(unknown(&[("format", "llama"), ("version", "2")]));
+    assert!(matches!(&refused, WeightsError::Format { found } if found == "llama"));
+    // What this release calls its own has no such types; what is damaged says nothing of itself.
+    let refused = refusal(unknown(&METADATA));
+    assert!(matches!(
+        refused,
+        WeightsError::File(SafetensorsError::Dtype { .. })
+    ));
+    let mut damaged = newer;
+    *damaged.last_mut().unwrap() ^= 1;
+    assert!(matches!(
+        refusal(damaged),
+        WeightsError::File(SafetensorsError::Dtype { metadata, .. }) if metadata.is_empty()
+    ));
+}
+
 #[test]
 fn each_tensor_is_needed_in_its_shape_and_no_other_is_there() {
     let all = tensors("networks_i8");

@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use anyhow::Result;
-use cortica_formats::{Tensor, TensorDtype, encode_safetensors, write_safetensors};
+use cortica_formats::{Safetensors, Tensor, TensorDtype, encode_safetensors, write_safetensors};
 use cortica_neural::{FORMAT, VERSION};
 
 use crate::layer::{Layer, Network};
+
+/// What a weight file may have, as where it is loaded.
+const BYTES_MAX: u64 = 64 << 20;
 
 /// A tensor as it will be written.
 #[derive(Debug)]
@@ -92,6 +95,22 @@ pub(crate) fn encode(tensors: &[Stored], about: &[(&str, &str)]) -> Result<Vec<u
 pub(crate) fn write(path: &Path, tensors: &[Stored], about: &[(&str, &str)]) -> Result<()> {
     let version = VERSION.to_string();
     write_safetensors(path, &metadata(&version, about), &views(tensors))?;
+    Ok(())
+}
+
+/// Writes a weight file again, with other metrics in it and all else as it is.
+pub(crate) fn restate(file: &Path, out: &Path, metrics: &str) -> Result<()> {
+    let read = Safetensors::open(file, BYTES_MAX)?;
+    read.check_seal()?;
+    let mut about: Vec<(&str, &str)> = read.all_metadata().collect();
+    about.retain(|(key, _)| !["checksum", "format", "version", "metrics"].contains(key));
+    about.push(("metrics", metrics));
+    let tensors: Vec<(&str, Tensor<'_>)> = read
+        .names()
+        .filter_map(|name| Some((name, read.tensor(name)?)))
+        .collect();
+    let version = VERSION.to_string();
+    write_safetensors(out, &metadata(&version, &about), &tensors)?;
     Ok(())
 }
 

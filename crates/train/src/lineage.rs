@@ -52,6 +52,37 @@ fn follow(row: u32, onwards: impl Fn(u32) -> Option<u32>) -> Vec<u32> {
     line
 }
 
+/// The top of each row's line: itself where nothing leads to it. Rows that lead back into themselves have
+/// one of themselves for all.
+pub(crate) fn tops(below: &[Vec<u32>]) -> Vec<u32> {
+    let hierarchy = Hierarchy::of(below);
+    let mut tops: Vec<Option<u32>> = vec![None; below.len()];
+    for row in 0..below.len() as u32 {
+        let (mut at, mut path) = (row, Vec::new());
+        // Rows on this path say `row` until its top is known: meeting one of them closes a circle.
+        let top = loop {
+            match tops[at as usize] {
+                Some(met) if met == row => break at,
+                Some(known) => break known,
+                None => {}
+            }
+            tops[at as usize] = Some(row);
+            path.push(at);
+            match hierarchy.upwards(at) {
+                Some(upper) => at = upper,
+                None => break at,
+            }
+        };
+        for row in path {
+            tops[row as usize] = Some(top);
+        }
+    }
+    tops.into_iter()
+        .zip(0..)
+        .map(|(top, row)| top.unwrap_or(row))
+        .collect()
+}
+
 /// For each of these rows, in their order, up to two lines: down to it from the top, and up through it
 /// from a lowest row to what lies two above it. Two rows at least come before the next, so that a
 /// window tells in which direction it goes.
@@ -100,6 +131,30 @@ mod tests {
         assert_eq!(lower, &[Some(line(&[0, 1], 2)), Some(line(&[3, 2, 1], 0))]);
         assert_eq!(lowest, &[Some(line(&[0, 1, 2], 3)), Some(line(&[3, 2], 1))]);
         assert_eq!(aside, &[None, None]);
+    }
+
+    #[test]
+    fn tops_of_lines() {
+        // 0 over 1 over 2, 3 over 4, and 5, 6 and 7 in a circle with 8 below it.
+        let below = [
+            vec![1],
+            vec![2],
+            vec![],
+            vec![4],
+            vec![],
+            vec![6],
+            vec![7, 8],
+            vec![5],
+            vec![],
+        ];
+        let tops = tops(&below);
+        assert_eq!(tops[..5], [0, 0, 0, 3, 3]);
+        assert!(
+            tops[5..].iter().all(|&top| top == tops[5] && top >= 5),
+            "{tops:?}"
+        );
+        // A row that is reached from below before it is looked at itself.
+        assert_eq!(super::tops(&[vec![], vec![0], vec![1]]), [2, 2, 2]);
     }
 
     #[test]

@@ -23,8 +23,10 @@ mod measure;
 mod pca;
 mod places;
 mod predictor;
+mod simple;
 mod streams;
 mod tasks;
+mod within;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -69,13 +71,16 @@ struct Arguments {
     /// Also write the weights as f32, as they are before they are rounded to i8.
     #[arg(long, value_name = "FILE", conflicts_with = "measure")]
     floats: Option<PathBuf>,
-    /// Measure this weight file instead of training one; only metrics are written.
+    /// Measure this weight file instead of training one; only metrics are written, without --restate.
     #[arg(long)]
     measure: Option<PathBuf>,
     /// Train nothing: give the networks of this weight file the places of the folder's training side, and write
     /// them to --out.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["measure", "floats"])]
     places: Option<PathBuf>,
+    /// With --measure: also write the weights that were measured to --out, with the new metrics in them.
+    #[arg(long, requires = "measure")]
+    restate: bool,
 }
 
 fn main() -> Result<()> {
@@ -124,8 +129,11 @@ fn main() -> Result<()> {
         all.held_out.push((order, measured));
     }
     let epochs = arguments.epochs.get();
-    if let Some(networks) = measured {
-        let metrics = measure::all(&networks, &data, &sides, &all, seed, epochs)?;
+    if let (Some(networks), Some(path)) = (measured, &arguments.measure) {
+        let metrics = measure::all(&networks, &data, &sides, &graph, &all, seed, epochs)?;
+        if arguments.restate {
+            export::restate(path, &arguments.out, &serde_json::to_string(&metrics)?)?;
+        }
         return write_metrics(&arguments.out, &metrics);
     }
     ensure!(
@@ -144,7 +152,7 @@ fn main() -> Result<()> {
     let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
     tensors.extend(places::tensors(&networks, &data, &sides.train, seed)?);
     let networks = Networks::from_bytes(export::encode(&tensors, &[])?)?;
-    let metrics = measure::all(&networks, &data, &sides, &all, seed, epochs)?;
+    let metrics = measure::all(&networks, &data, &sides, &graph, &all, seed, epochs)?;
     let minutes = started.elapsed().as_secs_f64() / 60.0;
     println!("{minutes:.1} minutes");
     let about = [
@@ -250,6 +258,8 @@ fn check_written(arguments: &Arguments) -> Result<()> {
     } else {
         if arguments.measure.is_none() {
             written.extend([out.clone(), out.with_extension("svg")]);
+        } else if arguments.restate {
+            written.push(out.clone());
         }
         written.push(out.with_extension("json"));
     }

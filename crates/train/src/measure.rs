@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use crate::Sides;
 use crate::baselines::Baselines;
 use crate::bootstrap::mean_difference;
+use crate::graph::Graph;
 use crate::layer::Normal;
 use crate::pca::Components;
 use crate::streams::{Order, Place};
 use crate::tasks;
+use crate::within::{self, Subtrees};
 
 /// Neighbours looked for.
 const K: usize = 10;
@@ -39,6 +41,7 @@ pub(crate) fn all(
     networks: &Networks,
     data: &Dataset,
     sides: &Sides,
+    graph: &Graph,
     places: &Places,
     seed: Seed,
     epochs: usize,
@@ -50,11 +53,14 @@ pub(crate) fn all(
         Some(Baselines::train(&codes, &places.train, seed, epochs)?)
     };
     let mut metrics = json!({ "recall": recall(networks, data, sides, &codes, seed)? });
+    let subtrees = Subtrees::of(graph);
     for (order, places) in &places.held_out {
         if places.len() >= PLACES_MIN {
             let baselines = baselines.as_ref();
-            let [temporal, exception] =
+            let [mut temporal, mut exception] =
                 tasks::measure(networks, baselines, sides, places, &codes, seed)?;
+            [temporal["within_place"], exception["within_place"]] =
+                within::measure(networks, &subtrees, places, &codes, seed)?;
             metrics["temporal"][order.name()] = temporal;
             metrics["exception"][order.name()] = exception;
         }
@@ -71,7 +77,8 @@ fn encode(networks: &Networks, rows: &[f32], count: usize) -> Result<Vec<Code>> 
 }
 
 /// The share of the exact 10 nearest held-out rows that codes of 64 i8 values find, for held-out
-/// rows, for the folder's queries, and for those of them that mean a held-out row.
+/// rows, for the folder's queries, for those of them that mean a held-out row, and for those of these
+/// whose words stand in no text of the training side.
 fn recall(
     networks: &Networks,
     data: &Dataset,
@@ -126,10 +133,12 @@ fn recall(
     };
     let every: Vec<usize> = (0..data.query_count()).collect();
     let unseen: Vec<usize> = every.iter().copied().filter(unseen).collect();
+    let unread = without_texts(data, &sides.train, &unseen);
     let sets = [
         ("held_out_items", true, &asked),
         ("queries", false, &every),
         ("held_out_queries", false, &unseen),
+        ("held_out_queries_unread", false, &unread),
     ];
     for (name, items, asked) in sets {
         let nearest_to = |&at: &usize| {
@@ -171,6 +180,18 @@ fn recall(
     Ok(figures)
 }
 
+/// Those of some queries whose text is no part of a text that was trained on, in capitals or small letters.
+fn without_texts(data: &Dataset, train: &[usize], queries: &[usize]) -> Vec<usize> {
+    let items = train.iter().filter_map(|&row| data.items.get(row));
+    let texts: Vec<String> = items.map(|item| item.text.to_lowercase()).collect();
+    let unread = |&&query: &&usize| {
+        let asked = data.query_infos.get(query);
+        let asked = asked.map(|query| query.text.to_lowercase());
+        asked.is_some_and(|asked| !texts.iter().any(|text| text.contains(&asked)))
+    };
+    queries.iter().filter(unread).copied().collect()
+}
+
 /// A code brought to length 1 in i8 with a scale, as f32 values of length 1 again.
 fn as_i8(code: &Code) -> Code {
     let largest = code.iter().fold(0.0_f32, |largest, v| largest.max(v.abs()));
@@ -195,4 +216,41 @@ fn nearest(query: &[f32], rows: &[f32], d: usize, skip: Option<usize>) -> Vec<u3
 
 fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cortica_testkit::{Item, Query};
+
+    #[test]
+    fn queries_whose_words_were_not_trained_on() {
+        let item = |text: &str, split| Item {
+            id: String::new(),
+            text: text.to_owned(),
+            split,
+        };
+        let query = |text: &str| Query {
+            kind: String::new(),
+            source: 1,
+            text: text.to_owned(),
+        };
+        let data = Dataset {
+            dimension: 1,
+            rows: vec![0.0; 2],
+            queries: vec![0.0; 4],
+            items: vec![
+                item("spinach: eaten as a Vegetable", Split::Train),
+                item("washboard: protects a wall", Split::Test),
+            ],
+            query_infos: ["Spinach", "washboard", "a vegetable", "eaten raw"]
+                .map(query)
+                .to_vec(),
+            truth: Vec::new(),
+            edges: Vec::new(),
+            edge_types: Vec::new(),
+        };
+        assert_eq!(without_texts(&data, &[0], &[0, 1, 2, 3]), [1, 3]);
+        assert_eq!(without_texts(&data, &[0], &[0, 2]), [0_usize; 0]);
+    }
 }

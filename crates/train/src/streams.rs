@@ -55,7 +55,7 @@ impl Order {
     }
 
     /// Whether a relation of this type leads on in this order.
-    fn leads_on(self) -> fn(&str) -> bool {
+    pub(crate) fn leads_on(self) -> fn(&str) -> bool {
         match self {
             Order::Lineage | Order::DepthFirst => {
                 |kind| matches!(kind, "hyponym" | "instance_hyponym" | "child")

@@ -4,17 +4,15 @@ use std::ops::Range;
 
 use anyhow::Result;
 use cortica_env::{Rng, Seed};
-use cortica_neural::{CODE, Code, Networks, score};
+use cortica_neural::{Code, Networks, score};
 use cortica_simd::Isa;
 use serde_json::{Value, json};
 
 use crate::Sides;
 use crate::auc::{auc, compare};
 use crate::baselines::{Baselines, Learnt};
+use crate::simple::SIMPLE;
 use crate::streams::Place;
-
-/// How well a code fits a place, by the number of the place.
-type Scorer<'a> = dyn Fn(usize, &Code) -> f32 + 'a;
 
 /// Scores of the rows that stand in the places, of the near others, and of random ones.
 type Scores = [Vec<f32>; 3];
@@ -32,32 +30,13 @@ pub(crate) fn measure(
 ) -> Result<[Value; 2]> {
     let asked = Asked::draw(places, sides, seed);
     let isa = Isa::best();
-    let window = |at: usize| places[at].seen.iter().map(|&row| &codes[row as usize]);
-    let previous =
-        |at: usize, code: &Code| window(at).next_back().map_or(0.5, |w| score(isa, w, code));
-    let mean_of = |at: usize, code: &Code| {
-        let mut mean = [0.0; CODE];
-        for code in window(at) {
-            for (mean, value) in mean.iter_mut().zip(code) {
-                *mean += value;
-            }
-        }
-        score(isa, &mean, code)
-    };
-    let max_of =
-        |at: usize, code: &Code| window(at).map(|w| score(isa, w, code)).fold(0.0, f32::max);
-    let simple: [(&str, &Scorer<'_>); 3] = [
-        ("cosine_to_previous", &previous),
-        ("window_mean", &mean_of),
-        ("window_max", &max_of),
-    ];
     let mut others: Vec<(&str, Scores)> = Vec::new();
-    for (name, simple) in simple {
+    for (name, simple) in SIMPLE {
         let by = |rows: &[u32]| {
-            let scores = rows.iter().enumerate();
-            Ok(scores
-                .map(|(at, &row)| simple(at, &codes[row as usize]))
-                .collect())
+            let score_of = |(place, &row): (&Place, &u32)| {
+                simple(isa, &place.window(codes), &codes[row as usize])
+            };
+            Ok(places.iter().zip(rows).map(score_of).collect())
         };
         others.push((name, asked.scores(by)?));
     }
