@@ -275,7 +275,8 @@ fn scaling(gate: &Gate, mut scaled: Scaled, at_least: Duration, brake: f64) -> R
     let (estimate, pairs) = converge(
         &gate.name,
         PAIRS_MAX,
-        |_| false,
+        // Whatever else the machine does comes in spells, too, and is felt by all processors.
+        |estimate| judge_ratio(&gate.required, estimate) == Verdict::Fail,
         |subject_first| {
             let (ours, plain);
             if subject_first {

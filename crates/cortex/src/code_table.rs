@@ -161,38 +161,52 @@ impl CodeTable {
         cosine_min: f32,
         found: &mut Vec<ConceptId>,
     ) {
-        let norm_inverse = inverse_norm(isa, code);
-        if norm_inverse == 0.0 {
-            return;
+        for number in 0..self.segments.len() {
+            self.near_in_segment(number, isa, code, cosine_min, found);
         }
+    }
+
+    /// The part of [`near`](CodeTable::near) that is in one segment of [`SEGMENT`] concepts; whether there is one of
+    /// this number.
+    pub(crate) fn near_in_segment(
+        &self,
+        number: usize,
+        isa: Isa,
+        code: &[i8; CODE_DIMENSION],
+        cosine_min: f32,
+        found: &mut Vec<ConceptId>,
+    ) -> bool {
+        let Some(segment) = self.segments.get(number) else {
+            return false;
+        };
+        let norm_inverse = inverse_norm(isa, code);
+        let (true, Ok(rows)) = (
+            norm_inverse > 0.0,
+            CodeRows::packed(&segment.codes, CODE_DIMENSION),
+        ) else {
+            return true; // Near nothing; a segment always holds whole rows.
+        };
         let least = cosine_min / norm_inverse;
         let (mut dots, mut inverse_norms) = ([0_i32; SEGMENT], [0.0_f32; SEGMENT]);
-        for (number, segment) in self.segments.iter().enumerate() {
-            let Ok(rows) = CodeRows::packed(&segment.codes, CODE_DIMENSION) else {
-                continue; // Never: a segment holds whole rows.
-            };
-            dot_rows_i8(isa, code, rows, &mut dots);
-            decode_f16(isa, &segment.inverse_norms, &mut inverse_norms);
-            // Eight at a time: there is hardly ever one among them.
-            let eights = dots
-                .as_chunks::<8>()
-                .0
-                .iter()
-                .zip(inverse_norms.as_chunks::<8>().0);
-            for (at, (dots, inverse)) in eights.enumerate() {
-                let mut any = false;
-                for lane in 0..8 {
-                    any |= inverse[lane] > 0.0 && dots[lane] as f32 * inverse[lane] >= least;
-                }
-                if any {
-                    let start = number * SEGMENT + 8 * at;
-                    let near = (0..8).filter(|&lane| {
-                        inverse[lane] > 0.0 && dots[lane] as f32 * inverse[lane] >= least
-                    });
-                    found.extend(near.map(|lane| ConceptId::new((start + lane) as u32)));
-                }
+        dot_rows_i8(isa, code, rows, &mut dots);
+        decode_f16(isa, &segment.inverse_norms, &mut inverse_norms);
+        // Eight at a time: there is hardly ever one among them.
+        let inverse_eights = inverse_norms.as_chunks::<8>().0;
+        let eights = dots.as_chunks::<8>().0.iter().zip(inverse_eights);
+        for (at, (dots, inverse)) in eights.enumerate() {
+            let mut any = false;
+            for lane in 0..8 {
+                any |= inverse[lane] > 0.0 && dots[lane] as f32 * inverse[lane] >= least;
+            }
+            if any {
+                let start = number * SEGMENT + 8 * at;
+                let near = (0..8).filter(|&lane| {
+                    inverse[lane] > 0.0 && dots[lane] as f32 * inverse[lane] >= least
+                });
+                found.extend(near.map(|lane| ConceptId::new((start + lane) as u32)));
             }
         }
+        true
     }
 
     pub(crate) fn len(&self) -> usize {

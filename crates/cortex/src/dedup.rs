@@ -462,11 +462,22 @@ impl Ticket<'_> {
         if code.iter().all(|&value| value == 0) {
             return Err(DedupError::NoCode);
         }
-        let inner = read(&self.dedup.inner);
+        let Dedup { params, isa, .. } = *self.dedup;
+        // Those admitted from here on, also under numbers that were looked at already, are compared by `admit_near`:
+        // so the lock can be let go of between segments, and nobody who has a concept to add or to remove waits for
+        // longer than one of them takes.
+        let generation = read(&self.dedup.inner).generation;
+        let mut concepts = Vec::new();
+        let mut look_at = |segment| {
+            let table = &read(&self.dedup.inner).table;
+            table.near_in_segment(segment, isa, code, params.code_cosine_min, &mut concepts)
+        };
+        let mut segments = 0..;
+        while segments.next().is_some_and(&mut look_at) {}
         Ok(Near {
             code: *code,
-            concepts: self.dedup.near_in(&inner, code),
-            generation: inner.generation,
+            concepts,
+            generation,
         })
     }
 

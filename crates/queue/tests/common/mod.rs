@@ -62,7 +62,9 @@ pub fn counted(drops: &Arc<AtomicUsize>) -> Counted {
 
 /// Two threads meet again and again; each pushes to the queue of its own number and then looks
 /// into the other's. One of them must see an item. In rounds in which both do, both pushes came
-/// before both looks: they really met.
+/// before both looks: they really met. So that they do, also on a busy machine and where one
+/// thread learns sooner than the other that both are there: each has a processor of its own, and
+/// waits a little, a different time in every round, before it pushes.
 pub fn cross(push: impl Fn(usize, usize) + Sync, pop: impl Fn(usize) -> bool + Sync) {
     const ROUNDS_MIN: usize = 20_000;
     const MEETINGS_MIN: usize = 20;
@@ -73,7 +75,8 @@ pub fn cross(push: impl Fn(usize, usize) + Sync, pop: impl Fn(usize) -> bool + S
     let saw = [(); 2].map(|()| AtomicBool::new(false));
     let (rounds, neither, both) = thread::scope(|scope| {
         let (push, pop, arrived, done, saw) = (&push, &pop, &arrived, &done, &saw);
-        let cross = |me: usize| {
+        let cross = move |me: usize| {
+            stay_on_processor(me);
             let meet = |round: usize| {
                 // Release and Acquire for `saw` and `done`; not between the push and the look.
                 arrived[me].store(round, Release);
@@ -89,6 +92,8 @@ pub fn cross(push: impl Fn(usize, usize) + Sync, pop: impl Fn(usize) -> bool + S
             let (mut rounds, mut neither, mut both) = (0, 0, 0);
             loop {
                 meet(3 * rounds + 1);
+                let wait = rounds.wrapping_mul(0x9e37_79b9) >> (8 * me + 8) & 31;
+                (0..wait).for_each(|_| std::hint::spin_loop());
                 push(me, rounds);
                 saw[me].store(pop(1 - me), Relaxed);
                 meet(3 * rounds + 2);
@@ -109,9 +114,9 @@ pub fn cross(push: impl Fn(usize, usize) + Sync, pop: impl Fn(usize) -> bool + S
                 }
             }
         };
-        let other = scope.spawn(move || cross(1));
-        let tally = cross(0);
-        assert_eq!(other.join().unwrap(), tally);
+        let threads = [0, 1].map(|me| scope.spawn(move || cross(me)));
+        let [tally, other] = threads.map(|thread| thread.join().unwrap());
+        assert_eq!(tally, other);
         tally
     });
     println!("{rounds} rounds, in {both} of which both saw an item");
@@ -122,3 +127,17 @@ pub fn cross(push: impl Fn(usize, usize) + Sync, pop: impl Fn(usize) -> bool + S
          {MEETINGS_MIN} are needed; run it on a machine that does less beside"
     );
 }
+
+/// Keeps the calling thread on one of the processors that it may run on, in turn.
+#[cfg(target_os = "linux")]
+fn stay_on_processor(number: usize) {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+    let allowed = sched_getaffinity(None).unwrap();
+    let mut ones = (0..CpuSet::MAX_CPU).filter(|&one| allowed.is_set(one));
+    let mut only = CpuSet::new();
+    only.set(ones.nth(number % allowed.count() as usize).unwrap());
+    sched_setaffinity(None, &only).unwrap();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stay_on_processor(_: usize) {}
