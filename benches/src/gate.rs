@@ -1,6 +1,7 @@
 //! What is required: the gates of `gates.toml`, and of the files in `gates`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
@@ -177,6 +178,17 @@ impl Bar {
     }
 }
 
+impl fmt::Display for Bar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.relation {
+            Relation::AtLeast => write!(f, ">= {}", self.value),
+            Relation::AtMost => write!(f, "<= {}", self.value),
+            Relation::Exactly => write!(f, "== {}", self.value),
+            Relation::Parity => write!(f, "parity"),
+        }
+    }
+}
+
 impl FromStr for Bar {
     type Err = anyhow::Error;
 
@@ -265,6 +277,13 @@ required = \">= 2\"
     fn check_bar(text: &str, ratio: f64, floor: f64) {
         let bar: Bar = text.parse().unwrap();
         assert_eq!((bar.ratio(), bar.ratio_floor()), (ratio, floor), "{text}");
+    }
+
+    #[test]
+    fn bars_are_shown_as_they_are_written() {
+        for text in [">= 0.85", "<= 1.5", "== 1", "parity"] {
+            assert_eq!(text.parse::<Bar>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -32,12 +32,6 @@ impl Machine {
             commit: env!("CORTICA_COMMIT").to_owned(),
         }
     }
-
-    /// Whether ratios measured on both can be compared.
-    #[must_use]
-    pub fn is_like(&self, other: &Machine) -> bool {
-        (&self.cpu, self.cores, &self.isa) == (&other.cpu, other.cores, &other.isa)
-    }
 }
 
 impl fmt::Display for Machine {
@@ -107,16 +101,6 @@ mod tests {
         assert_eq!(cpu_name_in(arm).as_deref(), Some("Arm 0x41 0xd0c"));
         assert_eq!(cpu_name_in("model name : Other"), Some("Other".to_owned()));
         assert_eq!(cpu_name_in(""), None);
-    }
-
-    #[test]
-    fn the_commit_does_not_make_a_machine() {
-        let here = Machine::here();
-        let mut later = here.clone();
-        later.commit = "another".to_owned();
-        assert!(here.is_like(&later));
-        later.cores += 1;
-        assert!(!here.is_like(&later));
     }
 
     #[test]

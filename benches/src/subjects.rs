@@ -80,6 +80,10 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("allocation.batch", Ratio(allocation::batch)),
     ("allocation.dedup", Ratio(dedup::against_scan_trained)),
     ("allocation.two_threads", Scaling(allocation::side_by_side)),
+    (
+        "allocation.two_threads_quick",
+        Scaling(allocation::side_by_side),
+    ),
     ("arena.pool_allocations", Count(pool::allocations)),
     ("arena.pool", Ratio(|_| Ok(pool::against_slab::<64>()))),
     ("arena.pool_256", Ratio(|_| Ok(pool::against_slab::<256>()))),

@@ -1,6 +1,6 @@
 //! From a measurement to a verdict.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::gate::{Bar, Gate, Kind};
 use crate::stats::Estimate;
@@ -13,7 +13,7 @@ pub const WIDTH_MAX: f64 = 1.2;
 const REACH: f64 = 0.9;
 
 /// What came of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// The bar is met as far as can be told.

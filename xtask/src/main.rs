@@ -6,7 +6,9 @@
 
 mod bundle;
 mod loom;
+mod marked;
 mod perf;
+mod performance;
 mod step;
 mod suite;
 mod tally;
@@ -58,6 +60,16 @@ enum Command {
         #[arg(long, value_name = "DIR", default_value_os_t = bundle_folder())]
         to: PathBuf,
     },
+    /// Measure what no gate holds, absolute times and rates, by `cortica bench`; keep it beside the gates that
+    /// `perf-check --record` kept on this machine, and make the tables and the picture anew.
+    Figures {
+        /// A folder of data in the layout of the bundled one, which is taken without it.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Only make the tables anew from the report that is there.
+        #[arg(long, conflicts_with = "data")]
+        table: bool,
+    },
     /// Measure the gates of benches/gates.toml (`cargo xtask perf-check --help` lists the options).
     #[command(disable_help_flag = true)]
     PerfCheck {
@@ -86,6 +98,8 @@ fn main() -> Result<ExitCode> {
             bundle::run(&from, &to)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Figures { table: true, .. } => performance::tables(&root),
+        Command::Figures { data, .. } => performance::measure(&root, data.as_deref()),
         Command::PerfCheck { arguments } => perf::run(&root, &arguments),
     }
 }

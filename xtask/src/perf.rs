@@ -1,10 +1,11 @@
 //! `cargo xtask perf-check`: builds the gates in release mode and runs them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::performance;
 use crate::step::cargo;
 
 /// The feature of the gates' package behind which baselines are that take long to build.
@@ -19,9 +20,32 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<ExitCode> {
         .stdin(Stdio::null())
         .status()
         .context("cannot start cargo to build and run the gates")?;
+    let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
+    if has("--record") && root.join(performance::PATH).exists() {
+        // Red gates are recorded too, and shown.
+        if has("--only") {
+            performance::tables(root)?;
+        } else {
+            performance::measure(root, data_of(arguments).as_deref())?;
+        }
+    }
     // A child killed by a signal has no code; that is a failure too.
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(ExitCode::from(code.unwrap_or(1)))
+}
+
+/// The folder that gates are told of, which the figures are measured on as well.
+fn data_of(arguments: &[String]) -> Option<PathBuf> {
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        if let Some(folder) = argument.strip_prefix("--data=") {
+            return Some(folder.into());
+        }
+        if argument == "--data" {
+            return rest.next().map(Into::into);
+        }
+    }
+    std::env::var_os("CORTICA_DATA").map(Into::into)
 }
 
 /// Standard output belongs to the gates alone (`--json` promises one object per line), so cargo
@@ -56,6 +80,16 @@ mod tests {
         let arguments: Vec<_> = command.get_args().collect();
         assert_eq!(arguments.contains(&PEERS.as_ref()), want, "{arguments:?}");
         assert_eq!(arguments.last(), Some(&argument.as_ref()));
+    }
+
+    #[test]
+    fn the_folder_is_found_however_it_is_written() {
+        let data = |arguments: &[&str]| {
+            let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
+            data_of(&arguments)
+        };
+        assert_eq!(data(&["--record", "--data", "x"]), Some("x".into()));
+        assert_eq!(data(&["--data=x", "--record"]), Some("x".into()));
     }
 
     #[test]

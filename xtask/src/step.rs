@@ -16,6 +16,35 @@ pub(crate) fn cargo(root: &Path) -> Command {
     command
 }
 
+/// The commit that is checked out, `+` after it when files differ from it other than reports and what is made
+/// from them.
+pub(crate) fn commit(root: &Path) -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .current_dir(root)
+            .args(arguments)
+            .output();
+        let output = output.ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".to_owned();
+    };
+    // These change with what is run.
+    let others = [
+        "status",
+        "--porcelain",
+        "--",
+        ".",
+        ":!docs/reports",
+        ":!docs/performance.md",
+        ":!docs/batch.svg",
+        ":!README.md",
+    ];
+    let clean = git(&others).is_some_and(|changed| changed.is_empty());
+    if clean { commit } else { commit + "+" }
+}
+
 /// A cargo command and what is expected of it.
 pub(crate) struct Step {
     pub(crate) name: &'static str,

@@ -71,6 +71,7 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Finding>> {
     findings.extend(lints::check(&tree));
     findings.extend(required::check(&tree));
     findings.extend(crate::torture::check(&tree));
+    findings.extend(crate::performance::check(&tree));
     findings.sort();
     findings.dedup(); // A file that several checks need is missing once.
     Ok(findings)

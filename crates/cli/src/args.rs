@@ -568,6 +568,10 @@ pub(crate) struct BenchArgs {
     /// Candidates that the links of a new vector are chosen from (efConstruction).
     #[arg(long, value_name = "N", default_value_t = cortica::HnswOptions::default().build_width)]
     pub(crate) build_width: usize,
+    /// A picture of lists of operations: how many a second and how long a list takes, against its
+    /// length.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(crate) curves: Option<PathBuf>,
 }
 
 /// What walks along the graph index read of each vector.

@@ -6,19 +6,28 @@
 mod allocation;
 mod approximate;
 mod busy;
+mod curves;
 mod data;
 mod judge;
+mod lists;
 mod measure;
 mod report;
 
-use anyhow::bail;
+use std::fs;
+
+use anyhow::{Context, bail};
 
 use crate::args::BenchArgs;
 use crate::bench::data::Data;
+use crate::figures::count;
 use crate::folder::{self, Temporary};
+use crate::map::is_svg;
 use crate::output::{Out, Outcome};
 
 pub(crate) fn run(args: &BenchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    if let Some(file) = &args.curves {
+        is_svg(file)?; // Before minutes are spent.
+    }
     let data = Data::open(&args.data)?;
     let (report, kept) = match &args.store {
         Some(kept) if folder::is_occupied(kept)? => {
@@ -35,6 +44,18 @@ pub(crate) fn run(args: &BenchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     };
     out.object(&report)?;
     out.line(&report)?;
+    if let Some(file) = &args.curves {
+        let title = format!(
+            "Lists of operations over {} rows of {} numbers, {}; {}",
+            count(report.lists.rows as u64),
+            report.d,
+            report.store.durability,
+            report.machine
+        );
+        let text = curves::svg(&report.lists, &title).context("the picture cannot be drawn")?;
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        out.line(format!("\nthe curves are in {}", file.display()))?;
+    }
     if let Some(kept) = kept {
         out.line(format!("\nthe store stays in {}", kept.display()))?;
     }

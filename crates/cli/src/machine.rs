@@ -48,10 +48,20 @@ impl std::fmt::Display for Machine {
     }
 }
 
+/// The name, and the numbers that tell processors of one name apart where there are some.
 fn cpu_model() -> Option<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = info.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
+    let field = |wanted: &str| {
+        let fields = info.lines().filter_map(|line| line.split_once(':'));
+        let mut found = fields.filter(|(name, _)| name.trim() == wanted);
+        found.next().map(|(_, value)| value.trim())
+    };
+    let name = field("model name")?;
+    let numbers = ["cpu family", "model", "stepping"].map(field);
+    let [Some(family), Some(model), Some(stepping)] = numbers else {
+        return Some(name.to_owned());
+    };
+    Some(format!("{name} ({family}/{model}/{stepping})"))
 }
 
 /// Processor time that all threads of this process have used. Counting every thread keeps a

@@ -15,7 +15,7 @@ use crate::folder;
 use crate::output::{Out, Outcome};
 
 /// Labels that get a colour of their own; all others share one.
-const COLOURS: [RGBColor; 8] = [
+pub(crate) const COLOURS: [RGBColor; 8] = [
     // Okabe and Ito's, told apart also by those who see fewer colours.
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
@@ -43,10 +43,7 @@ pub(crate) struct Drawn {
 }
 
 pub(crate) fn run(args: &MapArgs, out: &mut Out) -> anyhow::Result<Outcome> {
-    let svg = args.file.extension().is_some_and(|end| end == "svg");
-    if !svg {
-        return Err(Usage(format!("{} is no FILE.svg", args.file.display())).into());
-    }
+    is_svg(&args.file)?;
     let memory = folder::open_to_read(&args.store)?;
     folder::tell_found(&memory, out);
     let drawn = draw(&memory, &args.file, args.by.as_deref())?;
@@ -61,6 +58,13 @@ pub(crate) fn run(args: &MapArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         out.line(format!("  {:<24} {}", plain(label), count(*held)))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Refuses a name that promises another format than the one there is.
+pub(crate) fn is_svg(file: &Path) -> Result<(), Usage> {
+    let svg = file.extension().is_some_and(|end| end == "svg");
+    svg.then_some(())
+        .ok_or_else(|| Usage(format!("{} is no FILE.svg", file.display())))
 }
 
 /// Draws the columns of a memory.

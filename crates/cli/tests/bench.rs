@@ -34,11 +34,39 @@ fn skipped<'a>(report: &'a Value, part: &str) -> Option<&'a str> {
     entry["why"].as_str()
 }
 
+/// Lists of each kind and length, every one of them timed.
+fn check_lists(lists: &Value) {
+    assert_eq!(lists["rows"], 4_096);
+    let of = lists["of"].as_array().unwrap();
+    let kinds: BTreeSet<_> = of
+        .iter()
+        .map(|list| list["kind"].as_str().unwrap())
+        .collect();
+    let wanted = [
+        "store",
+        "associate",
+        "recall",
+        "similarity_search",
+        "forget",
+        "allocate",
+    ];
+    assert_eq!(kinds, wanted.into());
+    assert_eq!(of.len(), 4 * kinds.len());
+    for list in of {
+        assert!(list["lists"].as_u64() > Some(0), "{list}");
+        assert!(list["operations_s"].as_f64() > Some(0.0), "{list}");
+        assert!(list["p50_us"].as_f64() <= list["p99_us"].as_f64(), "{list}");
+    }
+}
+
 #[test]
 fn the_bundled_folder_is_recalled_exactly() {
     let data = cortica_testkit::bundle_dir();
     let data = data.to_str().unwrap();
-    let report = cortica(&["bench", "--data", data, "--json"])
+    let folder = tempfile::tempdir().unwrap();
+    let curves = folder.path().join("curves.svg");
+    let curves = curves.to_str().unwrap();
+    let report = cortica(&["bench", "--data", data, "--json", "--curves", curves])
         .ok()
         .json()
         .remove(0);
@@ -53,6 +81,7 @@ fn the_bundled_folder_is_recalled_exactly() {
         "batch",
         "batch_approximate",
         "busy",
+        "lists",
         "spreading",
         "allocation",
         "skipped",
@@ -63,6 +92,12 @@ fn the_bundled_folder_is_recalled_exactly() {
         (Some(4_096), Some(768))
     );
     assert_eq!(report["graph"]["codes"], "i8");
+    check_lists(&report["lists"]);
+    assert!(
+        std::fs::read_to_string(curves)
+            .unwrap()
+            .contains("similarity_search")
+    );
     let exact = &report["exact"];
     let wanted = [
         "recall_at_10",

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::line::{Form, Line};
+use crate::step::commit;
 
 /// Where the report lies in the repository.
 pub(crate) const PATH: &str = "docs/reports/reliability.json";
@@ -138,31 +138,6 @@ impl Report {
         self.drop(line);
         self.skipped.insert(line.name.to_owned(), why.to_owned());
     }
-}
-
-fn commit(root: &Path) -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .current_dir(root)
-            .args(arguments)
-            .output();
-        let output = output.ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return "unknown".to_owned();
-    };
-    // The report and the README change with every line that is run.
-    let others = [
-        "status",
-        "--porcelain",
-        "--",
-        ".",
-        ":!docs/reports",
-        ":!README.md",
-    ];
-    let clean = git(&others).is_some_and(|changed| changed.is_empty());
-    if clean { commit } else { commit + "+" }
 }
 
 fn machine() -> String {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::line::{Form, LINES, Line};
 use super::report::{PATH, Report};
+use crate::marked;
 use crate::tidy::{Finding, Tree};
 
 const README: &str = "README.md";
@@ -19,7 +20,7 @@ pub(crate) fn of(report: &Report) -> String {
     for entry in report.lines.values() {
         let counts = entry.counts.iter().map(|(what, count)| {
             let what = what.replace('_', " ");
-            format!("{} {what}", grouped(*count))
+            format!("{} {what}", marked::grouped(*count))
         });
         let counts: Vec<_> = counts.collect();
         // Into a string: cannot fail.
@@ -57,7 +58,8 @@ pub(crate) fn of(report: &Report) -> String {
 pub(crate) fn write(root: &Path, report: &Report) -> Result<()> {
     let path = root.join(README);
     let text = std::fs::read_to_string(&path).context("cannot read the README")?;
-    let (before, _, after) = around(&text).context("the README has no place for the table")?;
+    let (before, _, after) =
+        marked::around(&text, FROM, TO).context("the README has no place for the table")?;
     std::fs::write(path, format!("{before}{}{after}", of(report)))?;
     Ok(())
 }
@@ -81,33 +83,16 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         return vec![Finding::of_file(PATH, what)];
     }
     let missing = |what: &str| vec![Finding::of_file(README, what)];
-    match tree.text(README).and_then(around) {
+    match tree
+        .text(README)
+        .and_then(|text| marked::around(text, FROM, TO))
+    {
         None => missing("has no place for the table of reliability"),
         Some((_, table, _)) if table != of(&report) => missing(
             "shows another table than docs/reports/reliability.json gives: run `cargo xtask torture --table`",
         ),
         Some(_) => Vec::new(),
     }
-}
-
-/// What stands before the table, the table, and what stands behind it; the marks stay outside.
-fn around(text: &str) -> Option<(&str, &str, &str)> {
-    let from = text.find(FROM)? + FROM.len();
-    let to = from + text[from..].find(TO)?;
-    Some((&text[..from], &text[from..to], &text[to..]))
-}
-
-/// Thousands apart.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]

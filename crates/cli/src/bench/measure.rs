@@ -13,7 +13,7 @@ use crate::args::BenchArgs;
 use crate::bench::data::{BLOCK_ROWS, Data};
 use crate::bench::judge::judge;
 use crate::bench::report::{Batch, Exact, Graph, Report, Skipped, Store};
-use crate::bench::{allocation, approximate, busy};
+use crate::bench::{allocation, approximate, busy, lists};
 use crate::figures::{per_second, percentile};
 use crate::folder;
 use crate::machine::{Machine, cpu_time};
@@ -62,6 +62,7 @@ pub(crate) fn run(
     memory.close()?;
     let allocation = allocation::run(&mut data, out, &mut skipped)?;
     let busy = busy::measure(&space, &mut data, out)?;
+    let lists = lists::run(&space, &mut data, out)?;
     Ok(Report {
         n: data.count(),
         d: data.dimension(),
@@ -93,6 +94,7 @@ pub(crate) fn run(
         batch: timed.batches,
         batch_approximate: through_index,
         busy,
+        lists,
         spreading: None,
         allocation,
         skipped,

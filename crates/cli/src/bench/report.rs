@@ -29,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) batch_approximate: Vec<(usize, Batch)>,
     /// Storing and recalling at the same time.
     pub(crate) busy: Busy,
+    /// Operations of one kind through the batch engine, by the length of the list.
+    pub(crate) lists: Lists,
     pub(crate) spreading: Option<()>,
     pub(crate) allocation: Option<Allocation>,
     pub(crate) skipped: Vec<Skipped>,
@@ -239,6 +241,54 @@ impl fmt::Display for Busy {
     }
 }
 
+/// Lists of operations of one kind. Wall time.
+#[derive(Debug, Serialize)]
+pub(crate) struct Lists {
+    /// Rows stored; what is searched is searched among them, exactly.
+    pub(crate) rows: usize,
+    pub(crate) of: Vec<ListOf>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ListOf {
+    pub(crate) kind: &'static str,
+    /// Operations in a list.
+    pub(crate) length: usize,
+    /// Lists that were timed.
+    pub(crate) lists: usize,
+    pub(crate) operations_s: Option<f64>,
+    /// Of a whole list.
+    pub(crate) p50_us: Option<f64>,
+    pub(crate) p99_us: Option<f64>,
+}
+
+impl fmt::Display for Lists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or_none = |figure: Option<String>| figure.unwrap_or_else(|| "not measured".to_owned());
+        writeln!(
+            f,
+            "lists of operations, {} rows, exact searches",
+            count(self.rows as u64)
+        )?;
+        write!(
+            f,
+            "  of                 length  operations/s  P50 of a list  P99 of a list"
+        )?;
+        for row in &self.of {
+            write!(
+                f,
+                "\n  {:<17}  {:>6}  {:>12}  {:>13}  {:>13}",
+                row.kind,
+                row.length,
+                or_none(row.operations_s.map(rounded)),
+                or_none(row.p50_us.map(micros)),
+                or_none(row.p99_us.map(micros)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Skipped {
     pub(crate) part: &'static str,
@@ -337,6 +387,7 @@ impl fmt::Display for Report {
             write!(f, "\n{allocation}")?;
         }
         writeln!(f, "\n{}", self.busy)?;
+        writeln!(f, "\n{}", self.lists)?;
         write!(f, "\nskipped")?;
         for Skipped { part, why } in &self.skipped {
             write!(f, "\n  {part}: {why}")?;

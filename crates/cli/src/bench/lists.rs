@@ -1,0 +1,147 @@
+//! Lists of operations of one kind: how many a second, and how long a list takes, by its length.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use cortica::{AllocationOptions, Association, Builder, Cortica, Kind, Operation};
+
+use crate::bench::data::{BLOCK_ROWS, Data};
+use crate::bench::measure::{K, cue, episodes};
+use crate::bench::report::{ListOf, Lists};
+use crate::figures::{per_second, percentile};
+use crate::folder::Temporary;
+use crate::output::Out;
+
+/// Operations in a list.
+pub(crate) const LENGTHS: [usize; 4] = [1, 10, 100, 1_000];
+
+/// More rows than these say nothing more.
+const ROWS_MAX: usize = 10_000;
+
+/// Lists of one kind and length are run until they have taken this long ...
+const MEASURE_FOR: Duration = Duration::from_millis(500);
+/// ... and there were so many, or there are no more.
+const LISTS_MIN: usize = 10;
+
+/// Writes go first, each to what the ones before it left; at last all is forgotten again.
+const KINDS: [Kind; 5] = [
+    Kind::Store,
+    Kind::Associate,
+    Kind::Recall,
+    Kind::SimilaritySearch,
+    Kind::Forget,
+];
+
+/// Runs lists of every kind and length, each length on a store of its own.
+pub(crate) fn run(space: &Builder, data: &mut Data, out: &Out) -> anyhow::Result<Lists> {
+    let rows = rows(data)?;
+    let cells = LENGTHS.len() * (KINDS.len() + 1);
+    let progress = out.progress(Some(cells as u64), "running lists");
+    let mut of = Vec::with_capacity(cells);
+    for length in LENGTHS {
+        let folder = Temporary::new("bench-lists")?;
+        let memory = space.clone().open(folder.path().join("store"))?;
+        for kind in KINDS {
+            let operation = |at: usize| operation(kind, at, &rows, &data.queries);
+            of.extend(time(&memory, kind, length, rows.len(), &operation)?);
+            progress.advance(1);
+        }
+        memory.close()?;
+        if let Some(memory) = allocating(space, rows.len(), &folder) {
+            let operation = |at: usize| operation(Kind::Allocate, at, &rows, &data.queries);
+            of.extend(time(
+                &memory,
+                Kind::Allocate,
+                length,
+                rows.len(),
+                &operation,
+            )?);
+            memory.close()?;
+        }
+        progress.advance(1);
+    }
+    Ok(Lists {
+        rows: rows.len(),
+        of,
+    })
+}
+
+/// Rows that a store takes.
+fn rows(data: &mut Data) -> anyhow::Result<Vec<Vec<f32>>> {
+    let count = data.count().min(ROWS_MAX);
+    let mut rows = Vec::with_capacity(count);
+    for from in (0..count).step_by(BLOCK_ROWS) {
+        rows.extend(data.read(from, BLOCK_ROWS.min(count - from))?);
+    }
+    rows.retain(|row| row.iter().all(|x| x.is_finite()) && row.iter().any(|&x| x != 0.0));
+    if rows.is_empty() {
+        bail!("X.npy: none of its first {count} rows can be stored");
+    }
+    Ok(rows)
+}
+
+/// A store that gives concepts columns; none where there are no networks for its dimension.
+fn allocating(space: &Builder, rows: usize, folder: &Temporary) -> Option<Cortica> {
+    let options = AllocationOptions::for_concepts(rows);
+    let space = space.clone().allocation(options);
+    space.open(folder.path().join("allocating")).ok()
+}
+
+fn operation(kind: Kind, at: usize, rows: &[Vec<f32>], queries: &[Vec<f32>]) -> Operation {
+    let episode = || episodes(at, vec![rows[at].clone()]).into_iter().next();
+    let query = &queries[at % queries.len()];
+    match (kind, episode()) {
+        (Kind::Store, Some(episode)) => Operation::Store(episode),
+        (Kind::Allocate, Some(episode)) => Operation::Allocate(episode),
+        (Kind::Associate, _) => {
+            let next = (at + 1) % rows.len();
+            Operation::Associate(Association::new(at.to_string(), next.to_string(), 1))
+        }
+        (Kind::SimilaritySearch, _) => Operation::similarity(query.clone(), K),
+        (Kind::Forget, _) => Operation::forget(at.to_string()),
+        _ => Operation::recall(cue(query, K)),
+    }
+}
+
+/// Times lists of one length; what is left when the time is over is done in lists of many, as the next kind
+/// needs it. `None` where there are too few rows for one list.
+fn time(
+    memory: &Cortica,
+    kind: Kind,
+    length: usize,
+    rows: usize,
+    operation: &dyn Fn(usize) -> Operation,
+) -> anyhow::Result<Option<ListOf>> {
+    let runner = memory.batch();
+    let (mut latencies, mut taken, mut done) = (Vec::new(), Duration::ZERO, 0);
+    while done < rows {
+        let enough = taken >= MEASURE_FOR && latencies.len() >= LISTS_MIN;
+        let timed = !enough && done + length <= rows;
+        if !timed && kind.only_reads() {
+            break;
+        }
+        let count = if timed { length } else { BLOCK_ROWS };
+        let list: Vec<_> = (done..rows.min(done + count)).map(operation).collect();
+        done += list.len();
+        let started = Instant::now();
+        let answers = runner.run(list)?.answers;
+        if timed {
+            let elapsed = started.elapsed();
+            taken += elapsed;
+            latencies.push(elapsed.as_secs_f64() * 1e6);
+        }
+        for answer in answers {
+            answer.with_context(|| format!("a list of {}", kind.name()))?;
+        }
+    }
+    let lists = latencies.len();
+    latencies.sort_by(f64::total_cmp);
+    Ok((lists > 0).then(|| ListOf {
+        kind: kind.name(),
+        length,
+        lists,
+        operations_s: per_second((lists * length) as u64, taken),
+        p50_us: percentile(&latencies, 0.50),
+        p99_us: percentile(&latencies, 0.99),
+    }))
+}
