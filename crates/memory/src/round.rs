@@ -1,9 +1,10 @@
 //! Jobs are decided in their order, and what they write is appended to the log.
 
+mod appending;
 mod evicting;
+mod linking;
 mod placing;
 
-use crate::association::{AssociateOutcome, Associated, Association};
 use crate::codec::{self, Link};
 use crate::draft::{Draft, Found, Offer};
 use crate::episode::Episode;
@@ -11,7 +12,6 @@ use crate::error::{AssociateError, ForgetError, StoreError};
 use crate::job::{Given, MixedVerdict, Verdict, Verdicts, Work};
 use crate::level::Activation;
 use crate::outcome::{Evicted, Forgotten, StoreOutcome, Stored};
-use crate::replay::SPACE;
 use crate::store::MemoryStore;
 use crate::table::{EPISODES_MAX, SEQ_MAX, Table};
 use crate::trace::Trace;
@@ -20,18 +20,11 @@ use crate::write::Write;
 use cortica_cortex::{ColumnId, ConceptId, Round as Deciding};
 use cortica_env::Timestamp;
 use cortica_index::{Checked, VectorError};
-use cortica_storage::{AppendError, CommitError, Entry, Location, Log, PAYLOAD_MAX};
+use cortica_storage::{CommitError, Location, Log, PAYLOAD_MAX};
 use std::sync::Arc;
 
-/// A large batch reaches the operating system in pieces of about this many bytes, while they are
-/// still in the cache.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// The first one, so that the disk starts early.
+/// The first piece of a large batch is smaller than the others, so that the disk starts early.
 const FIRST_PIECE_BYTES: usize = 512 << 10;
-
-/// Associations that go into one record of the log.
-const LINKS_PER_RECORD: usize = 65_536;
 
 /// What is done to table and index once the log is written.
 #[derive(Debug)]
@@ -417,185 +410,6 @@ impl<'a> Round<'a> {
         }
         let durability = self.store.durability;
         Verdict::once_logged(Forgotten { seq, durability })
-    }
-
-    fn associate(
-        &mut self,
-        associations: &[Association],
-    ) -> Vec<Verdict<Associated, AssociateError>> {
-        let mut fresh = Vec::new();
-        let mut verdicts: Vec<_> = associations
-            .iter()
-            .map(|association| self.associate_one(association, &mut fresh))
-            .collect();
-        let appended = self.append_links(&fresh);
-        self.end_frame();
-        if let Err(error) = appended {
-            let error = Arc::new(error);
-            for verdict in verdicts.iter_mut().filter(|verdict| verdict.waits) {
-                *verdict = Verdict::now(Err(AssociateError::Append(error.clone())));
-            }
-        }
-        verdicts
-    }
-
-    fn associate_one(
-        &mut self,
-        association: &Association,
-        fresh: &mut Vec<Link>,
-    ) -> Verdict<Associated, AssociateError> {
-        let link = match self.resolve(association) {
-            Ok(link) => link,
-            Err(error) => return Verdict::now(Err(error)),
-        };
-        let key = (link.from, link.relation, link.to);
-        let there = self.draft.weight(&key);
-        let (outcome, waits) = match there {
-            Some((weight, waits)) if weight == link.weight => {
-                (AssociateOutcome::AlreadyThere, waits)
-            }
-            Some(_) => (AssociateOutcome::Reweighted, true),
-            None => (AssociateOutcome::Added, true),
-        };
-        if outcome != AssociateOutcome::AlreadyThere {
-            self.draft.link(key, link.weight);
-            fresh.push(link);
-        }
-        let durability = self.store.durability;
-        Verdict {
-            answer: Ok(Associated {
-                outcome,
-                durability,
-            }),
-            waits,
-        }
-    }
-
-    fn resolve(&self, association: &Association) -> Result<Link, AssociateError> {
-        let seq = |field, id: &str| {
-            let id_hash = self.draft.table.hashing.id(id);
-            let found = self.draft.get(id_hash, id);
-            let found = found.ok_or_else(|| AssociateError::UnknownId {
-                field,
-                id: id.to_owned(),
-            })?;
-            Ok(found.seq)
-        };
-        let weight = association.weight;
-        if !(weight > 0.0 && weight <= 1.0) {
-            return Err(AssociateError::Weight { got: weight });
-        }
-        Ok(Link {
-            from: seq("from", &association.from)?,
-            to: seq("to", &association.to)?,
-            relation: association.relation,
-            weight,
-        })
-    }
-
-    fn append_links(&mut self, links: &[Link]) -> Result<(), AppendError> {
-        for links in links.chunks(LINKS_PER_RECORD) {
-            let encode = |out: &mut Vec<u8>| codec::encode_links(links, out);
-            let (record, _) = self.append(codec::KIND_ASSOCIATIONS, 0, 0, encode)?;
-            let effects = links.iter().map(|&link| Effect::Link { link, record });
-            self.effects.extend(effects);
-            self.write_piece();
-        }
-        Ok(())
-    }
-
-    /// Gives the record's place and the checksum of the embedding in it.
-    fn append_episode(
-        &mut self,
-        offer: &Offer<'_>,
-        trace: Option<&Trace>,
-        seq: u64,
-        stored_at: Timestamp,
-    ) -> Result<(Location, u32), StoreError> {
-        let episode = offer.episode;
-        let dimension = episode.embedding.as_ref().map_or(0, Vec::len) as u32;
-        let encode = |out: &mut Vec<u8>| codec::encode_episode(episode, trace, stored_at, out);
-        let kind = match trace {
-            Some(_) => codec::KIND_PLACED,
-            None => codec::KIND_EPISODE,
-        };
-        let appended = self.append(kind, dimension, seq, encode);
-        match appended {
-            Ok((location, crc)) => Ok((location, crc.unwrap_or_else(|| offer.embedding_crc()))),
-            Err(AppendError::TooLarge { got, max }) => Err(StoreError::TooLarge {
-                field: "episode",
-                got,
-                max,
-            }),
-            Err(other) => Err(StoreError::Append(Arc::new(other))),
-        }
-    }
-
-    fn append_activation(&mut self, seq: u64, activation: Activation) -> Result<(), StoreError> {
-        let appended = self.append_activated(seq, activation);
-        appended.map_err(|error| StoreError::Append(Arc::new(error)))
-    }
-
-    fn append_activated(&mut self, seq: u64, activation: Activation) -> Result<(), AppendError> {
-        let encode = |out: &mut Vec<u8>| codec::encode_activation(activation, out);
-        let (location, _) = self.append(codec::KIND_ACTIVATION, 0, seq, encode)?;
-        self.effects.push(Effect::Activate {
-            seq,
-            activation,
-            location,
-        });
-        Ok(())
-    }
-
-    /// Gives the record's place, and the checksum of the embedding in it if there is a log to
-    /// compute one.
-    fn append(
-        &mut self,
-        kind: u16,
-        dimension: u32,
-        seq: u64,
-        encode: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(Location, Option<u32>), AppendError> {
-        let Some(log) = &mut self.log else {
-            return Ok((Location::default(), None));
-        };
-        let entry = Entry {
-            space: SPACE,
-            kind,
-            dimension,
-            seq,
-        };
-        let (location, embedding_crc) = log.append_with_crc(entry, encode)?;
-        Ok((location, Some(embedding_crc)))
-    }
-
-    /// What is appended until the end of this write is in the log as a whole or not at all.
-    fn begin_frame(&mut self) {
-        if let Some(log) = &mut self.log {
-            log.begin_frame();
-        }
-    }
-
-    fn end_frame(&mut self) {
-        if let Some(log) = &mut self.log
-            && !self.whole
-        {
-            log.end_frame();
-        }
-    }
-
-    /// Hands over what has come together, if that is much.
-    fn write_piece(&mut self) {
-        if let Some(log) = &mut self.log
-            && log.waiting() >= self.piece
-        {
-            self.piece = PIECE_BYTES;
-            if self.written.is_ok() {
-                self.written = log.commit_part(self.store.durability);
-            } else {
-                log.rollback(); // Nothing of this round counts any more.
-            }
-        }
     }
 }
 
