@@ -8,7 +8,7 @@ use cortica_memory::{
     Forgotten, Import, IndexingError, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats,
     StoreError, Stored, TickError, Ticked, UpkeepError, Write, Written,
 };
-use cortica_storage::{CommitError, Copied, Freed};
+use cortica_storage::{CommitError, Copied, Durability, Freed};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -204,8 +204,10 @@ impl Cortica {
     /// disk space, and releases the folder; applies what recalls have noted first. Dropping writes what
     /// waits, and no more than that.
     ///
-    /// Batches that are at work are cancelled, and what they have begun is waited for.
-    pub fn close(self) -> Result<(), CommitError> {
+    /// Says what everything acknowledged has reached: [`Durability::Durable`], or
+    /// [`Durability::None`] where there are no files or they could only be read. Batches that are at
+    /// work are cancelled, and what they have begun is waited for.
+    pub fn close(self) -> Result<Durability, CommitError> {
         self.closing.cancel();
         let mut memory = self.memory;
         loop {

@@ -83,8 +83,9 @@ pub fn repair(path: impl AsRef<std::path::Path>) -> Result<RepairReport, UpkeepE
     cortica_memory::repair(&disk, path.as_ref())
 }
 
-/// Says that what [`repair`] found has been passed on, so that it is not reported again.
-pub fn repair_told(path: impl AsRef<std::path::Path>) -> Result<(), UpkeepError> {
+/// Says that what [`repair`] found has been passed on, so that it is not reported again: always
+/// durably.
+pub fn repair_told(path: impl AsRef<std::path::Path>) -> Result<Durability, UpkeepError> {
     let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(RealDisk);
     cortica_memory::repair_told(&disk, path.as_ref())
 }

@@ -198,7 +198,7 @@ fn every_opening_brings_back_the_same_bits() {
             let digest = memory.state_digest();
             match number % 4 {
                 0 => drop(memory),
-                1 => memory.close().unwrap(),
+                1 => assert_eq!(memory.close().unwrap(), Durability::Durable),
                 _ => {
                     memory.compact().unwrap();
                     assert_eq!(memory.state_digest(), digest, "compaction changes nothing");

@@ -382,11 +382,14 @@ impl MemoryStore {
         finished.map_err(|why| IndexingError::Stopped { why })
     }
 
-    /// Applies what recalls have noted, if the store can be written. Makes everything acknowledged durable, leaves a proof of it beside the log, returns reserved
-    /// disk space, and releases the folder. Saves the graph index, if much was added to it, for the
-    /// next opening. Dropping the store writes what waits, and no more than that: what recalls have
-    /// noted is lost, as in a crash.
-    pub fn close(self) -> Result<(), CommitError> {
+    /// Applies what recalls have noted, if the store can be written. Makes everything acknowledged
+    /// durable, leaves a proof of it beside the log, returns reserved disk space, and releases the
+    /// folder. Saves the graph index, if much was added to it, for the next opening. Dropping the
+    /// store writes what waits, and no more than that: what recalls have noted is lost, as in a crash.
+    ///
+    /// Says what everything acknowledged has reached: [`Durability::Durable`], or
+    /// [`Durability::None`] where there are no files or they could only be read.
+    pub fn close(self) -> Result<Durability, CommitError> {
         let writable = self.log.lock().as_ref().is_some_and(Log::is_writable);
         if writable && self.table.read().used() > 0 {
             // On a full disk it is lost: closing must be possible. Any other error, closing meets again.
@@ -398,7 +401,7 @@ impl MemoryStore {
             indexer.close();
         }
         let log = self.log.lock().take();
-        log.map_or(Ok(()), Log::close)
+        log.map_or(Ok(Durability::None), Log::close)
     }
 
     /// Whether it forgets the weakest to make room.

@@ -157,7 +157,7 @@ pub fn restore(disk: &Arc<dyn Disk>, from: &Path, to: &Path) -> Result<Copied, U
 /// next repair: one that is interrupted, at whatever moment, loses nothing silently.
 pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepError> {
     let mut replay = Replay::only_looking(Isa::best());
-    let report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
+    let mut report = cortica_storage::repair(disk, dir, |record| replay.take(&record))?;
     let options = StoreOptions {
         mode: OpenMode::MustExist,
         index_lag: IndexLag::OnDemand,
@@ -168,11 +168,13 @@ pub fn repair(disk: &Arc<dyn Disk>, dir: &Path) -> Result<RepairReport, UpkeepEr
     if store.lost_associations + store.lost_forgets > 0 {
         store.compact()?;
     }
-    store.close().map_err(OpenError::Commit)?;
+    let closed = store.close().map_err(OpenError::Commit)?;
+    report.durability = report.durability.min(closed);
     Ok(report)
 }
 
-/// Says that what [`repair`] found has been passed on, so that it is not reported again.
-pub fn repair_told(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), UpkeepError> {
+/// Says that what [`repair`] found has been passed on, so that it is not reported again: always
+/// durably.
+pub fn repair_told(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Durability, UpkeepError> {
     Ok(cortica_storage::repair_told(&**disk, dir)?)
 }

@@ -11,9 +11,9 @@ use cortica_env::{Disk, Open, SimDisk};
 use cortica_index::Metric;
 use cortica_memory::{
     Association, Atomicity, Episode, Import, MemoryStore, SpaceSpec, StoreOptions, Write, Written,
-    repair, restore,
+    repair, repair_told, restore,
 };
-use cortica_storage::Durability;
+use cortica_storage::{Durability, OpenMode};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ fn what_is_written_is_as_durable_as_was_asked_for() {
         let freed = store.compact().unwrap();
         assert!(freed.files > 0);
         assert_eq!(freed.durability, Durability::Durable);
-        store.close().unwrap();
+        assert_eq!(store.close().unwrap(), Durability::Durable);
         let copied = restore(&shared, Path::new("copy"), Path::new("back")).unwrap();
         assert_eq!(copied.durability, Durability::Durable);
         let log = Path::new("back/log");
@@ -109,6 +109,15 @@ fn what_is_written_is_as_durable_as_was_asked_for() {
         let report = repair(&shared, Path::new("back")).unwrap();
         assert!(!report.damage.is_empty());
         assert_eq!(report.durability, Durability::Durable);
+        for _ in 0..2 {
+            let told = repair_told(&shared, Path::new("back")).unwrap();
+            assert_eq!(told, Durability::Durable);
+        }
+        // What was only read has reached nothing.
+        let mut reading = options(&disk, durability);
+        reading.mode = OpenMode::ReadOnly;
+        let store = MemoryStore::open(Path::new("back"), reading).unwrap();
+        assert_eq!(store.close().unwrap(), Durability::None);
     }
 }
 
@@ -121,4 +130,5 @@ fn what_is_kept_in_memory_alone_says_so() {
     }
     assert_eq!(store.compact().unwrap().durability, Durability::None);
     assert_eq!(store.stats().durability, Durability::None);
+    assert_eq!(store.close().unwrap(), Durability::None);
 }

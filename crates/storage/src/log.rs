@@ -428,16 +428,18 @@ impl Log {
     }
 
     /// Writes and syncs all that was committed, leaves a proof of how far the log reaches, returns
-    /// reserved space, and releases the lock.
-    pub fn close(mut self) -> Result<(), CommitError> {
+    /// reserved space, and releases the lock. Says what all that was committed has reached:
+    /// [`Durability::None`] where the log could only be read, for then nothing was committed and
+    /// nothing is done.
+    pub fn close(mut self) -> Result<Durability, CommitError> {
         if matches!(self.halt, Some(Halt::Damaged | Halt::ReadOnly)) {
-            return Ok(());
+            return Ok(Durability::None);
         }
         self.rollback();
         self.commit(Durability::Durable)?;
         let finished = self.finish();
         self.halt = Some(Halt::Stopped); // Nothing is left for `drop` to do.
-        finished
+        finished.map(|()| Durability::Durable)
     }
 
     /// Says durably how far the log reaches, and gives back what is reserved behind it.

@@ -56,13 +56,19 @@ pub(crate) fn keep(disk: &dyn Disk, dir: &Path, found: &[Damage]) -> Result<(), 
     replace_small(disk, dir, REPAIR, encode(found).as_bytes())
 }
 
-/// Takes what was found as told.
+/// Takes what was found as told, durably.
 pub(crate) fn told(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     let path = dir.join(REPAIR);
-    match disk.remove(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        removed => removed.map_err(io_error("remove", &path))?,
-    }
+    let remove = || disk.remove(&path);
+    let removed = match remove() {
+        // Perhaps by an earlier attempt whose sync failed, and another sync would prove nothing.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            keep(disk, dir, &[])?;
+            remove()
+        }
+        removed => removed,
+    };
+    removed.map_err(io_error("remove", &path))?;
     disk.sync_dir(dir).map_err(io_error("sync the folder", dir))
 }
 

@@ -97,10 +97,12 @@ pub fn repair(
     Ok(report)
 }
 
-/// Says that what [`repair`] found has been passed on, so that it is not reported again.
-pub fn repair_told(disk: &dyn Disk, dir: &Path) -> Result<(), CompactError> {
+/// Says that what [`repair`] found has been passed on, so that it is not reported again: always
+/// durably.
+pub fn repair_told(disk: &dyn Disk, dir: &Path) -> Result<Durability, CompactError> {
     let _folder = Folder::open(disk, dir, OpenMode::MustExist)?;
-    Ok(loss::told(disk, dir)?)
+    loss::told(disk, dir)?;
+    Ok(Durability::Durable)
 }
 
 /// Adds what a repair that was interrupted had found and done.

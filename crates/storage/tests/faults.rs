@@ -9,7 +9,7 @@
 mod support;
 
 use cortica_env::{Keep, Seed, SimDisk};
-use cortica_storage::{Log, LogOptions, OpenMode, check, repair, repair_told};
+use cortica_storage::{Durability, Log, LogOptions, OpenMode, check, repair, repair_told};
 use cortica_testkit::report;
 use std::path::Path;
 use support::scripts::{self, Script};
@@ -74,7 +74,7 @@ fn run(name: &str, script: Script, n: u64, fail: fn(&SimDisk, u64)) -> bool {
     let before: Vec<u64> = (ledger.durable..ledger.submitted).collect();
     let mut seen = Vec::new();
     ledger.append(&mut log);
-    let _ = ledger.commit(&mut log, cortica_storage::Durability::Durable);
+    let _ = ledger.commit(&mut log, Durability::Durable);
     drop(log);
     let again = Log::open(sim(&disk), Path::new(DIR), reading, |record| {
         seen.push(record.entry.seq);
@@ -176,4 +176,33 @@ fn a_repair_that_fails_can_be_done_again() {
         }
         assert!(n > 20, "{n}");
     }
+}
+
+#[test]
+fn what_was_told_is_told_durably() {
+    let original = SimDisk::new();
+    assert!(scripts::closed(&sim(&original), &mut Ledger::default()).is_ok());
+    scripts::damage(&sim(&original));
+    let report = repair(&sim(&original), Path::new(DIR), |_| Ok(())).unwrap();
+    let told = |disk: &SimDisk| repair_told(disk, Path::new(DIR));
+    let untold = |disk: &SimDisk| check(disk, Path::new(DIR), |_| Ok(())).unwrap().untold;
+    let mut n = 1;
+    loop {
+        let disk = original.power_cut(Keep::Everything);
+        disk.fail_operation(n);
+        let first = told(&disk);
+        if first.is_err() {
+            disk.fail_operation(u64::MAX / 2);
+            // The file may be gone, and come back with the power: a sync that failed proves nothing.
+            assert_eq!(told(&disk).unwrap(), Durability::Durable);
+        }
+        for keep in [Keep::Nothing, Keep::Everything, Keep::Seeded(Seed(n))] {
+            assert_eq!(untold(&disk.power_cut(keep)), [], "{n}, {keep:?}");
+        }
+        if first.is_ok() {
+            break;
+        }
+        n += 1;
+    }
+    assert!(n > 2 && untold(&original) == report.damage, "{n}");
 }

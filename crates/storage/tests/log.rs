@@ -359,7 +359,7 @@ fn a_failed_write_or_sync_stops_writing_until_the_log_is_reopened() {
         assert!(seen.iter().all(|(seq, _)| *seq == 1), "{seen:?}");
         append(&mut log, 3, b"kept");
         log.commit(Durability::Durable).unwrap();
-        drop(log);
+        assert_eq!(log.close().unwrap(), Durability::Durable);
         assert_eq!(open(&sim(&disk), dir).2.last().unwrap().0, 3);
     }
 }

@@ -286,5 +286,6 @@ pub fn repaired(disk: &Arc<dyn Disk>, ledger: &mut Ledger) -> Result<(), Ended> 
     let mut log = open(disk, ledger)?;
     ledger.append(&mut log);
     ledger.commit(&mut log, Durability::Durable)?;
-    log.close().map_err(|_| Ended)
+    log.close().map_err(|_| Ended)?;
+    Ok(())
 }
