@@ -4,6 +4,7 @@ mod allocation;
 mod answers;
 mod batch;
 mod batch_lists;
+mod batch_stream;
 mod codes;
 mod cortex;
 mod counting_disk;
@@ -240,6 +241,7 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
         Ratio(reclaim_list::signal_against_fenced),
     ),
     ("recall.two_threads", Scaling(recall::two_threads)),
+    ("count.batch_stream_kept", Count(batch_stream::kept)),
     ("batch.similarity", Ratio(batch::against_one_by_one)),
     (
         "batch.similarity_definition",

@@ -39,7 +39,7 @@ pub(crate) enum Form {
     Long,
 }
 
-pub(crate) const LINES: [Line; 17] = [
+pub(crate) const LINES: [Line; 18] = [
     Line {
         name: "kill_ingest",
         what: "`kill -9` while rows and relations are stored; a control that is not durable",
@@ -176,9 +176,23 @@ pub(crate) const LINES: [Line; 17] = [
         test: Err("needs root and a virtual machine; the line `power_cut` models it"),
     },
     Line {
+        name: "streams",
+        what: "streams of operations within 1, 16 and 256 MiB, by the allocator, under every strategy, with consumers that are \
+               fast, slow and stalled",
+        test: Ok(Test {
+            package: "cortica-batch",
+            target: "bytes",
+            sizes: &[("BATCH_STREAMED", [100_000, 1_000_000])],
+        }),
+    },
+    Line {
         name: "overload",
-        what: "ten times the load that can be served",
-        test: Err("needs the server, which is not there yet"),
+        what: "a stream of ten times the load that can be served",
+        test: Ok(Test {
+            package: "cortica-batch",
+            target: "overload",
+            sizes: &[("OVERLOAD_SECONDS", [10, 60])],
+        }),
     },
     Line {
         name: "soak",
