@@ -111,7 +111,10 @@ fn capacity(batch: &Batch, operations: &Arc<[Operation]>) -> f64 {
     let mut answers = batch
         .stream(source.take_while(move |_| started.elapsed() < time))
         .unwrap();
-    let count = answers.by_ref().map(|(_, answer)| answer.unwrap()).count();
+    let count = answers
+        .by_ref()
+        .inspect(|(_, answer)| assert!(answer.is_ok()))
+        .count();
     let _ = answers.finish();
     count as f64 / started.elapsed().as_secs_f64()
 }
