@@ -78,7 +78,7 @@ fn encode(networks: &Networks, rows: &[f32], count: usize) -> Result<Vec<Code>> 
 
 /// The share of the exact 10 nearest held-out rows that codes of 64 i8 values find, for held-out
 /// rows, for the folder's queries, for those of them that mean a held-out row, and for those of these
-/// whose words stand in no text of the training side.
+/// whose text is part of none of the training side.
 fn recall(
     networks: &Networks,
     data: &Dataset,

@@ -201,15 +201,37 @@ fn bare_rows_of_100_values_in_the_order_of_the_file() {
     check_dimension(100, false);
 }
 
+/// All but the metrics of a restated file is what it was, to the last bit.
+#[track_caller]
+fn check_restated(path: &Path, metrics: &Value) {
+    let [before, after] = [Path::new(WEIGHTS), path]
+        .map(|path| cortica_formats::Safetensors::open(path, 64 << 20).unwrap());
+    after.check_seal().unwrap();
+    assert!(before.names().eq(after.names()));
+    for name in before.names() {
+        let [before, after] = [&before, &after].map(|file| file.tensor(name).unwrap());
+        assert_eq!(before.dtype, after.dtype, "{name}");
+        assert_eq!(before.shape, after.shape, "{name}");
+        assert!(before.bytes == after.bytes, "{name}");
+    }
+    let [before, after] = [Path::new(WEIGHTS), path].map(|path| Networks::open(path).unwrap());
+    for key in ["architecture", "data", "dimension", "seed", "training_rows"] {
+        assert_eq!(before.metadata(key), after.metadata(key), "{key}");
+    }
+    let inside: Value = serde_json::from_str(after.metadata("metrics").unwrap()).unwrap();
+    assert_eq!(&inside, metrics);
+}
+
 /// The shipped weights, on what they were never trained on: of the bundle always, of a larger folder
 /// where there is one.
 #[test]
 fn shipped_weights_are_better_than_what_needs_no_training() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("measured");
+    let out = folder.path().join("measured.safetensors");
     let check = |data: &Path, queries: bool, order: bool| {
-        program(data, &out, &["--measure", WEIGHTS]);
+        program(data, &out, &["--measure", WEIGHTS, "--restate"]);
         let metrics = metrics(&out);
+        check_restated(&out, &metrics);
         let clear = |figures: &Value, way: &str, name: &str| {
             let low = figures[way][name][0].as_f64().unwrap();
             assert!(low > 0.0, "{way}: {figures}");
@@ -240,6 +262,17 @@ fn shipped_weights_are_better_than_what_needs_no_training() {
         }
     };
     check(&cortica_testkit::bundle_dir(), false, false);
+    // What stands beside the weights was measured so, with another seed, on this machine or another one.
+    let recorded = metrics(&Path::new(WEIGHTS).with_extension("bundle.json"));
+    let again = metrics(&out);
+    for set in ["held_out_items", "queries", "held_out_queries"] {
+        let [recorded, again] =
+            [&recorded, &again].map(|all| all["recall"][set]["encoder"].as_f64().unwrap());
+        assert!(
+            (recorded - again).abs() < 0.002,
+            "{set}: {recorded} {again}"
+        );
+    }
     match cortica_testkit::data_dir() {
         Some(data) => check(&data, true, true),
         // On the bundle there is nothing to ask: the card says that these are not better there.
