@@ -68,6 +68,42 @@ fn check_sound(index: &HnswIndex, context: usize) {
 }
 
 #[test]
+fn one_thread_makes_the_same_graph_of_the_same_seed() {
+    let data = bundle();
+    let build = |codes: Codes, seed: u64| {
+        let options = HnswOptions {
+            codes,
+            seed,
+            ..HnswOptions::default()
+        };
+        let index = HnswIndex::new(data.dimension, Metric::Cosine, Isa::best(), options).unwrap();
+        for row in 0..1_000 {
+            index.insert(data.row(row)).unwrap();
+            // Now and then, as a store does it: what waits is linked in pieces.
+            if row % 300 == 299 {
+                index.link(usize::MAX);
+            }
+            if row % 7 == 6 {
+                index.remove(Row::new(row as u32 - 3));
+            }
+        }
+        index.link_all(1);
+        index.repair();
+        index
+    };
+    for codes in [Codes::F32, Codes::I8, Codes::Signs, Codes::Blocks] {
+        let [one, again, other] = [0, 0, 1].map(|seed| build(codes, seed));
+        let saved = one.save(POSITION, key);
+        assert!(again.save(POSITION, key) == saved, "{codes:?}");
+        assert!(other.save(POSITION, key) != saved, "{codes:?}: the seed");
+        for query in data.queries.chunks(data.dimension).take(50) {
+            let found = one.nearest(query, Nearest::default()).unwrap();
+            assert_eq!(found, again.nearest(query, Nearest::default()).unwrap());
+        }
+    }
+}
+
+#[test]
 fn a_graph_comes_back_as_it_was_and_finds_as_well() {
     let data = bundle();
     let build = |codes: Codes| {
