@@ -33,7 +33,9 @@ pub(crate) fn run(root: &Path, only: &[String], short: bool, table: bool) -> Res
         let report = Report::read(&path)?;
         let mut report = report.context("there is no report yet: run the lines first")?;
         for line in &LINES {
-            if !report.knows(line.name) {
+            // What could not be run then and can now is new, too.
+            let new = line.missing().is_none() && report.skipped.contains_key(line.name);
+            if new || !report.knows(line.name) {
                 report.skip(line, ADDED_SINCE);
             }
         }

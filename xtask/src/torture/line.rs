@@ -34,7 +34,7 @@ pub(crate) struct Test {
 pub(crate) enum Form {
     /// Some ten minutes on two cores, once everything is built.
     Short,
-    /// Half an hour on two cores: 10,000 kills among other things.
+    /// Some fifty minutes on two cores: 10,000 kills among other things.
     #[default]
     Long,
 }
