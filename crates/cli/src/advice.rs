@@ -110,6 +110,9 @@ fn after_open(error: &OpenError) -> Option<&'static str> {
         OpenError::SpaceMismatch { .. } => Some(
             "nothing was stored; give --store another folder, or vectors that belong to this one",
         ),
+        OpenError::NoMemory(_) => Some(
+            "free some memory, or take a machine with more of it; the store is whole and was left as it is",
+        ),
         _ => None,
     }
 }

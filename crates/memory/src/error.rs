@@ -75,6 +75,10 @@ pub enum OpenError {
         /// The most allowed.
         max: usize,
     },
+    /// There is no memory for all that the store holds. Nothing is wrong with it, and nothing of it
+    /// was changed.
+    #[error("there is not enough memory for what the store holds")]
+    NoMemory(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A store that may hold nothing is none; leave the capacity out for one without a limit.
     #[error("capacity: got {got}, expected 1 to {max}; leave it out for a store without a limit")]
     Capacity {

@@ -44,6 +44,8 @@ pub(crate) struct Replay {
     assembly: Assembly,
     /// Records of the checkpoint that is coming.
     parts: Vec<Location>,
+    /// Why a record was refused that is right: there is no memory for it.
+    no_memory: Option<OpenError>,
 }
 
 /// What all the records of a log come to.
@@ -82,7 +84,13 @@ impl Replay {
             traces: HashMap::new(),
             assembly: Assembly::default(),
             parts: Vec::new(),
+            no_memory: None,
         }
+    }
+
+    /// Why the log could not be taken, where that is nothing about the log.
+    pub(crate) fn no_memory(&mut self) -> Option<OpenError> {
+        self.no_memory.take()
     }
 
     /// With what gives columns from now on.
@@ -255,11 +263,21 @@ impl Replay {
                 self.waiting = Some(waiting);
                 return Err("a vector space that does not hold what came before it".to_owned());
             }
-            self.place(waiting, &space)
-                .map_err(|error| error.to_string())?;
+            if let Err(error) = self.place(waiting, &space) {
+                return Err(self.refused(error));
+            }
         }
         self.space = Some(space);
         Ok(())
+    }
+
+    /// In words; remembers that there was no memory, for that is no damage.
+    fn refused(&mut self, error: VectorError) -> String {
+        let why = error.to_string();
+        if let VectorError::OutOfMemory { .. } = error {
+            self.no_memory = Some(OpenError::NoMemory(error.into()));
+        }
+        why
     }
 
     /// Puts what has waited into the space.
@@ -281,7 +299,10 @@ impl Replay {
             let checked = index.check(embedding).map_err(|error| error.to_string())?;
             let insert = || index.insert_checked(embedding, checked);
             let row = self.keep_embeddings.then(insert).transpose();
-            return Ok((row.map_err(|error| error.to_string())?, checked));
+            return match row {
+                Ok(row) => Ok((row, checked)),
+                Err(error) => Err(self.refused(error)),
+            };
         }
         let mut waiting = match self.waiting.take() {
             Some(waiting) => waiting,
@@ -308,7 +329,12 @@ impl Replay {
                 isa: self.isa,
                 ..CortexOptions::default()
             };
-            let cortex = Cortex::new(grid, options).map_err(|error| error.to_string())?;
+            let cortex = Cortex::new(grid, options).map_err(|error| {
+                let why = error.to_string();
+                // The grid is one that a log may have.
+                self.no_memory = Some(OpenError::NoMemory(error.into()));
+                why
+            })?;
             let door: Arc<dyn Allocate> = Arc::new(Replayer::new(Arc::new(cortex)));
             self.allocator = Some(Allocator::only_reading(door));
         }

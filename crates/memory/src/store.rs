@@ -77,22 +77,12 @@ impl MemoryStore {
             mode: options.mode,
             segment_bytes: options.segment_bytes,
         };
-        let (mut log, recovery) = Log::open(options.disk.clone(), dir, log_options, |record| {
+        let opened = Log::open(options.disk.clone(), dir, log_options, |record| {
             replay.take(&record)
-        })?;
-        if !recovery.damage.is_empty() {
-            tracing::error!(
-                places = recovery.damage.len(),
-                "the log is damaged; the store is open for reading only"
-            );
-        }
-        if recovery.dropped_tail_bytes > 0 {
-            tracing::warn!(
-                bytes = recovery.dropped_tail_bytes,
-                set_aside = ?recovery.set_aside,
-                "dropped an unfinished commit at the end of the log"
-            );
-        }
+        });
+        let (mut log, recovery) =
+            opened.map_err(|error| replay.no_memory().unwrap_or_else(|| error.into()))?;
+        tell(&recovery);
         let Replayed {
             space,
             mut space_guessed,
@@ -412,6 +402,22 @@ impl MemoryStore {
     pub(crate) fn index(&self) -> Option<&dyn VectorIndex> {
         let space = self.space.as_ref()?;
         Some(&*space.index)
+    }
+}
+
+fn tell(recovery: &Recovery) {
+    if !recovery.damage.is_empty() {
+        tracing::error!(
+            places = recovery.damage.len(),
+            "the log is damaged; the store is open for reading only"
+        );
+    }
+    if recovery.dropped_tail_bytes > 0 {
+        tracing::warn!(
+            bytes = recovery.dropped_tail_bytes,
+            set_aside = ?recovery.set_aside,
+            "dropped an unfinished commit at the end of the log"
+        );
     }
 }
 
