@@ -7,7 +7,8 @@
 
 Writes f16.safetensors (rounded to f16, stored as f32), i8.safetensors (as the trainer rounds) and
 i4.safetensors (whole numbers of -7 to 7 with a scale for each output, stored as i8), and prints the bytes
-that each would take.
+that each would take. A file that is i8 already, such as the shipped one, is taken too: what f32 and f16 then
+say is of weights that were rounded once.
 """
 
 import json
@@ -31,6 +32,9 @@ def read(path):
         start, end = (8 + length + at for at in entry["data_offsets"])
         array = np.frombuffer(whole[start:end], DTYPES[entry["dtype"]])
         tensors[name] = array.reshape(entry["shape"])
+    for name in [name for name in tensors if name.endswith(".scale")]:
+        weight = name.replace(".scale", ".weight")
+        tensors[weight] = tensors[weight].astype("<f4") * tensors.pop(name)[:, None]
     return tensors
 
 
