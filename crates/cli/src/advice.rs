@@ -93,7 +93,8 @@ fn after_upkeep(error: &UpkeepError) -> Option<&'static str> {
         UpkeepError::Log(CompactError::Commit(error)) => after_commit(error),
         UpkeepError::Log(CompactError::Io { source, .. }) if is_forbidden(source) => FORBIDDEN,
         UpkeepError::Log(CompactError::Full) => {
-            "free some space on the disk, then run the same command again"
+            "free some space on the disk, remove the folder of the copy if one was begun, then run the \
+             same command again"
         }
         UpkeepError::Damaged { .. } | UpkeepError::Log(CompactError::Damaged { .. }) => {
             "list all damage with `cortica check`; nothing was made of it"

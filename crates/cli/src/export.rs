@@ -48,12 +48,20 @@ pub(crate) struct AssociationLine {
     pub(crate) weight: f32,
 }
 
-/// The last line: how much there was.
+/// The last line: how much there was, and in how many places the store was damaged, so that the export may lack
+/// what was there.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct End {
     pub(crate) episodes: u64,
     pub(crate) associations: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub(crate) damage: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks for it")]
+fn is_none(damage: &u64) -> bool {
+    *damage == 0
 }
 
 /// The last line as it is written.
@@ -97,9 +105,15 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
                    JSON Lines with `--format jsonl`";
         return Err(Usage(why.to_owned()).into());
     }
+    if !to_stdout {
+        folder::refuse_inside(&args.store, &args.file)?;
+    }
     let memory = folder::open_to_read(&args.store)?;
     folder::tell_found(&memory, out);
-    let mut end = End::default();
+    let mut end = End {
+        damage: memory.stats().recovery.damage.len() as u64,
+        ..End::default()
+    };
     if to_stdout {
         // Not locked: a lock stays on its thread, and Parquet asks for what need not.
         let mut stdout = BufWriter::with_capacity(1 << 18, io::stdout());
@@ -121,20 +135,27 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         count(end.episodes),
         count(end.associations)
     );
+    // Told above: what is whole is there, and perhaps not all that was.
+    let outcome = if end.damage == 0 {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    };
     if to_stdout {
         out.note(told);
-        return Ok(Outcome::Done);
+        return Ok(outcome);
     }
     let file = args.file.display().to_string();
     out.object(&json!({ "summary": {
         "file": file,
         "episodes": end.episodes,
         "associations": end.associations,
+        "damage": end.damage,
         "durability": Durability::Durable.to_string(), // `replace` has synced it, and its name.
     }}))?;
     out.line(format!("{told} to {file}, {}", Durability::Durable))?;
     out.line(format!("next: cortica import {file} --store DIR"))?;
-    Ok(Outcome::Done)
+    Ok(outcome)
 }
 
 fn write(

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 use cortica::{Builder, Cortica, IndexLag, OpenError, Recovery};
 
+use crate::advice::Usage;
 use crate::figures;
 use crate::output::Out;
 
@@ -32,6 +33,25 @@ pub(crate) fn bytes(folder: &Path) -> anyhow::Result<u64> {
         };
     }
     Ok(bytes)
+}
+
+/// Refuses to write what belongs outside of a store into its folder: it would take the place of one of its files,
+/// or keep there what is forgotten later.
+pub(crate) fn refuse_inside(store: &Path, target: &Path) -> anyhow::Result<()> {
+    let Ok(store) = store.canonicalize() else {
+        return Ok(()); // No store; opening it says so.
+    };
+    // What is not there yet lies where the nearest folder does that is.
+    let absolute = std::path::absolute(target)?;
+    let known = absolute.ancestors().find_map(|one| one.canonicalize().ok());
+    if known.is_some_and(|known| known.starts_with(&store)) {
+        let why = format!(
+            "{} lies in the folder of the store; give another place",
+            target.display()
+        );
+        return Err(Usage(why).into());
+    }
+    Ok(())
 }
 
 /// A new folder in the system's temporary folder, removed when this is dropped.

@@ -133,7 +133,15 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let read = End {
         episodes: summary.episodes,
         associations: summary.associations,
+        damage: end.map_or(0, |end| end.damage),
     };
+    if read.damage > 0 {
+        out.note(format!(
+            "warning: the store that {} was made of was damaged in {} places; what it had lost is not in it",
+            in_file(),
+            count(read.damage)
+        ));
+    }
     if end != Some(read) {
         bail!(
             "{} was cut: it has {} episodes and {} relations, {}; what it has is stored. Export it \

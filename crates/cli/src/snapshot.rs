@@ -11,6 +11,7 @@ use crate::folder;
 use crate::output::{Out, Outcome};
 
 pub(crate) fn take(args: &SnapshotArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    folder::refuse_inside(&args.store, &args.dest)?;
     let memory = folder::open_to_read(&args.store)?;
     folder::tell_found(&memory, out);
     let copied = memory.snapshot(&args.dest)?;
@@ -24,6 +25,7 @@ pub(crate) fn take(args: &SnapshotArgs, out: &mut Out) -> anyhow::Result<Outcome
 }
 
 pub(crate) fn restore(args: &RestoreArgs, out: &mut Out) -> anyhow::Result<Outcome> {
+    folder::refuse_inside(&args.snapshot, &args.store)?;
     let copied = cortica::restore(&args.snapshot, &args.store)?;
     tell(&copied, &args.snapshot, &args.store, out)?;
     out.line(format!(

@@ -190,3 +190,56 @@ fn whoever_opens_is_told_what_is_left_out() {
         assert_eq!(whole, opener == "ingest", "{}", next.stdout);
     }
 }
+
+/// What is written beside a store must not take the place of its files, nor keep there what is forgotten later.
+#[test]
+fn copies_are_not_written_into_the_store() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let before = stats(&store);
+    let inside = |name: &str| format!("{store}/{name}");
+    let log = segment(&store).display().to_string();
+    for args in [
+        vec!["export", &log, "--store", &store],
+        vec!["export", &inside("new.jsonl"), "--store", &store],
+        vec!["snapshot", &inside("copy"), "--store", &store],
+        vec!["restore", &store, "--store", &inside("copy")],
+    ] {
+        cortica(&args).failed(2, &["lies in the folder of the store"]);
+    }
+    assert_eq!(stats(&store), before);
+    cortica(&["check", "--store", &store]).ok();
+    cortica(&["export", &folder.path("store.jsonl"), "--store", &store]).ok();
+}
+
+/// Whoever removes a store because its export worked must not lose what the damage hid.
+#[test]
+fn an_export_of_a_damaged_store_says_so() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let log = segment(&store);
+    let mut bytes = std::fs::read(&log).unwrap();
+    let middle = bytes.iter().rposition(|&byte| byte != 0).unwrap() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let file = folder.path("export.jsonl");
+    cortica(&["export", &file, "--store", &store]).failed(1, &["damaged"]);
+    let last = std::fs::read_to_string(&file).unwrap();
+    let last = last.lines().last().unwrap();
+    assert!(last.contains("\"damage\":1"), "{last}");
+    let other = folder.path("other");
+    let run = cortica(&["import", &file, "--store", &other]).ok();
+    assert!(run.stderr.contains("was damaged"), "{}", run.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_file_is_not_waited_for() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let log = segment(&store);
+    std::fs::rename(&log, folder.path("away")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&log).status();
+    assert!(made.unwrap().success());
+    cortica(&["stats", "--store", &store]).failed(1, &["no regular file"]);
+}

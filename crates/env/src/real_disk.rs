@@ -35,7 +35,15 @@ impl Disk for RealDisk {
                 options.write(true).create_new(true);
             }
         }
-        Ok(Box::new(RealFile(options.open(path)?)))
+        without_waiting(&mut options);
+        let file = options.open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "is no regular file",
+            ));
+        }
+        Ok(Box::new(RealFile(file)))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -89,7 +97,9 @@ impl Disk for RealDisk {
     }
 
     fn lock_shared(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
-        let file = match File::open(path) {
+        let mut options = OpenOptions::new();
+        without_waiting(options.read(true));
+        let file = match options.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Box::new(RealLock(None)));
@@ -218,3 +228,12 @@ fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()
     }
     Ok(())
 }
+/// A pipe of that name would be waited for until somebody writes into it.
+#[cfg(unix)]
+fn without_waiting(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+}
+
+#[cfg(not(unix))]
+fn without_waiting(_: &mut OpenOptions) {}

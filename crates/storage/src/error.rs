@@ -172,7 +172,7 @@ pub enum CompactError {
     #[error("what was rewritten belongs to another log")]
     OtherLog,
     /// There is not enough space for the new files; those begun are removed.
-    #[error("the disk is full; nothing was compacted")]
+    #[error("the disk is full; the store is as it was")]
     Full,
     /// A record that should be whole is not; check the store.
     #[error("{} is damaged at byte {offset}: {why}", path.display())]
