@@ -219,12 +219,15 @@ fn batches_are_not_torn() {
             });
         }
     });
-    while let Some((producer, batch, 0, size)) = queue.pop() {
+    let mut batches = 0;
+    while let Some((producer, batch, first, size)) = queue.pop() {
+        assert_eq!(first, 0, "the rest of a torn batch");
         for number in 1..size {
             assert_eq!(queue.pop(), Some((producer, batch, number, size)));
         }
+        batches += 1;
     }
-    assert_eq!(queue.len(), 0);
+    assert_eq!((batches, queue.len()), (4 * 500, 0));
 }
 
 /// Threads come and go while items pass.
