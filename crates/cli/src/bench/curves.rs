@@ -48,6 +48,9 @@ fn panel(
     lines: &Lines<'_>,
     legend: bool,
 ) -> anyhow::Result<()> {
+    if lines.is_empty() {
+        return Ok(()); // Axes without an end would be drawn without one.
+    }
     let values = lines.iter().flat_map(|(_, points)| points);
     let (low, high) = values.fold((f64::MAX, f64::MIN_POSITIVE), |(low, high), &(_, y)| {
         (low.min(y), high.max(y))
