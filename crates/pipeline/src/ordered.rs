@@ -137,6 +137,8 @@ impl Ordered {
                     self.wake(&state);
                 }
             } else if state.closed && state.intake.is_empty() {
+                // Those who fell asleep as far ahead as they may be, when there was something left to take.
+                self.work.notify_all();
                 return;
             } else {
                 state.asleep += 1;
