@@ -79,8 +79,10 @@ fn a_batch_of_a_hundred_is_answered_in_input_order() {
             again.process_batch(batch.clone());
             rate = 100.0 / start.elapsed().as_secs_f64();
         }
-        println!("{order:?}: {rate:.0} a second");
-        assert!(rate > 500.0, "{rate}");
+        let isa = cortica_simd::Isa::best();
+        println!("{order:?}: {rate:.0} a second, {isa}");
+        // The scalar kernels are there to be right, and take twenty times as long.
+        assert!(rate > 500.0 || isa == cortica_simd::Isa::Scalar, "{rate}");
         assert_eq!(answers.len(), 100);
         let mut columns = HashSet::new();
         for (at, answer) in answers.iter().enumerate() {
