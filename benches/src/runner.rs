@@ -140,8 +140,8 @@ fn ratio(
     let mut roof = Side::warmed_up(roof, gate.clock, 1.0, at_least)?;
     let ceiling = interleave(gate, &mut roof, &mut baseline)?.estimate;
     Ok(Outcome {
-        verdict: judge_below(&gate.required, &estimate, ceiling.median, share),
-        held_to: held_to(&gate.required, ceiling.median, share),
+        verdict: judge_below(&gate.required, &estimate, &ceiling, share),
+        held_to: held_to(&gate.required, &ceiling, share),
         note: format!(
             "{}; this processor's limit is {:.3} ({:.3} .. {:.3})",
             outcome.note, ceiling.median, ceiling.low, ceiling.high
@@ -161,10 +161,9 @@ struct Measured {
 
 fn interleave(gate: &Gate, subject: &mut Side, baseline: &mut Side) -> Result<Measured> {
     let mut times = (Vec::new(), Vec::new());
-    // A disk has its moods, of seconds each: what is red in one is looked at for longer.
-    let is_doubtful = |estimate: &Estimate| {
-        gate.clock == Clock::Wall && judge_ratio(&gate.required, estimate) == Verdict::Fail
-    };
+    // Disks and shared caches have their moods, of seconds each: what is red in one is looked at
+    // for longer.
+    let is_doubtful = |estimate: &Estimate| judge_ratio(&gate.required, estimate) == Verdict::Fail;
     let has_modes = gate.clock == Clock::Wall && gate.needs.contains(&Need::Full);
     let most = if has_modes {
         PAIRS_MAX_OF_MODES

@@ -109,11 +109,12 @@ pub fn judge_ratio(bar: &Bar, estimate: &Estimate) -> Verdict {
 }
 
 /// The ratio a subject is held to on a processor that could reach no more than `ceiling`: the
-/// bar's, or `share` of the ceiling where the bar is beyond reach.
+/// bar's, or `share` of the ceiling where the bar may be beyond reach, which the ceiling's lower
+/// bound tells: what fails, fails surely.
 #[must_use]
-pub fn held_to(bar: &Bar, ceiling: f64, share: f64) -> f64 {
-    if bar.ratio_floor() > REACH * ceiling {
-        share.min(REACH) * ceiling
+pub fn held_to(bar: &Bar, ceiling: &Estimate, share: f64) -> f64 {
+    if bar.ratio_floor() > REACH * ceiling.low {
+        (share.min(REACH) * ceiling.median).min(bar.ratio_floor())
     } else {
         bar.ratio_floor()
     }
@@ -123,7 +124,7 @@ pub fn held_to(bar: &Bar, ceiling: f64, share: f64) -> f64 {
 /// met; one that is missed is no failure where it is beyond reach and the subject reaches
 /// `share` of the ceiling.
 #[must_use]
-pub fn judge_below(bar: &Bar, estimate: &Estimate, ceiling: f64, share: f64) -> Verdict {
+pub fn judge_below(bar: &Bar, estimate: &Estimate, ceiling: &Estimate, share: f64) -> Verdict {
     let verdict = judge_ratio(bar, estimate);
     let held_to = held_to(bar, ceiling, share);
     if verdict == Verdict::Fail && held_to < bar.ratio_floor() && estimate.high >= held_to {
@@ -144,7 +145,8 @@ mod tests {
         fn below(bar: &str, measured: f64, want: Verdict) {
             let bar = bar.parse().unwrap();
             let estimate = Estimate::exact(measured);
-            assert_eq!(judge_below(&bar, &estimate, 2.0, 0.75), want);
+            let ceiling = Estimate::exact(2.0);
+            assert_eq!(judge_below(&bar, &estimate, &ceiling, 0.75), want);
         }
         below(">= 1.8", 1.85, Verdict::Pass);
         below(">= 1.8", 1.79, Verdict::Fail);
@@ -152,6 +154,21 @@ mod tests {
         below(">= 1.81", 1.82, Verdict::Pass);
         below(">= 4", 1.51, Verdict::Beyond);
         below(">= 4", 1.49, Verdict::Fail);
+    }
+
+    /// 2.1 at most, or perhaps 1.9: whether 1.8 is out of reach is not sure, so to miss it is no
+    /// sure failure; to miss the share is.
+    #[test]
+    fn an_uncertain_ceiling_is_taken_for_its_lower_bound() {
+        let bar = ">= 1.8".parse().unwrap();
+        let ceiling = Estimate {
+            median: 2.1,
+            low: 1.9,
+            high: 2.2,
+        };
+        let judged = |measured| judge_below(&bar, &Estimate::exact(measured), &ceiling, 0.75);
+        assert_eq!(judged(1.79), Verdict::Beyond);
+        assert_eq!(judged(1.57), Verdict::Fail);
     }
 
     #[track_caller]

@@ -89,17 +89,15 @@ impl<const N: usize> WithSimd for Pairs<'_, N> {
     }
 }
 
-/// Multiplies and adds so many times, rounded up to whole registers, and touches no memory.
-pub(super) fn arithmetic(multiply_adds: usize) -> f32 {
-    dispatch(Arithmetic(multiply_adds))
+/// What a processor does at least for all products of `QUERIES` queries with `rows`: reads each
+/// register of the rows once, and multiplies and adds it so often, to sums that stay in registers.
+pub(super) fn products<const QUERIES: usize>(rows: &[f32]) -> f32 {
+    dispatch(Products::<QUERIES>(rows))
 }
 
-struct Arithmetic(usize);
+struct Products<'a, const QUERIES: usize>(&'a [f32]);
 
-/// Half of the registers there are: enough for any processor's multipliers.
-const CHAINS: usize = 16;
-
-impl WithSimd for Arithmetic {
+impl<const QUERIES: usize> WithSimd for Products<'_, QUERIES> {
     type Output = f32;
 
     #[allow(
@@ -108,13 +106,11 @@ impl WithSimd for Arithmetic {
     )]
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f32 {
-        let lanes = size_of::<S::f32s>() / size_of::<f32>();
-        let factor = simd.splat_f32s(black_box(0.999));
-        let term = simd.splat_f32s(black_box(0.001));
-        let mut sums = [simd.splat_f32s(1.0); CHAINS];
-        for _ in 0..self.0.div_ceil(CHAINS * lanes) {
+        let factor = simd.splat_f32s(black_box(1.0));
+        let mut sums = [simd.splat_f32s(0.0); QUERIES];
+        for &values in S::as_simd_f32s(self.0).0 {
             for sum in &mut sums {
-                *sum = simd.mul_add_e_f32s(*sum, factor, term);
+                *sum = simd.mul_add_e_f32s(values, factor, *sum);
             }
         }
         folded(simd, &sums)
@@ -155,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_settles_at_its_fixed_point() {
-        let lanes = arithmetic(1_000_000_000 / 16) / CHAINS as f32;
-        assert!((lanes - lanes.round()).abs() < 0.01, "{lanes}");
+    fn each_query_meets_every_row() {
+        let rows: Vec<f32> = (0..512).map(|at| (at % 5) as f32).collect();
+        assert_eq!(products::<16>(&rows), 16.0 * rows.iter().sum::<f32>());
     }
 }

@@ -164,8 +164,7 @@ pub(super) fn against_one_by_one(_: &Setup) -> Result<Limited> {
         ensure!(single == scores, "the tile has other bits");
         Ok(())
     };
-    let (tiled, mut ours, mut theirs) = (work.clone(), out(), out());
-    let multiply_adds = QUERIES * ROWS * data.dimension;
+    let (tiled, read, mut ours, mut theirs) = (work.clone(), work.clone(), out(), out());
     Ok(Limited {
         pair: Pair {
             check: Box::new(check),
@@ -179,10 +178,14 @@ pub(super) fn against_one_by_one(_: &Setup) -> Result<Limited> {
             }),
         },
         roof: Box::new(move |watch| {
-            let sum = watch.time(|| roof::arithmetic(multiply_adds));
+            let mut sum = 0.0;
+            watch.time(|| {
+                let index = &read.index;
+                index.lend(|rows| sum += roof::products::<QUERIES>(rows.data()));
+            });
             sum.is_finite().then_some(()).context("not a number")
         }),
-        share: 0.6, // The rows come from beyond the caches of a core, which this roof leaves out.
+        share: 0.7, // This roof does not read the queries again for each row.
     })
 }
 
