@@ -40,6 +40,12 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Whether what was read once is quick to read again, by whomever: the operating system keeps
+    /// it. By default it is not, and nobody reads ahead.
+    fn keeps_what_is_read(&self) -> bool {
+        false
+    }
+
     /// Takes a lock that ends with the returned value or with the process, whichever is first.
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError>;
 

@@ -69,6 +69,10 @@ impl Disk for RealDisk {
         }
     }
 
+    fn keeps_what_is_read(&self) -> bool {
+        true
+    }
+
     fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
         // Not truncated: until the lock is ours, the holder's process id is in there.
         let open = OpenOptions::new()

@@ -30,6 +30,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod cache;
 mod cache_check;
 mod cache_reader;

@@ -9,6 +9,7 @@ mod proof;
 mod reader;
 
 use self::reader::Reader;
+use crate::ahead::{Pace, reading_ahead};
 use crate::closing::Closing;
 use crate::error::OpenError;
 use crate::folder::io_error;
@@ -114,7 +115,22 @@ pub(crate) fn scan(
     made: bool,
     visit: &mut Visit<'_>,
 ) -> Result<Scan, OpenError> {
+    reading_ahead(disk, &listing.files, |pace| {
+        look_at_all(disk, log_dir, listing, closing, made, pace, visit)
+    })
+}
+
+fn look_at_all(
+    disk: &dyn Disk,
+    log_dir: &Path,
+    listing: &Listing,
+    closing: Closing,
+    made: bool,
+    pace: &Pace,
+    visit: &mut Visit<'_>,
+) -> Result<Scan, OpenError> {
     let mut reader = Reader {
+        pace,
         disk,
         log_dir,
         files: &listing.files,

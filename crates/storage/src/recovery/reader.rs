@@ -1,6 +1,7 @@
 //! Goes over the files of a log in their order, and takes every record.
 
 use super::{Damage, HEADER, Part, Scan, Sum, Visit, scanner};
+use crate::ahead::Pace;
 use crate::error::OpenError;
 use crate::folder::{io_error, other_version};
 use crate::frames::{Place, Unfinished};
@@ -18,6 +19,7 @@ pub(super) struct Reader<'a, 'v> {
     pub(super) log_dir: &'a Path,
     pub(super) files: &'a [LogFile],
     pub(super) made: bool,
+    pub(super) pace: &'a Pace,
     pub(super) visit: &'a mut Visit<'v>,
     /// The frame whose last record has not come yet.
     pub(super) frame: Option<Unfinished>,
@@ -242,6 +244,7 @@ impl Reader<'_, '_> {
     ) -> Result<Option<Bad>, OpenError> {
         let file = &self.files[at];
         let offset = scanner.offset();
+        self.pace.reached(at, offset);
         match scanner.next().map_err(io_error("read", &file.path))? {
             Found::Record(record) => {
                 let scan = &mut self.scan;
