@@ -190,6 +190,7 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("index.exact_scan", Ratio(scan::subject)),
     ("recall.batch16", Ratio(recall::batch_of_16)),
     ("storage.buffered", Ratio(storage::buffered)),
+    ("storage.buffered_quick", Ratio(storage::buffered)),
     ("storage.durable_batch", Ratio(storage::durable_batch)),
     ("storage.durable_batch_quick", Ratio(storage::durable_batch)),
     ("storage.durable_single", Ratio(storage::durable_single)),
