@@ -54,6 +54,8 @@ fn main() -> Result<ExitCode> {
         scratch: scratch(root)?,
         corrupt: false,
     };
+    // Figures of other kernels than were asked for would be no answer.
+    cortica_simd::Isa::forced()?;
     let machine = Machine::here();
 
     let mut gates = read_gates()?;

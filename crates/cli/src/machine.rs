@@ -1,6 +1,5 @@
 //! What the figures were measured on, and the clock for processor time.
 
-use std::ffi::OsStr;
 use std::time::Duration;
 
 use cortica::Isa;
@@ -9,9 +8,6 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::advice::Usage;
-
-/// The environment variable that chooses the kernels.
-const ISA_VARIABLE: &str = "CORTICA_ISA";
 
 /// The machine line that goes with every figure.
 #[derive(Debug, Serialize)]
@@ -74,45 +70,5 @@ pub(crate) fn cpu_time() -> Duration {
 /// Refuses kernels that the environment asks for and this machine cannot run. The library takes
 /// the best it has instead, and figures would then be credited to the wrong ones.
 pub(crate) fn check_isa() -> anyhow::Result<()> {
-    let asked = std::env::var_os(ISA_VARIABLE).unwrap_or_default();
-    refusal(&asked).map_or(Ok(()), |why| Err(Usage(why).into()))
-}
-
-/// An empty value counts as none.
-fn refusal(asked: &OsStr) -> Option<String> {
-    let named = asked.to_str().and_then(|name| name.parse::<Isa>().ok());
-    if asked.is_empty() || named.is_some_and(Isa::is_available) {
-        return None;
-    }
-    let available: Vec<String> = Isa::available().map(|isa| isa.to_string()).collect();
-    let lacking = match named {
-        Some(_) => "which this machine cannot run",
-        None => "which is no instruction set",
-    };
-    Some(format!(
-        "{ISA_VARIABLE} is `{}`, {lacking}; available here: {}",
-        asked.display(),
-        available.join(", ")
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_are_refused_by_name() {
-        for isa in Isa::ALL {
-            let refusal = refusal(OsStr::new(&isa.to_string()));
-            assert_eq!(refusal.is_none(), isa.is_available(), "{refusal:?}");
-            if let Some(why) = refusal {
-                assert!(why.contains("cannot run"), "{why}");
-            }
-        }
-        assert_eq!(refusal(OsStr::new("")), None);
-        let why = refusal(OsStr::new("axv2")).unwrap();
-        for word in ["CORTICA_ISA", "`axv2`", "no instruction set", "scalar"] {
-            assert!(why.contains(word), "{why}");
-        }
-    }
+    Isa::forced().map_or_else(|why| Err(Usage(why.to_string()).into()), |_| Ok(()))
 }

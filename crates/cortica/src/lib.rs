@@ -53,7 +53,7 @@ pub use cortica_memory::{
 pub use cortica_neural::{Networks, WeightsError};
 pub use cortica_pipeline as pipeline; // Concepts without a store: engines, workers, tickets.
 pub use cortica_pipeline::{EngineError, EngineOptions};
-pub use cortica_simd::{Isa, ParseIsaError};
+pub use cortica_simd::{ForcedIsaError, Isa, ParseIsaError};
 pub use cortica_storage::{
     AppendError, CommitError, CompactError, Copied, Damage, Durability, FoundCache, Freed,
     OpenError as LogOpenError, OpenMode, ParseDurabilityError, Recovery, RepairReport,

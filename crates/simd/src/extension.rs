@@ -1,6 +1,6 @@
 //! Instructions that not every processor of an [`Isa`] has.
 
-use crate::isa::Isa;
+use crate::isa::{Isa, warn};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
@@ -55,7 +55,8 @@ impl FromStr for Extension {
 impl Isa {
     /// Whether the kernels of this set use the extension: the set has a use for it, this machine
     /// has both, and the environment variable `CORTICA_WITHOUT` (names separated by commas:
-    /// `vnni,vpopcntdq,f16c`) does not forbid it.
+    /// `vnni,vpopcntdq,f16c`) does not forbid it. A name in it that is none of these forbids
+    /// nothing, and the first call says so on standard error.
     pub fn has(self, extension: Extension) -> bool {
         static FOUND: OnceLock<Vec<(Isa, Extension)>> = OnceLock::new();
         FOUND.get_or_init(find).contains(&(self, extension))
@@ -63,11 +64,12 @@ impl Isa {
 }
 
 fn find() -> Vec<(Isa, Extension)> {
-    let forbidden = std::env::var("CORTICA_WITHOUT").unwrap_or_default();
-    let allowed = |extension: &Extension| {
-        let mut names = forbidden.split(',').map(str::trim);
-        !names.any(|name| name == extension.name())
-    };
+    let value = std::env::var_os("CORTICA_WITHOUT").unwrap_or_default();
+    let (forbidden, unknown) = forbidden_by(&value.to_string_lossy());
+    for error in unknown {
+        warn(format_args!("CORTICA_WITHOUT: {error}"));
+    }
+    let allowed = |extension: &Extension| !forbidden.contains(extension);
     let pairs = Isa::available().flat_map(|isa| {
         let extensions = Extension::ALL.into_iter().filter(allowed);
         extensions.map(move |extension| (isa, extension))
@@ -75,6 +77,19 @@ fn find() -> Vec<(Isa, Extension)> {
     pairs
         .filter(|&(isa, extension)| is_detected(isa, extension))
         .collect()
+}
+
+/// The extensions of a list, and what in it is none. Empty places count for nothing.
+fn forbidden_by(list: &str) -> (Vec<Extension>, Vec<ParseExtensionError>) {
+    let names = list.split(',').map(str::trim);
+    let (mut forbidden, mut unknown) = (Vec::new(), Vec::new());
+    for name in names.filter(|name| !name.is_empty()) {
+        match name.parse() {
+            Ok(extension) => forbidden.push(extension),
+            Err(error) => unknown.push(error),
+        }
+    }
+    (forbidden, unknown)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -112,6 +127,14 @@ mod tests {
             assert_eq!(extension.to_string().parse(), Ok(extension));
         }
         assert!("sse9".parse::<Extension>().is_err());
+    }
+
+    #[test]
+    fn a_list_is_told_from_what_is_misspelt_in_it() {
+        assert_eq!(forbidden_by(""), (vec![], vec![]));
+        let (forbidden, unknown) = forbidden_by(" vnni,,vpopcnt, f16c,");
+        assert_eq!(forbidden, [Extension::Vnni, Extension::F16c]);
+        assert_eq!(unknown, [ParseExtensionError("vpopcnt".to_owned())]);
     }
 
     #[test]

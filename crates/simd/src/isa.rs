@@ -1,9 +1,14 @@
 //! Which instructions the kernels use.
 
 use pulp::{Scalar, Simd, WithSimd};
+use std::ffi::OsStr;
 use std::fmt;
+use std::io::Write;
 use std::str::FromStr;
 use std::sync::OnceLock;
+
+/// The environment variable that forces a set.
+const VARIABLE: &str = "CORTICA_ISA";
 
 /// An instruction set that kernels can run on.
 ///
@@ -35,19 +40,36 @@ impl Isa {
 
     /// The strongest set this machine has, found once. The environment variable `CORTICA_ISA`
     /// (`scalar`, `avx2`, `avx512`, `neon`, `simd128`) overrides it where the machine has what it
-    /// names.
+    /// names. Where it does not, this says so on standard error, once, and takes the strongest:
+    /// a program that would rather refuse asks [`Isa::forced`] first.
     pub fn best() -> Isa {
         static BEST: OnceLock<Isa> = OnceLock::new();
         *BEST.get_or_init(|| {
-            let forced = std::env::var("CORTICA_ISA")
-                .ok()
-                .and_then(|name| name.parse().ok());
             let found = Isa::ALL.into_iter().rev().find(|isa| isa.is_available());
-            forced
-                .filter(|isa: &Isa| isa.is_available())
-                .or(found)
-                .unwrap_or(Isa::Scalar)
+            let found = found.unwrap_or(Isa::Scalar);
+            match Isa::forced() {
+                Ok(forced) => forced.unwrap_or(found),
+                Err(error) => {
+                    warn(format_args!("{error}; taken is {found}"));
+                    found
+                }
+            }
         })
+    }
+
+    /// What the environment variable `CORTICA_ISA` forces; `None` if it is unset or empty. An
+    /// error if its value is the name of no set, or of one that this machine cannot run.
+    ///
+    /// ```
+    /// use cortica_simd::Isa;
+    ///
+    /// // Refuses to start, where `Isa::best` would go on with another set than was asked for.
+    /// let isa = Isa::forced()?.unwrap_or_else(Isa::best);
+    /// # assert!(isa.is_available());
+    /// # Ok::<(), cortica_simd::ForcedIsaError>(())
+    /// ```
+    pub fn forced() -> Result<Option<Isa>, ForcedIsaError> {
+        forced_by(&std::env::var_os(VARIABLE).unwrap_or_default())
     }
 
     /// The sets this machine has, weakest first; never empty.
@@ -185,9 +207,77 @@ impl FromStr for Isa {
     }
 }
 
+/// The environment asks for an instruction set that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForcedIsaError {
+    /// Misspelt, or not text at all.
+    #[error(
+        "CORTICA_ISA is `{got}`, which is no instruction set; available here: {}",
+        listed()
+    )]
+    Unknown {
+        /// The variable's value.
+        got: String,
+    },
+    /// There is such a set, on other machines.
+    #[error(
+        "CORTICA_ISA is `{got}`, which this machine cannot run; available here: {}",
+        listed()
+    )]
+    Unavailable {
+        /// What was asked for.
+        got: Isa,
+    },
+}
+
+fn listed() -> String {
+    let names: Vec<&str> = Isa::available().map(Isa::name).collect();
+    names.join(", ")
+}
+
+/// An empty value counts as none.
+fn forced_by(value: &OsStr) -> Result<Option<Isa>, ForcedIsaError> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    match value.to_str().and_then(|name| name.parse::<Isa>().ok()) {
+        Some(isa) if isa.is_available() => Ok(Some(isa)),
+        Some(got) => Err(ForcedIsaError::Unavailable { got }),
+        None => Err(ForcedIsaError::Unknown {
+            got: value.to_string_lossy().into_owned(),
+        }),
+    }
+}
+
+/// A line on standard error; where there is none, nobody wants to know.
+pub(crate) fn warn(what: fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "cortica-simd: {what}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_had_is_told_by_name() {
+        assert_eq!(forced_by(OsStr::new("")), Ok(None));
+        for isa in Isa::ALL {
+            let want = if isa.is_available() {
+                Ok(Some(isa))
+            } else {
+                Err(ForcedIsaError::Unavailable { got: isa })
+            };
+            assert_eq!(forced_by(OsStr::new(isa.name())), want);
+        }
+        for name in ["axv2", "AVX2", " avx2", "avx2,scalar"] {
+            let error = forced_by(OsStr::new(name)).unwrap_err().to_string();
+            let want = format!(
+                "CORTICA_ISA is `{name}`, which is no instruction set; available here: scalar"
+            );
+            assert!(error.starts_with(&want), "{error}");
+        }
+    }
 
     #[test]
     fn names_round_trip() {

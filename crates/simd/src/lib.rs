@@ -128,7 +128,7 @@ pub use crate::i8_codes::{
 pub use crate::i8_scores::{
     dot_estimate_i8_reference, dot_estimates_i8, squared_distance_estimates_i8,
 };
-pub use crate::isa::{Isa, ParseIsaError};
+pub use crate::isa::{ForcedIsaError, Isa, ParseIsaError};
 pub use crate::lattice::{
     WINDOW_REACH_MAX, ramp_field, ramp_field_reference, relax_field, relax_field_reference,
     tap_sum, tap_sum_reference, window_max, window_max_reference, window_sum, window_sum_reference,
