@@ -12,8 +12,8 @@ use std::iter::zip;
 
 /// The dot product of one query with each row: `out[i] = query . rows[i]`.
 ///
-/// Rows beyond `out`, and places in `out` beyond the rows, are left alone. Error per score as for
-/// [`dot`](crate::dot). Cost: O(rows * d), bound by memory bandwidth once the rows leave the cache.
+/// Rows beyond `out`, and places in `out` beyond the rows, are left alone. Where query and rows have
+/// not as many values, the fewer count. Error per score as for [`dot`](crate::dot). Cost: O(rows * d), bound by memory bandwidth once the rows leave the cache.
 pub fn dot_rows(isa: Isa, query: &[f32], rows: Rows<'_>, out: &mut [f32]) {
     isa.run(OneToMany {
         query,
@@ -37,8 +37,11 @@ pub fn squared_distance_rows(isa: Isa, query: &[f32], rows: Rows<'_>, out: &mut 
 /// The cosine of one query with each row, 0 where either is zero; otherwise as [`dot_rows`].
 ///
 /// Inverse norms that `rows` brings along are used; without them they are computed, which costs
-/// another O(rows * d). Error per score as for [`cosine_with_norms`](crate::cosine_with_norms).
+/// another O(rows * d). They are those of whole rows: a query with fewer values counts as one with
+/// zeros behind them, and of one with more what is beyond the rows counts for nothing. Error per
+/// score as for [`cosine_with_norms`](crate::cosine_with_norms).
 pub fn cosine_rows(isa: Isa, query: &[f32], rows: Rows<'_>, out: &mut [f32]) {
+    let query = &query[..query.len().min(rows.dimension())];
     let query_norm = inverse_norm(isa, query);
     let rows = rows.range(0, out.len());
     with_row_norms(isa, rows, |first, norms| {

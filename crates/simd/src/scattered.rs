@@ -82,9 +82,17 @@ impl<P: Pairing> WithSimd for Scattered<'_, P> {
             return;
         }
         let count = rows.len().min(out.len());
-        let (fours, rest) = rows[..count].as_chunks::<4>();
-        let (four_places, places) = out[..count].as_chunks_mut::<4>();
-        for (rows, places) in zip(fours, four_places) {
+        let (rows, out) = (&rows[..count], &mut out[..count]);
+        // A block is cut to the shortest of its rows: where one is short, each goes alone.
+        let in_fours = if rows.iter().all(|row| row.len() >= query.len()) {
+            count - count % 4
+        } else {
+            0
+        };
+        let (fours, rest) = rows.split_at(in_fours);
+        let (four_places, places) = out.split_at_mut(in_fours);
+        let four_places = four_places.as_chunks_mut::<4>().0;
+        for (rows, places) in zip(fours.as_chunks::<4>().0, four_places) {
             [*places] = block::<S, P, 1, 4>(simd, [query], *rows, NOTHING);
         }
         for (row, place) in zip(rest, places) {
@@ -167,6 +175,24 @@ mod tests {
             let mut out = [7.0; 2];
             dot_scattered(isa, &[1.0, 2.0], &[&[3.0]], &mut out);
             assert_eq!(out, [3.0, 7.0], "{isa}");
+            // In fours, of which each is cut alone.
+            let (long, ones) = ([1.0; 40], [1; 40]);
+            for short in 0..9 {
+                let rows: [&[f32]; 9] =
+                    std::array::from_fn(|row| if row == short { &long[..17] } else { &long[..] });
+                let codes: [&[i8]; 9] =
+                    std::array::from_fn(|row| if row == short { &ones[..17] } else { &ones[..] });
+                let want = |of_long: f32| -> [f32; 9] {
+                    std::array::from_fn(|row| of_long * if row == short { 17.0 } else { 37.0 })
+                };
+                let (mut dots, mut distances, mut sums) = ([0.0; 9], [0.0; 9], [0; 9]);
+                dot_scattered(isa, &[2.0; 37], &rows, &mut dots);
+                squared_distance_scattered(isa, &[4.0; 37], &rows, &mut distances);
+                dot_scattered_i8(isa, &[2; 37], &codes, &mut sums);
+                assert_eq!(dots, want(2.0), "{isa} {short}");
+                assert_eq!(distances, want(9.0), "{isa} {short}");
+                assert_eq!(sums.map(|sum| sum as f32), want(2.0), "{isa} {short}");
+            }
             dot_scattered(isa, &[], &[&[], &[1.0]], &mut out);
             assert_eq!(out, [0.0; 2], "{isa}");
             prefetch_row::<f32>(&[]);

@@ -17,8 +17,8 @@ use std::iter::zip;
 /// Groups of queries share each row that is loaded, and fetch the next rows while they work, so
 /// this does several times the work of [`dot_rows`](crate::dot_rows) on the same bandwidth. Places
 /// in `out` beyond `queries.len() * rows.len()` are left alone; where `out` is too short, the scores
-/// that do not fit are left out. Error per score as for [`dot`](crate::dot). Cost:
-/// O(queries * rows * d).
+/// that do not fit are left out. Where a query and the rows have not as many values, the fewer
+/// count. Error per score as for [`dot`](crate::dot). Cost: O(queries * rows * d).
 pub fn dot_tile(isa: Isa, queries: &[&[f32]], rows: Rows<'_>, out: &mut [f32]) {
     isa.run(ManyToMany {
         queries,
@@ -42,12 +42,15 @@ pub fn squared_distance_tile(isa: Isa, queries: &[&[f32]], rows: Rows<'_>, out: 
 /// The cosines of every query with every row, 0 where either is zero; otherwise as [`dot_tile`].
 ///
 /// Inverse norms that `rows` brings along are used; without them they are computed, which costs
-/// another O(rows * d). Error per score as for [`cosine_with_norms`](crate::cosine_with_norms).
+/// another O(rows * d). Queries with fewer values or more count as in
+/// [`cosine_rows`](crate::cosine_rows). Error per score as for
+/// [`cosine_with_norms`](crate::cosine_with_norms).
 pub fn cosine_tile(isa: Isa, queries: &[&[f32]], rows: Rows<'_>, out: &mut [f32]) {
     dot_tile(isa, queries, rows, out);
     let width = rows.len();
     with_row_norms(isa, rows, |first, norms| {
         for (at, query) in queries.iter().enumerate() {
+            let query = &query[..query.len().min(rows.dimension())];
             let inverse_norm = inverse_norm(isa, query);
             let places = out.get_mut(at * width + first..).unwrap_or_default();
             for (place, &norm) in zip(places, norms) {

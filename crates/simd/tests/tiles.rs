@@ -232,3 +232,32 @@ fn a_short_query_is_cut_alone() {
         }
     });
 }
+
+/// The lengths are those of what is compared, whatever lies beyond it.
+#[test]
+fn cosines_of_longer_and_shorter_queries() {
+    each_isa(|isa| {
+        let d = 30;
+        let data = values(8 * d, 6);
+        let rows = Rows::packed(&data, d).unwrap();
+        let norms: Vec<f32> = rows.iter().map(|row| inverse_norm(isa, row)).collect();
+        for rows in [rows, rows.with_inverse_norms(&norms).unwrap()] {
+            let queries: Vec<_> = [11, 29, 30, 31, 80].map(|len| values(len, len)).into();
+            let queries: Vec<_> = queries.iter().map(Vec::as_slice).collect();
+            let mut tile = vec![f32::NAN; queries.len() * 8];
+            cosine_tile(isa, &queries, rows, &mut tile);
+            for (q, query) in queries.iter().enumerate() {
+                let mut filled = query.to_vec();
+                filled.resize(d, 0.0);
+                let mut one = vec![f32::NAN; 8];
+                cosine_rows(isa, query, rows, &mut one);
+                for (r, row) in rows.iter().enumerate() {
+                    let want = exact_cosine(&filled, row);
+                    for got in [one[r], tile[q * 8 + r]] {
+                        assert!((f64::from(got) - want).abs() < 1e-6, "{isa} {q} {r}: {got}");
+                    }
+                }
+            }
+        }
+    });
+}
