@@ -202,10 +202,21 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("storage.durable_redb", Ratio(log_peers::against_redb)),
     #[cfg(feature = "peers")]
     ("storage.durable_fjall", Ratio(log_peers::against_fjall)),
-    ("queue.bounded", Ratio(queue_bounded::against_array_queue)),
     (
-        "queue.bounded_cq",
-        Ratio(queue_bounded::against_concurrent_queue),
+        "queue.bounded.2p2c",
+        Ratio(|_| queue_bounded::against_array_queue(2)),
+    ),
+    (
+        "queue.bounded.4p4c",
+        Ratio(|_| queue_bounded::against_array_queue(4)),
+    ),
+    (
+        "queue.bounded.2p2c_cq",
+        Ratio(|_| queue_bounded::against_concurrent_queue(2)),
+    ),
+    (
+        "queue.bounded.4p4c_cq",
+        Ratio(|_| queue_bounded::against_concurrent_queue(4)),
     ),
     ("queue.many", Ratio(queue_bounded::many)),
     (

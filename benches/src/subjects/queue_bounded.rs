@@ -1,7 +1,7 @@
 //! Bounded queues between threads, against crossbeam's and concurrent-queue's.
 //!
-//! One run moves [`ITEMS`] numbers through a queue of [`CAPACITY`] twice: with two producers and two
-//! consumers, then with four of each. A thread that finds the queue full or empty yields.
+//! One run moves [`ITEMS`] numbers through a queue of [`CAPACITY`]: in batches with two producers and
+//! two consumers, then with four of each. A thread that finds the queue full or empty yields.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::subject::{Pair, Setup};
 
 const CAPACITY: usize = 1024;
 
-/// Producers, and as many consumers.
+/// Producers of batches, and as many consumers.
 const PRODUCERS: [u64; 2] = [2, 4];
 
 /// Divisible by every number of producers times the size of a batch.
@@ -73,17 +73,23 @@ impl traffic::Queue<u64> for ConcurrentQueue<u64> {
     }
 }
 
-/// One by one against crossbeam's `ArrayQueue`.
-pub(super) fn against_array_queue(_: &Setup) -> Result<Pair> {
+/// One by one against crossbeam's `ArrayQueue`, with so many producers and as many consumers.
+pub(super) fn against_array_queue(producers: u64) -> Result<Pair> {
     let (ours, theirs) = (ours()?, Arc::new(ArrayQueue::new(CAPACITY)));
-    Ok(pair(move || singly(&*ours), move || singly(&*theirs)))
+    Ok(pair(
+        move || singly(&*ours, producers),
+        move || singly(&*theirs, producers),
+    ))
 }
 
-/// One by one against `ConcurrentQueue::bounded`.
-pub(super) fn against_concurrent_queue(_: &Setup) -> Result<Pair> {
+/// One by one against `ConcurrentQueue::bounded`, as above.
+pub(super) fn against_concurrent_queue(producers: u64) -> Result<Pair> {
     let theirs = Arc::new(ConcurrentQueue::bounded(CAPACITY));
     let ours = ours()?;
-    Ok(pair(move || singly(&*ours), move || singly(&*theirs)))
+    Ok(pair(
+        move || singly(&*ours, producers),
+        move || singly(&*theirs, producers),
+    ))
 }
 
 /// In batches against crossbeam's `ArrayQueue` one by one.
@@ -126,8 +132,6 @@ fn placed(run: impl Fn(u64, Placement) -> Result<()>) -> Result<()> {
     runs.try_for_each(|(producers, placement)| run(producers, placement))
 }
 
-fn singly(queue: &impl traffic::Queue<u64>) -> Result<()> {
-    PRODUCERS
-        .iter()
-        .try_for_each(|producers| one_by_one(queue, *producers, ITEMS, Placement::Free))
+fn singly(queue: &impl traffic::Queue<u64>, producers: u64) -> Result<()> {
+    one_by_one(queue, producers, ITEMS, Placement::Free)
 }
