@@ -225,6 +225,7 @@ impl TryFrom<String> for Bar {
 pub fn read_gates() -> Result<Vec<Gate>> {
     let all = concat!(
         include_str!("../gates.toml"),
+        include_str!("../gates/queue.toml"),
         include_str!("../gates/batch.toml")
     );
     parse_gates(all).context("cannot read the gates")

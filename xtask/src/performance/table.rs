@@ -229,7 +229,12 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
         Ok(report) => report,
         Err(error) => return vec![Finding::of_file(PATH, format!("{error:#}"))],
     };
-    let gates = ["benches/gates.toml", "benches/gates/batch.toml"].map(|path| tree.text(path));
+    let gates = [
+        "benches/gates.toml",
+        "benches/gates/queue.toml",
+        "benches/gates/batch.toml",
+    ]
+    .map(|path| tree.text(path));
     let is_gate = |name: &str| {
         let quoted = format!("\"{name}\"");
         gates.iter().flatten().any(|text| text.contains(&quoted))
