@@ -471,6 +471,55 @@ fn close_while_blocked() {
     });
 }
 
+/// Two parked poppers and two pushes one by one. Who finds the first item before it sleeps gives its
+/// seat up; the permit that the second push left is then for the other, who sleeps.
+#[test]
+fn a_permit_is_left_to_who_sleeps() {
+    static FIRST: Witness = Witness::new();
+    static SECOND: Witness = Witness::new();
+    explore_parking_within(
+        "a_permit_is_left_to_who_sleeps",
+        Some(2),
+        &[&FIRST, &SECOND],
+        || {
+            let queue = queue(2);
+            let a = with(&queue, BoundedQueue::pop);
+            let b = with(&queue, BoundedQueue::pop);
+            let pusher = with(&queue, |queue| [1, 2].map(|item| queue.try_push(item)));
+            assert_eq!(pusher.join().unwrap(), [Ok(()), Ok(())]);
+            let got = [a.join().unwrap(), b.join().unwrap()];
+            FIRST.saw(got == [Some(1), Some(2)]);
+            SECOND.saw(got == [Some(2), Some(1)]);
+            assert!(got[0] != got[1] && !got.contains(&None), "{got:?}");
+        },
+    );
+}
+
+/// Closing wakes all who sleep, not the first alone.
+#[test]
+fn close_wakes_both_who_sleep() {
+    static BOTH_ASLEEP: Witness = Witness::new();
+    explore_parking_within(
+        "close_wakes_both_who_sleep",
+        Some(1),
+        &[&BOTH_ASLEEP],
+        || {
+            let slept = cortica_queue::slept();
+            let queue = queue::<u8>(1);
+            let a = with(&queue, BoundedQueue::pop);
+            let b = with(&queue, BoundedQueue::pop);
+            let closer = with(&queue, move |queue| {
+                let both_asleep = cortica_queue::slept() == slept + 2;
+                (both_asleep, queue.close())
+            });
+            let (both_asleep, closed) = closer.join().unwrap();
+            assert!(closed);
+            BOTH_ASLEEP.saw(both_asleep);
+            assert_eq!([a.join().unwrap(), b.join().unwrap()], [None, None]);
+        },
+    );
+}
+
 /// A popper of lanes is woken by a push into any of them.
 #[test]
 fn lanes_wake_a_parked_popper() {
