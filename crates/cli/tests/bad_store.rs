@@ -126,6 +126,34 @@ fn a_store_of_a_newer_release() {
     );
 }
 
+/// What a repair would write is in the way of a repair, not of those who only read and write.
+#[test]
+fn strangers_with_names_that_a_repair_needs() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let inside = |name: &str| std::path::Path::new(&store).join(name);
+    std::fs::create_dir(inside("repair")).unwrap();
+    std::fs::write(inside("quarantine"), "a file").unwrap();
+    assert_eq!(stats(&store)["episodes"], 20);
+    cortica(&["forget", "3", "--store", &store]).ok();
+    let checked = cortica(&["check", "--store", &store]).ok();
+    for name in ["repair", "quarantine"] {
+        let path = inside(name).display().to_string();
+        assert!(checked.stdout.contains(&path), "{}", checked.stdout);
+    }
+    let repair = ["check", "--store", &store, "--repair"];
+    cortica(&repair).failed(1, &["repair", "no regular file"]);
+    assert!(inside("repair").is_dir() && inside("quarantine").is_file());
+    std::fs::remove_dir(inside("repair")).unwrap();
+    std::fs::write(inside("repair"), "junk").unwrap();
+    let checked = cortica(&["check", "--store", &store]).ok();
+    assert!(
+        checked.stdout.contains("repair again"),
+        "{}",
+        checked.stdout
+    );
+}
+
 /// CRC-32 as in zlib, bit by bit.
 fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| {

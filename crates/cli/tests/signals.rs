@@ -28,6 +28,20 @@ const SOON: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 20;
 const DIMENSION: usize = 16;
 
+/// More than the rows take, and less than an open log reserves.
+const UNUSED: u64 = 4 << 20;
+
+fn log_bytes(store: &str) -> u64 {
+    let Ok(files) = std::fs::read_dir(std::path::Path::new(store).join("log")) else {
+        return 0;
+    };
+    let lengths = files.map(|file| {
+        file.and_then(|file| file.metadata())
+            .map_or(0, |it| it.len())
+    });
+    lengths.sum()
+}
+
 fn send(child: &Child, signal: Signal) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     kill_process(pid.expect("a process"), signal).expect("a signal is sent");
@@ -46,7 +60,7 @@ fn a_command_that_is_told_to_end_ends_and_keeps_what_it_acknowledged() {
     let rows = clustered(4_000, DIMENSION, 3);
     let file = folder.npy("rows.npy", DIMENSION, &rows);
     let mut rng = Rng::new(9);
-    let (mut signalled, mut at_work) = (0, 0);
+    let (mut signalled, mut at_work, mut unclosed) = (0, 0, 0);
     for round in 0..ROUNDS {
         let store = folder.path(&format!("store-{round}"));
         let args = ["ingest", &file, "--store", &store, "--batch", "8", "--json"];
@@ -84,6 +98,8 @@ fn a_command_that_is_told_to_end_ends_and_keeps_what_it_acknowledged() {
         assert!(took < SOON, "{took:?}");
         signalled += usize::from(signal.is_some());
         at_work += usize::from(acked > 0);
+        // Closing gives back what a log has reserved and not used.
+        unclosed += usize::from(log_bytes(&store) > UNUSED);
         // It may not have come far enough to make a store.
         if std::path::Path::new(&store).join("cortica.store").exists() {
             cortica(&["check", "--store", &store]).ok();
@@ -94,10 +110,11 @@ fn a_command_that_is_told_to_end_ends_and_keeps_what_it_acknowledged() {
         assert_eq!(held["episodes"], 4_000);
         let recovery = &held["recovery"];
         let nothing = (&recovery["damage"], &recovery["dropped_tail_bytes"]);
-        assert_eq!(nothing, (&0.into(), &0.into()), "it was closed");
+        assert_eq!(nothing, (&0.into(), &0.into()));
+        assert!(log_bytes(&store) < UNUSED, "it was not closed");
     }
     assert!(
-        signalled > ROUNDS / 2 && at_work > ROUNDS / 4,
-        "{signalled}, {at_work}"
+        signalled > ROUNDS / 2 && at_work > ROUNDS / 4 && unclosed > ROUNDS / 4,
+        "{signalled}, {at_work}, {unclosed}"
     );
 }

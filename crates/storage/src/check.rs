@@ -5,7 +5,7 @@ use crate::closing::Closing;
 use crate::error::OpenError;
 use crate::folder::{Folder, OpenMode, io_error};
 use crate::listing::Listing;
-use crate::loss::untold;
+use crate::loss::left_by_repairs;
 use crate::record::Record;
 use crate::recovery::{Damage, Scan, scan};
 use cortica_env::Disk;
@@ -60,8 +60,8 @@ pub fn check(
             path: dir.to_owned(),
         });
     }
-    let untold = untold(disk, dir)?;
-    let recovery = survey.scan.recovery;
+    let mut recovery = survey.scan.recovery;
+    let by_repairs = left_by_repairs(disk, &folder, dir, &mut recovery.notes);
     let damaged = !recovery.damage.is_empty();
     let unfinished = survey.listing.unfinished.iter();
     let left = unfinished.chain(survey.listing.superseded.iter().map(|file| &file.path));
@@ -83,10 +83,10 @@ pub fn check(
             .count() as u64,
         damage: recovery.damage,
         tail_bytes: recovery.dropped_tail_bytes,
-        quarantined: folder.quarantined(disk)?,
+        quarantined: by_repairs.quarantined,
         caches: cache_check::found(disk, &folder, survey.scan.end, damaged)?,
         notes: recovery.notes.into_iter().chain(left).chain(ends).collect(),
-        untold: untold.unwrap_or_default(),
+        untold: by_repairs.untold.unwrap_or_default(),
     })
 }
 

@@ -5,9 +5,10 @@
 //! CRC-32 of all before it.
 
 use crate::error::OpenError;
-use crate::folder::{io_error, replace_small};
+use crate::folder::{Folder, io_error, replace_small};
 use crate::recovery::Damage;
 use cortica_env::{Disk, Open};
+use std::error::Error as _;
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
@@ -20,6 +21,9 @@ const TITLE: &str =
 
 /// What is said where the file itself is not whole.
 const UNREADABLE: &str = "what an earlier repair found is not readable any more";
+
+const UNTOLD: &str =
+    "a repair did not get to the end of its report; repair again to be told what it found";
 
 /// What the last repair found, if nobody said that it was told.
 pub(crate) fn untold(disk: &dyn Disk, dir: &Path) -> Result<Option<Vec<Damage>>, OpenError> {
@@ -46,6 +50,39 @@ pub(crate) fn untold(disk: &dyn Disk, dir: &Path) -> Result<Option<Vec<Damage>>,
             kind: None,
         }]
     })))
+}
+
+/// What repairs left in a store's folder.
+pub(crate) struct ByRepairs {
+    /// Files they moved away.
+    pub(crate) quarantined: u64,
+    /// What the last one found, if nobody said that it was told.
+    pub(crate) untold: Option<Vec<Damage>>,
+}
+
+/// Looks at what repairs left. It is not needed to read the log, so where it cannot be looked at,
+/// that is a note and in nobody's way.
+pub(crate) fn left_by_repairs(
+    disk: &dyn Disk,
+    folder: &Folder,
+    dir: &Path,
+    notes: &mut Vec<String>,
+) -> ByRepairs {
+    let mut note = |error: OpenError| {
+        let why = error.source().map(|why| format!(": {why}"));
+        let why = why.unwrap_or_default();
+        notes.push(format!(
+            "{error}{why}; a repair needs this name, so move it away"
+        ));
+    };
+    let left = ByRepairs {
+        quarantined: folder.quarantined(disk).map_err(&mut note).unwrap_or(0),
+        untold: untold(disk, dir).map_err(&mut note).unwrap_or(None),
+    };
+    if left.untold.is_some() {
+        notes.push(UNTOLD.to_owned());
+    }
+    left
 }
 
 /// More than this no repair finds; a file that is longer is none of ours.

@@ -6,7 +6,7 @@ use crate::error::OpenError;
 use crate::folder::{Folder, LogOptions, OpenMode, first_file, io_error, is_full};
 use crate::listing::Listing;
 use crate::log::{HEADER, Halt, Log};
-use crate::loss::untold;
+use crate::loss::left_by_repairs;
 use crate::mending::{Mended, mend};
 use crate::record::Record;
 use crate::recovery::{Recovery, Scan, scan};
@@ -48,11 +48,8 @@ impl Log {
             })
         };
         let mut scan = scan(&*disk, &log_dir, &listing, closing, folder.made, &mut show)?;
-        scan.recovery.quarantined = folder.quarantined(&*disk)?;
-        if untold(&*disk, dir)?.is_some() {
-            let note = "a repair did not get to the end of its report; repair again to be told what it found";
-            scan.recovery.notes.push(note.to_owned());
-        }
+        let by_repairs = left_by_repairs(&*disk, &folder, dir, &mut scan.recovery.notes);
+        scan.recovery.quarantined = by_repairs.quarantined;
         let unmade = !folder.made && scan.end == 0 && scan.recovery.damage.is_empty();
         if unmade && mode != OpenMode::CreateIfMissing {
             // Making it was interrupted before it could hold anything.
