@@ -98,6 +98,11 @@ pub(crate) fn run(args: &ImportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
             head.version
         );
     }
+    // A file that is none of ours from its second line on leaves no store behind.
+    let mut lines = lines.peekable();
+    if let Some(Err(error)) = lines.next_if(Result::is_err) {
+        return Err(error.context(format!("nothing of {} is stored", in_file())));
+    }
     let mut importer = Importer {
         memory: open(args, &head)?,
         out,

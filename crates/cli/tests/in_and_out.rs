@@ -11,6 +11,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{Folder, cortica, stats};
 use serde_json::{Value, json};
@@ -106,6 +107,11 @@ fn exports_that_were_cut_or_are_none_are_refused() {
     let bad = text.replacen("\"activation\":1.0", "\"activation\":2.0", 1);
     let bad = folder.write("bad.jsonl", bad);
     cortica(&["import", &bad, "--store", &none]).failed(1, &["field `activation`", "line 3"]);
+    fs::remove_dir_all(&none).unwrap();
+    let second = text.replacen("\n{", "\n{{", 1);
+    let second = folder.write("second.jsonl", second);
+    cortica(&["import", &second, "--store", &none]).failed(1, &["line 2", "nothing of"]);
+    assert!(!Path::new(&none).exists(), "an empty store is left");
     let both = ["export", "-", "--store", &store, "--json"];
     cortica(&both).failed(2, &["standard output"]);
     cortica(&["export", &whole, "--store", &folder.path("nowhere")])
