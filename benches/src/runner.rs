@@ -137,7 +137,7 @@ fn ratio(
     if verdict == Verdict::Fail && gate.clock == Clock::Wall && brake <= 1.0 {
         let scales = arithmetic_speed_up(at_least)?;
         outcome.verdict = on_a_machine_that_scales(verdict, scales);
-        outcome.note += &format!("; arithmetic on two threads x{scales:.2}");
+        outcome.note = format!("{}; arithmetic on two threads x{scales:.2}", outcome.note);
     }
     let Some((roof, share)) = roof.filter(|_| estimate.median < gate.required.ratio()) else {
         return Ok(outcome);
@@ -283,6 +283,7 @@ fn arithmetic_speed_up(at_least: Duration) -> Result<f64> {
     median(&samples?).context("nothing was measured")
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "it stands for work that may fail")]
 fn plain_work(thread: usize) -> Result<()> {
     black_box(arithmetic(black_box(thread as u64)));
     Ok(())
