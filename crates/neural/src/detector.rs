@@ -181,6 +181,7 @@ impl Detector {
         windows: &[&[Code]],
         scratch: &mut Scratch,
     ) -> Result<(), InputError> {
+        scratch.check(self.scratch(), 0)?; // None of its layers rounds.
         let (isa, count) = (scratch.isa, windows.len());
         let steps = window::lay_out(first, windows, isa, &mut scratch.inputs)?;
         // All end at the last step, and what is missing in front is zero.

@@ -100,6 +100,7 @@ impl Encoder {
         scratch: &mut Scratch,
         codes: &mut [Code],
     ) -> Result<(), InputError> {
+        scratch.check(self.scratch(), self.layer_inputs())?;
         let (isa, d, hidden) = (scratch.isa, self.dimension(), self.hidden());
         let first = &mut scratch.first[..codes.len() * (CODE + hidden)];
         let (units, rounded) = (&mut scratch.inputs, &mut scratch.rounded);

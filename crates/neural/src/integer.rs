@@ -28,6 +28,8 @@ pub(crate) struct Rounded {
     steps: Vec<f32>,
     /// A panel of weights as i16, for kernels that widen it once for many rows.
     wide: Vec<WidePair>,
+    /// The most inputs of a row.
+    longest: usize,
 }
 
 impl Rounded {
@@ -42,7 +44,13 @@ impl Rounded {
             values: vec![0; values + rows], // A row of odd length takes one more.
             steps: vec![0.0; rows],
             wide: vec![WidePair([0; PAIR]); pairs],
+            longest,
         }
+    }
+
+    /// The most inputs of a row that there is room for.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Makes each row as many times as large.

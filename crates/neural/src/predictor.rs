@@ -115,6 +115,7 @@ impl Predictor {
         scratch: &mut Scratch,
     ) -> Result<(), InputError> {
         InputError::check_length("state", state.hidden.len(), self.hidden())?;
+        scratch.check(self.scratch(), self.layer_inputs())?;
         let mut last = *code;
         window::cut("code", || 0, scratch.isa, &mut last)?;
         let gates = self.input.outputs();
@@ -139,6 +140,7 @@ impl Predictor {
     /// with everything, if it has taken in nothing.
     pub fn prediction(&self, state: &State, scratch: &mut Scratch) -> Result<Code, InputError> {
         InputError::check_length("state", state.hidden.len(), self.hidden())?;
+        scratch.check(self.scratch(), self.layer_inputs())?;
         let mut code = [0.0; CODE];
         if state.steps > 0 {
             let shown = &mut scratch.third[..self.output.inputs()];
@@ -186,6 +188,7 @@ impl Predictor {
         scratch: &mut Scratch,
         predictions: &mut [Code],
     ) -> Result<(), InputError> {
+        scratch.check(self.scratch(), self.layer_inputs())?;
         let (isa, count) = (scratch.isa, windows.len());
         let (gates, hidden) = (self.input.outputs(), self.hidden());
         // Step by step, all windows ending together; before a window begins its rows are zero.

@@ -3,6 +3,7 @@
 use crate::detector::Detector;
 use crate::dispatch;
 use crate::encoder::Encoder;
+use crate::error::InputError;
 use crate::integer::Rounded;
 use crate::networks::Networks;
 use crate::predictor::Predictor;
@@ -14,7 +15,8 @@ pub(crate) const TILE: usize = 32;
 
 /// Working memory of one worker, and the instructions it uses. Made once by
 /// [`Networks::scratch`]; after that no call of any network allocates. It carries nothing from one
-/// call to the next.
+/// call to the next. Networks that need more than those it was made for refuse it, by
+/// [`InputError::Length`] of the field `scratch`.
 #[derive(Debug)]
 pub struct Scratch {
     pub(crate) isa: Isa,
@@ -65,6 +67,28 @@ impl Scratch {
                 inputs.into_iter().max().unwrap_or_default(),
             ),
         }
+    }
+
+    /// Refuses working memory that is too small for a network: it was made for others. `parts` are the
+    /// lengths it needs, `longest` the most inputs that one of its layers rounds.
+    pub(crate) fn check(&self, parts: [usize; 5], longest: usize) -> Result<(), InputError> {
+        let own = [
+            &self.inputs,
+            &self.first,
+            &self.second,
+            &self.third,
+            &self.fourth,
+        ];
+        for (part, expected) in own.into_iter().zip(parts) {
+            if part.len() < expected {
+                InputError::check_length("scratch", part.len(), expected)?;
+            }
+        }
+        let widest = self.rounded.longest();
+        if widest < longest {
+            InputError::check_length("scratch", widest, longest)?;
+        }
+        Ok(())
     }
 
     /// The instruction set in use.

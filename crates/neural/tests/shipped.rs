@@ -8,10 +8,10 @@
 
 mod support;
 
-use cortica_neural::{CODE, Code, Networks, WINDOW, score};
+use cortica_neural::{CODE, Code, InputError, Networks, WINDOW, score};
 use cortica_simd::{Isa, cosine};
 use cortica_testkit::{Rng, Split, bundle};
-use support::each_isa;
+use support::{both, each_isa};
 
 const K: usize = 10;
 
@@ -146,5 +146,47 @@ fn scores_lie_in_range_for_extreme_inputs() {
                 }
             }
         }
+    });
+}
+
+/// All three are wider than the small networks of the tests.
+#[test]
+fn scratch_of_smaller_networks_is_refused() {
+    let networks = Networks::shipped_768().unwrap();
+    let [small, _] = both();
+    each_isa(|isa| {
+        let mut scratch = small.scratch_on(isa);
+        let refused = |refused: Result<(), InputError>| {
+            let by_scratch = matches!(
+                &refused,
+                Err(InputError::Length {
+                    field: "scratch",
+                    ..
+                })
+            );
+            assert!(by_scratch, "{isa}: {refused:?}");
+        };
+        let features = vec![0.5; 32 * 768];
+        let (window, mut codes) = ([[0.1; CODE]; WINDOW], [[0.0; CODE]; 32]);
+        let windows = [&window[..]; 32];
+        let encoder = networks.encoder();
+        refused(
+            encoder
+                .encode(&features[..768], &mut scratch)
+                .map(|_code| ()),
+        );
+        refused(encoder.encode_many(&features, &mut scratch, &mut codes));
+        let predictor = networks.predictor();
+        refused(predictor.predict(&window, &mut scratch).map(|_code| ()));
+        refused(predictor.predict_many(&windows, &mut scratch, &mut codes));
+        let mut state = predictor.state();
+        refused(predictor.step(&mut state, &window[0], &mut scratch));
+        assert_eq!(state, predictor.state());
+        refused(predictor.prediction(&state, &mut scratch).map(|_code| ()));
+        let detector = networks.detector();
+        refused(detector.detect(&window, &mut scratch).map(|_score| ()));
+        refused(detector.detect_all(&window, &mut scratch).map(|_all| ()));
+        let mut exceptions = [0.0; 32];
+        refused(detector.detect_many(&windows, &mut scratch, &mut exceptions));
     });
 }
