@@ -1,8 +1,8 @@
 """The three networks in onnxruntime, with the weights of a file of ours, on one thread, beside ours.
 
     pip install onnx onnxruntime numpy
-    cargo build --release -p cortica-neural --example time
-    python benches/peers/onnxruntime_networks.py networks.safetensors target/release/examples/time
+    cargo build --release -p cortica-neural --example latency
+    python benches/peers/onnxruntime_networks.py networks.safetensors target/release/examples/latency
 
 Checks first that onnxruntime gives what PyTorch gave for the golden files of crates/neural. Then
 both are timed in turn, ROUNDS times: single calls, bound to their buffers, and batches of 64. What

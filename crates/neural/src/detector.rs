@@ -104,6 +104,15 @@ impl Detector {
 
     /// The probability, in [0, 1], that the last of these codes, oldest first, does not belong
     /// where it stands. The last [`WINDOW`] count. Only what the last step rests on is computed.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Length`] if `scratch` is of smaller networks; [`InputError::NotFinite`] if a value
+    /// among the last [`WINDOW`] codes is infinite or not a number.
+    ///
+    /// # Cost
+    ///
+    /// O(width * width) for each of seven steps of the layers and O(width) for the window's codes, no allocation.
     pub fn detect(&self, codes: &[Code], scratch: &mut Scratch) -> Result<f32, InputError> {
         let mut exception = 0.0;
         let out = std::slice::from_mut(&mut exception);
@@ -111,9 +120,17 @@ impl Detector {
         Ok(exception)
     }
 
-    /// As [`Detector::detect`] for many windows, each with the bits it has alone. On an error what
-    /// `exceptions` holds is of no use; `at` counts through all windows as they were given, one after
-    /// the other.
+    /// As [`Detector::detect`] for many windows, each with the bits it has alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Detector::detect`], with `at` counted through all windows as they were given, one after the
+    /// other; and [`InputError::Length`] if there are not as many `exceptions` as windows. Then what
+    /// `exceptions` holds is of no use.
+    ///
+    /// # Cost
+    ///
+    /// That of each window, no allocation; weights are read once for up to 32 windows.
     pub fn detect_many(
         &self,
         windows: &[&[Code]],
@@ -132,6 +149,14 @@ impl Detector {
 
     /// The probability at each of the eight steps of a window, from the codes up to there; the last
     /// has the bits of [`Detector::detect`]. A shorter window ends at the last step.
+    ///
+    /// # Errors
+    ///
+    /// As [`Detector::detect`].
+    ///
+    /// # Cost
+    ///
+    /// O(width * width) for each of 24 steps of the layers, no allocation.
     pub fn detect_all(
         &self,
         codes: &[Code],

@@ -66,7 +66,17 @@ impl Encoder {
     }
 
     /// The code of `features`, of any finite length; that of zero features is what the biases
-    /// alone make. Cost: O(dimension).
+    /// alone make.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Length`] if `features` are not as many values as
+    /// [`dimension`](Encoder::dimension), or `scratch` is of smaller networks;
+    /// [`InputError::NotFinite`] names the first value that is infinite or not a number.
+    ///
+    /// # Cost
+    ///
+    /// O(dimension * (64 + hidden)), no allocation.
     pub fn encode(&self, features: &[f32], scratch: &mut Scratch) -> Result<Code, InputError> {
         let mut code = [0.0; CODE];
         InputError::check_length("features", features.len(), self.dimension())?;
@@ -74,8 +84,16 @@ impl Encoder {
         Ok(code)
     }
 
-    /// The codes of many features, one after the other, each with the bits it has alone. On an
-    /// error what `codes` holds is of no use.
+    /// The codes of many features, one after the other, each with the bits it has alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Encoder::encode`], where `features` are to be as many times the dimension as there is room for
+    /// `codes`; then what `codes` holds is of no use.
+    ///
+    /// # Cost
+    ///
+    /// O(codes * dimension * (64 + hidden)), no allocation; weights are read once for 32 codes.
     pub fn encode_many(
         &self,
         features: &[f32],

@@ -6,8 +6,9 @@ use cortica_formats::SafetensorsError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// As many values as the network was not made for.
-    #[error("{field}: got {got} values, expected {expected}")]
+    /// Not as many values as the call takes: for `scratch` and `state`, made for other networks, and
+    /// `expected` is what these need at least.
+    #[error("{field}: got {got} values, expected {expected}{}", explain(field))]
     Length {
         /// Which input.
         field: &'static str,
@@ -24,6 +25,15 @@ pub enum InputError {
         /// Its place, counted through the whole input.
         at: usize,
     },
+}
+
+/// What is not an input is mended by making it anew.
+fn explain(field: &str) -> &'static str {
+    match field {
+        "scratch" => "; it was made for smaller networks, make it with these networks' `scratch`",
+        "state" => "; it was made for another predictor, make it with this one's `state`",
+        _ => "",
+    }
 }
 
 impl InputError {

@@ -107,7 +107,16 @@ impl Predictor {
         }
     }
 
-    /// Takes one code into a state that this predictor made. On an error the state is as it was.
+    /// Takes one code into a state that this predictor made; values beyond 1 count as 1.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Length`] if `state` is of another predictor or `scratch` of smaller networks;
+    /// [`InputError::NotFinite`] if a value of `code` is infinite or not a number. The state is as it was.
+    ///
+    /// # Cost
+    ///
+    /// O(hidden * (64 + hidden)), no allocation.
     pub fn step(
         &self,
         state: &mut State,
@@ -138,6 +147,14 @@ impl Predictor {
 
     /// The code that a state leads to expect; the zero vector, which [`score`](crate::score)s 0.5
     /// with everything, if it has taken in nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Length`] if `state` is of another predictor or `scratch` of smaller networks.
+    ///
+    /// # Cost
+    ///
+    /// O(hidden), no allocation.
     pub fn prediction(&self, state: &State, scratch: &mut Scratch) -> Result<Code, InputError> {
         InputError::check_length("state", state.hidden.len(), self.hidden())?;
         scratch.check(self.scratch(), self.layer_inputs())?;
@@ -155,15 +172,32 @@ impl Predictor {
 
     /// The code that should come after these, oldest first, of which the last [`WINDOW`] count: a
     /// new state that has taken them in gives the same bits. After none, the zero vector.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Length`] if `scratch` is of smaller networks; [`InputError::NotFinite`] if a value
+    /// among the last [`WINDOW`] codes is infinite or not a number.
+    ///
+    /// # Cost
+    ///
+    /// That of a step for each code that counts, no allocation.
     pub fn predict(&self, codes: &[Code], scratch: &mut Scratch) -> Result<Code, InputError> {
         let mut code = [0.0; CODE];
         self.predict_tile(0, &[codes], scratch, std::slice::from_mut(&mut code))?;
         Ok(code)
     }
 
-    /// As [`Predictor::predict`] for many windows, each with the bits it has alone. On an error
-    /// what `predictions` holds is of no use; `at` counts through all windows as they were given, one
-    /// after the other.
+    /// As [`Predictor::predict`] for many windows, each with the bits it has alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Predictor::predict`], with `at` counted through all windows as they were given, one after the
+    /// other; and [`InputError::Length`] if there are not as many `predictions` as windows. Then what
+    /// `predictions` holds is of no use.
+    ///
+    /// # Cost
+    ///
+    /// That of each window, no allocation; weights are read once for up to 32 windows.
     pub fn predict_many(
         &self,
         windows: &[&[Code]],

@@ -4,7 +4,7 @@
 //! data, with embeddings of any dimension; trains encoder, predictor and detector on the concepts
 //! of its training side; measures them, as they will be run, on what was held out; and writes the
 //! weight file, a JSON file of metrics and a picture of the loss curves beside it. The same folder,
-//! seed and build give the same file.
+//! seed and build give the same file on one machine; instructions of another kind round otherwise.
 #![forbid(unsafe_code)]
 
 mod auc;

@@ -1,6 +1,6 @@
 //! How long each network of a weight file takes, on one thread.
 //!
-//! `cargo run --release -p cortica-neural --example time -- networks.safetensors`
+//! `cargo run --release -p cortica-neural --example latency -- networks.safetensors`
 //!
 //! Prints the median and the 99th percentile of single calls, and samples a second in batches of
 //! 64. `benches/peers/onnxruntime_networks.py` does the same with onnxruntime and the same weights.

@@ -1,4 +1,4 @@
-//! Times of what is done for every concept: `cargo run --release -p cortica-cortex --example time`.
+//! Times of what is done for every concept: `cargo run --release -p cortica-cortex --example columns`.
 #![allow(clippy::unwrap_used, reason = "an example that cannot go on says why")]
 
 use cortica_cortex::{
