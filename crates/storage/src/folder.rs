@@ -21,18 +21,18 @@ use crate::header::{FileName, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::listing::MOVED;
 use crate::record::FORMAT_VERSION;
 use crate::reserve::RESERVE;
+use crate::unfinished::UNFINISHED;
 use cortica_env::{Disk, DiskFile, DiskLock, LockError, Open};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-const MARKER: &str = "cortica.store";
-const MARKER_TEXT: &[u8] = b"A Cortica store. Its log is in the folder beside this file.\n";
-const UNFINISHED: &str = "cortica.unfinished";
-const UNFINISHED_TEXT: &[u8] =
-    b"A snapshot or a restore into this folder did not get to its end. Remove the folder.\n";
+pub(crate) const MARKER: &str = "cortica.store";
+pub(crate) const MARKER_TEXT: &[u8] =
+    b"A Cortica store. Its log is in the folder beside this file.\n";
 const QUARANTINE: &str = "quarantine";
 const CACHE: &str = "cache";
+pub(crate) const LOCK: &str = "lock";
 
 /// Whether a store may be made where there is none, and whether it may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,17 @@ pub(crate) fn io_error<'a>(
     }
 }
 
+pub(crate) fn not_locked(dir: &Path, error: LockError) -> OpenError {
+    match error {
+        LockError::Held { holder, .. } => OpenError::Locked {
+            path: dir.to_owned(),
+            holder,
+        },
+        LockError::Io(source) => io_error("lock the folder", dir)(source),
+        other => io_error("lock the folder", dir)(io::Error::other(other)),
+    }
+}
+
 impl Folder {
     /// Takes the lock of the store at `dir`, making the folder when `mode` allows it.
     pub(crate) fn open(disk: &dyn Disk, dir: &Path, mode: OpenMode) -> Result<Self, OpenError> {
@@ -106,19 +117,12 @@ impl Folder {
             }
             Err(error) => return Err(io_error("list the folder", dir)(error)),
         }
-        let path = dir.join("lock");
+        let path = dir.join(LOCK);
         let locked = match mode {
             OpenMode::ReadOnly => disk.lock_shared(&path),
             OpenMode::MustExist | OpenMode::CreateIfMissing => disk.lock(&path),
         };
-        let lock = locked.map_err(|error| match error {
-            LockError::Held { holder, .. } => OpenError::Locked {
-                path: dir.to_owned(),
-                holder,
-            },
-            LockError::Io(source) => io_error("lock the folder", dir)(source),
-            other => io_error("lock the folder", dir)(io::Error::other(other)),
-        })?;
+        let lock = locked.map_err(|error| not_locked(dir, error))?;
         Ok(Self {
             dir: dir.to_owned(),
             made,
@@ -193,40 +197,6 @@ impl Folder {
     }
 }
 
-/// Begins a store in a folder that is absent or empty: until it is [finished](finish_copy), nobody
-/// opens it.
-pub(crate) fn begin_copy(disk: &dyn Disk, dir: &Path) -> Result<PathBuf, OpenError> {
-    match disk.list(dir) {
-        Ok(names) => {
-            if let Some(found) = names.into_iter().next() {
-                return Err(OpenError::NotEmpty {
-                    path: dir.to_owned(),
-                    found,
-                });
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            disk.create_dir_all(dir)
-                .map_err(io_error("make the folder", dir))?;
-        }
-        Err(error) => return Err(io_error("list the folder", dir)(error)),
-    }
-    write_small(disk, dir, UNFINISHED, UNFINISHED_TEXT)?;
-    let log_dir = dir.join("log");
-    disk.create_dir_all(&log_dir)
-        .map_err(io_error("make the folder", &log_dir))?;
-    sync_folders(disk, &log_dir)?;
-    Ok(log_dir)
-}
-
-/// Makes a store of what [`begin_copy`] began. All of it must be durable by now.
-pub(crate) fn finish_copy(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
-    write_small(disk, dir, MARKER, MARKER_TEXT)?;
-    let path = dir.join(UNFINISHED);
-    disk.remove(&path).map_err(io_error("remove", &path))?;
-    disk.sync_dir(dir).map_err(io_error("sync the folder", dir))
-}
-
 /// The log's first file, as long as it was not compacted.
 pub(crate) fn first_file() -> FileName {
     FileName {
@@ -266,7 +236,7 @@ fn look(disk: &dyn Disk, dir: &Path, mode: OpenMode, names: &[String]) -> Result
             path: log_dir.join(first_file().to_string()),
         });
     }
-    let ours = |name: &&String| !["log", "lock", RESERVE, MARKER].contains(&name.as_str());
+    let ours = |name: &&String| !["log", LOCK, RESERVE, MARKER].contains(&name.as_str());
     if let Some(found) = names.iter().find(ours) {
         return Err(OpenError::NotAStore {
             path: dir.to_owned(),
@@ -282,7 +252,12 @@ fn look(disk: &dyn Disk, dir: &Path, mode: OpenMode, names: &[String]) -> Result
 }
 
 /// Makes a small file durable under its name.
-fn write_small(disk: &dyn Disk, dir: &Path, name: &str, text: &[u8]) -> Result<(), OpenError> {
+pub(crate) fn write_small(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: &str,
+    text: &[u8],
+) -> Result<(), OpenError> {
     let path = dir.join(name);
     let file = match disk.open(&path, Open::CreateNew) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path, Open::Write),
@@ -326,7 +301,7 @@ pub(crate) fn replace_small(
 
 /// Syncs a folder and every one above it, because any of them may have been made for this store,
 /// by us or by an attempt that was interrupted.
-fn sync_folders(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn sync_folders(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     for dir in dir.ancestors() {
         match disk.sync_dir(dir) {
             // A folder that may not even be read was not made for this store.

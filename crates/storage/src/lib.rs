@@ -59,6 +59,7 @@ mod scanner;
 mod segment;
 mod slicing;
 mod snapshot;
+mod unfinished;
 mod writer;
 
 pub use crate::cache::{CacheError, CacheKind};

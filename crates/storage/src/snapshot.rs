@@ -4,11 +4,12 @@ use crate::closing::Closing;
 use crate::compaction::Fate;
 use crate::durability::Durability;
 use crate::error::{CommitError, CompactError, OpenError};
-use crate::folder::{Folder, OpenMode, begin_copy, finish_copy};
+use crate::folder::{Folder, OpenMode};
 use crate::header::SegmentHeader;
 use crate::log::{Halt, Log};
 use crate::record::Record;
 use crate::segment::Segment;
+use crate::unfinished::Unfinished;
 use crate::writer::{Writer, Written, io_error, read_segment};
 use cortica_env::Disk;
 use std::path::Path;
@@ -71,16 +72,34 @@ impl Snapshot {
 
     /// Makes a store of the records that `keep` keeps, in a folder that is absent or empty. They
     /// keep their positions. Every file is read again before it counts; until all are there, the
-    /// folder says that it is unfinished and cannot be opened.
+    /// folder says that it is unfinished and cannot be opened. On an error what was written is removed.
     pub fn write(
         &self,
         disk: &Arc<dyn Disk>,
         dest: &Path,
+        keep: impl FnMut(&Record<'_>) -> Fate,
+    ) -> Result<Copied, CompactError> {
+        let unfinished = Unfinished::begin(&**disk, dest)?;
+        match self.write_log(disk, &unfinished.log_dir(), keep) {
+            Ok(copied) => {
+                unfinished.finish()?;
+                Ok(copied)
+            }
+            Err(error) => {
+                unfinished.abandon();
+                Err(error)
+            }
+        }
+    }
+
+    fn write_log(
+        &self,
+        disk: &Arc<dyn Disk>,
+        log_dir: &Path,
         mut keep: impl FnMut(&Record<'_>) -> Fate,
     ) -> Result<Copied, CompactError> {
-        let log_dir = begin_copy(&**disk, dest)?;
         let mut copied = Copied::default();
-        let mut writer = self.begin(disk, &log_dir, 0)?;
+        let mut writer = self.begin(disk, log_dir, 0)?;
         for source in &self.sources {
             read_segment(source, &mut |record| {
                 let payload = match keep(record) {
@@ -90,7 +109,7 @@ impl Snapshot {
                 };
                 if writer.bytes() >= self.segment_bytes {
                     writer.cover_until(record.position);
-                    let next = self.begin(disk, &log_dir, record.position)?;
+                    let next = self.begin(disk, log_dir, record.position)?;
                     add(&mut copied, std::mem::replace(&mut writer, next))?;
                 }
                 match payload {
@@ -101,8 +120,7 @@ impl Snapshot {
         }
         add(&mut copied, writer)?;
         // Its folder is synced with it, so the files' names are durable too.
-        Closing::write(&**disk, &log_dir, self.end).map_err(io_error("close", &log_dir))?;
-        finish_copy(&**disk, dest)?;
+        Closing::write(&**disk, log_dir, self.end).map_err(io_error("close", log_dir))?;
         Ok(copied)
     }
 
