@@ -138,7 +138,13 @@ impl<'a> Scanner<'a> {
 
     /// Moves to the first whole record at or behind the scanner's place, and says whether there is
     /// one. Otherwise moves to the end.
+    ///
+    /// Where the header at the scanner's place is whole and leads to a record or to the end, what lies
+    /// between is its payload, and not looked at: people store what they like, a record too.
     pub(crate) fn resync(&mut self) -> io::Result<bool> {
+        if let Some(behind) = self.behind_bad()? {
+            self.offset = behind;
+        }
         while self.offset + HEADER_LEN as u64 <= self.end {
             let here = self.offset;
             let window = self.ahead(here)?;
@@ -162,6 +168,27 @@ impl<'a> Scanner<'a> {
         }
         self.offset = self.end;
         Ok(false)
+    }
+
+    /// The offset behind the bad record at the scanner's place, if its header is right about it.
+    fn behind_bad(&mut self) -> io::Result<Option<u64>> {
+        let (offset, positions) = (self.offset, self.positions);
+        let header = match self.next()? {
+            Found::Bad { header, .. } => header,
+            Found::Record(_) | Found::Version(_) => None,
+        };
+        let behind = header.map(|header| offset + header.span());
+        let right = match behind {
+            Some(behind) if behind <= self.end => {
+                let rest = self.bytes(behind, HEADER_LEN)?;
+                let over = rest.iter().all(|&byte| byte == 0);
+                self.offset = behind;
+                over || matches!(self.next()?, Found::Record(_) | Found::Version(_))
+            }
+            _ => false,
+        };
+        (self.offset, self.positions) = (offset, positions);
+        Ok(behind.filter(|_| right))
     }
 
     /// The offset behind the last byte that is not zero, at or after the scanner's place.

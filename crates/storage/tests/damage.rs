@@ -8,13 +8,16 @@
 
 mod support;
 
-use cortica_env::{Disk, Keep};
+use cortica_env::{Disk, Keep, Open, SimDisk};
+use cortica_storage::{Durability, Log};
 use cortica_testkit::report;
 use std::path::{Path, PathBuf};
-use support::DIR;
 use support::fixture::{Fixture, Outcome, put};
+use support::{DIR, OPTIONS, entry, sim};
 
 const LOG: &str = "/data/store/log";
+/// Bytes of a log file before its first record.
+const HEADER: u64 = 128;
 
 fn small() -> [Fixture; 3] {
     let fixture = Fixture::new(1_024, 30);
@@ -247,5 +250,71 @@ fn files_that_should_not_be_there() {
         let disk = fixture.disk.power_cut(Keep::Everything);
         put(&disk, &Path::new(DIR).join("notes.txt"), b"mine");
         assert_eq!(fixture.judge(&disk, &"notes"), Outcome::Harmless);
+    }
+}
+
+/// The bytes of a record with this seq at the log position behind one of `before` payload bytes.
+fn record_behind(before: usize, seq: u64) -> Vec<u8> {
+    let disk = SimDisk::new();
+    let (mut log, _) = Log::open(sim(&disk), Path::new(DIR), OPTIONS, |_| Ok(())).unwrap();
+    log.append(entry(0), |out| out.resize(before, 7)).unwrap();
+    let at = log
+        .append(entry(seq), |out| out.extend_from_slice(b"never stored"))
+        .unwrap();
+    log.commit(Durability::Durable).unwrap();
+    log.close().unwrap();
+    let path = Path::new(LOG).join(format!("{:020}.log", 0));
+    let mut bytes = vec![0; at.bytes as usize];
+    let file = disk.open(&path, Open::Read).unwrap();
+    let offset = HEADER + at.position;
+    assert_eq!(file.read_at(&mut bytes, offset).unwrap(), bytes.len());
+    bytes
+}
+
+/// What somebody stored may be a record, byte for byte, made for the very place where it lies. It is still a
+/// payload when something else of its record is damaged.
+#[test]
+fn a_record_in_a_payload_is_no_record() {
+    // Behind the first record's header and 72 bytes; both start at a multiple of 8.
+    let forged = record_behind(72, 999);
+    let disk = SimDisk::new();
+    let (mut log, _) = Log::open(sim(&disk), Path::new(DIR), OPTIONS, |_| Ok(())).unwrap();
+    let payload = |out: &mut Vec<u8>| {
+        out.resize(72, 7);
+        out.extend_from_slice(&forged);
+        out.extend_from_slice(&[7; 40]);
+    };
+    log.append(entry(0), payload).unwrap();
+    log.commit(Durability::Durable).unwrap();
+    log.append(entry(1), |out| out.extend(support::payload(1)))
+        .unwrap();
+    log.commit(Durability::Durable).unwrap();
+    log.close().unwrap();
+    let path = Path::new(LOG).join(format!("{:020}.log", 0));
+    for closed in [true, false] {
+        for at in (56..56 + 72).chain(56 + 72 + forged.len() as u64..56 + 72 + 40) {
+            let disk = disk.power_cut(Keep::Everything);
+            let file = disk.open(&path, Open::Write).unwrap();
+            let mut byte = [0];
+            file.read_at(&mut byte, HEADER + at).unwrap();
+            file.write_at(&[byte[0] ^ 1], HEADER + at).unwrap();
+            if !closed {
+                disk.remove(&Path::new(LOG).join("closed")).unwrap();
+            }
+            let mut seen = Vec::new();
+            let opened = Log::open(sim(&disk), Path::new(DIR), OPTIONS, |record| {
+                seen.push(record.entry.seq);
+                Ok(())
+            });
+            let (_, recovery) = opened.unwrap();
+            assert_eq!(seen, [1], "byte {at}");
+            assert_eq!(
+                recovery.damage.len(),
+                1 + usize::from(!closed),
+                "{:?}",
+                recovery.damage
+            );
+            assert_eq!(recovery.damage[0].seq, Some(0));
+        }
     }
 }
