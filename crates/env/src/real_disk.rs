@@ -178,17 +178,18 @@ impl DiskFile for RealFile {
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
-        if self.len()? >= len {
+        let is = self.len()?;
+        if is >= len {
             return Ok(());
         }
         #[cfg(target_os = "linux")]
         match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, len) {
             Ok(()) => return Ok(()),
-            // Not every file system can; a plain growth is right there too, only slower to sync.
+            // Not every file system can.
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
             Err(error) => return Err(error.into()),
         }
-        self.0.set_len(len)
+        fill(&self.0, is, len)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -206,6 +207,21 @@ impl DiskFile for RealFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+}
+
+/// Grows a file by writing zeros: a length alone is a promise that a full disk breaks later.
+fn fill(file: &File, is: u64, len: u64) -> io::Result<()> {
+    let zeros = vec![0; 64 << 10];
+    let mut at = is;
+    while at < len {
+        let piece = zeros.len().min((len - at) as usize);
+        if let Err(error) = write_all_at(file, &zeros[..piece], at) {
+            let _ = file.set_len(is); // What did not suffice is of no use.
+            return Err(error);
+        }
+        at += piece as u64;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -241,3 +257,31 @@ fn without_waiting(options: &mut OpenOptions) {
 
 #[cfg(not(unix))]
 fn without_waiting(_: &mut OpenOptions) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where there is no call for it, space is taken by writing: no holes, and no length where it fails.
+    #[test]
+    #[cfg(unix)]
+    fn zeros_take_space() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [7; 10]).unwrap();
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        fill(&file, 10, 200_000).unwrap();
+        let about = file.metadata().unwrap();
+        assert_eq!(about.len(), 200_000);
+        assert!(about.blocks() * 512 >= 200_000, "{}", about.blocks());
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(bytes[..10] == [7; 10] && bytes[10..].iter().all(|&byte| byte == 0));
+        // A device that is always full.
+        let full = OpenOptions::new().write(true).open("/dev/full");
+        if let Ok(full) = full {
+            let error = fill(&full, 0, 10).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        }
+    }
+}

@@ -74,12 +74,17 @@ impl MemoryStore {
     }
 
     fn compact_once(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {
-        match self.compact_step(effort) {
+        let mut done = self.compact_step(effort);
+        if matches!(done, Err(CompactError::Full)) {
             // What was kept back for this is used now, and the next step is as small as there is
             // room for.
-            Err(CompactError::Full) => self.compact_step(effort),
-            done => done,
+            done = self.compact_step(effort);
         }
+        let over = done.is_err() || effort == Effort::Worthwhile;
+        if let Some(log) = self.log.lock().as_ref().filter(|_| over) {
+            log.keep_room_back(); // Or whoever stores next takes it.
+        }
+        done
     }
 
     fn compact_step(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {

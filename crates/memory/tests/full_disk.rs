@@ -1,4 +1,6 @@
-//! A full disk: a clear answer, reading goes on, and forgetting makes room again.
+//! A disk that is full again and again, as somebody sees it who runs one command after the other: storing
+//! until nothing fits, forgetting a little, compacting. Whatever was stored in between, the next forgetting and the
+//! next compaction are possible.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -7,82 +9,131 @@
 
 mod common;
 
+use common::vector;
 use cortica_env::SimDisk;
 use cortica_index::Metric;
-use cortica_memory::{Episode, MemoryStore, SpaceSpec, StoreError, StoreOptions};
-use cortica_storage::CommitError;
+use cortica_memory::{Episode, MemoryStore, SpaceSpec, StoreOptions};
+use cortica_testkit::Rng;
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 
-fn open(disk: &SimDisk) -> MemoryStore {
+const DIR: &str = "/data/store";
+
+fn open(disk: &SimDisk, segment_bytes: u64) -> MemoryStore {
     let options = StoreOptions {
         space: Some(SpaceSpec::new(common::DIMENSION).with_metric(Metric::Dot)),
-        segment_bytes: 16 << 10,
         disk: Arc::new(disk.clone()),
+        segment_bytes,
         ..StoreOptions::default()
     };
-    MemoryStore::open(Path::new("store"), options).unwrap()
+    MemoryStore::open(Path::new(DIR), options).unwrap()
 }
 
-fn episode(number: usize) -> Episode {
-    let text = format!("{number} {}", "word ".repeat(100));
-    let vector = vec![number as f32; common::DIMENSION];
-    Episode::new(format!("id-{number}"), text).with_embedding(vector)
+struct User {
+    disk: SimDisk,
+    segment_bytes: u64,
+    rng: Rng,
+    held: VecDeque<String>,
+    stored: usize,
+}
+
+impl User {
+    fn new(capacity: u64, segment_bytes: u64) -> Self {
+        let disk = SimDisk::new();
+        disk.set_capacity(capacity);
+        Self {
+            disk,
+            segment_bytes,
+            rng: Rng::new(capacity),
+            held: VecDeque::new(),
+            stored: 0,
+        }
+    }
+
+    /// Stores until the disk is full; says how many it took.
+    fn fill(&mut self) -> usize {
+        let store = open(&self.disk, self.segment_bytes);
+        let mut taken = 0;
+        let mut words = 200;
+        loop {
+            let id = format!("id-{}", self.stored);
+            self.stored += 1;
+            let text = format!("{id} {}", "word ".repeat(words));
+            let episode = Episode::new(id.clone(), text).with_embedding(vector(&mut self.rng));
+            if store.store(episode).is_ok() {
+                self.held.push_back(id);
+                taken += 1;
+            } else if words > 0 {
+                words /= 2; // Where a long one finds no room, a short one may.
+            } else {
+                break;
+            }
+        }
+        store.close().unwrap();
+        taken
+    }
+
+    fn forget(&mut self, count: usize, what: &str) {
+        let store = open(&self.disk, self.segment_bytes);
+        for _ in 0..count.min(self.held.len()) {
+            let id = self.held.pop_front().unwrap();
+            if let Err(error) = store.forget(&id) {
+                panic!("{what}: {error:?}, {} held", self.held.len());
+            }
+        }
+        store.close().unwrap();
+    }
+
+    fn compact(&self, what: &str) {
+        let store = open(&self.disk, self.segment_bytes);
+        if let Err(error) = store.compact() {
+            panic!("{what}: {error:?}");
+        }
+        store.close().unwrap();
+    }
+
+    fn check(&self, what: &str) {
+        let store = open(&self.disk, self.segment_bytes);
+        assert_eq!(store.stats().episodes, self.held.len() as u64, "{what}");
+        assert!(self.held.iter().all(|id| store.get(id).is_some()), "{what}");
+    }
 }
 
 #[test]
-fn a_full_disk_refuses_keeps_and_recovers() {
-    for step in 0..12 {
-        let disk = SimDisk::new();
-        let mut store = open(&disk);
-        disk.set_capacity((192 << 10) + step * 4_096);
-        let mut stored = 0;
-        let refused = loop {
-            let batch = (stored..stored + 5).map(episode).collect();
-            let answers = store.store_many(batch);
-            match answers.into_iter().find_map(Result::err) {
-                None => stored += 5,
-                Some(error) => break error,
+fn a_full_disk_is_cleared_up_again_and_again() {
+    for (segment_bytes, capacities) in [(64 << 10, 160..400), (4 << 20, 2_000..6_000)] {
+        for capacity in capacities.step_by(if segment_bytes < 1 << 20 { 24 } else { 800 }) {
+            let mut user = User::new(capacity << 10, segment_bytes);
+            assert!(user.fill() > 0);
+            let mut later = 0;
+            for round in 0..12 {
+                let what = format!("{capacity} KB, round {round}");
+                user.forget(3, &what);
+                user.compact(&what);
+                later += user.fill();
+                user.check(&what);
             }
-            assert!(stored < 10_000, "the disk never fills up");
-        };
-        let StoreError::Log(error) = &refused else {
-            panic!("{refused:?}");
-        };
-        assert!(matches!(**error, CommitError::Full), "{error}");
-        let all_there = |store: &MemoryStore, from: usize| {
-            assert_eq!(store.stats().episodes as usize, stored - from);
-            for number in from..stored {
-                let embedding = store.embedding(&format!("id-{number}"));
-                assert_eq!(embedding, Some(vec![number as f32; common::DIMENSION]));
-            }
-        };
-        all_there(&store, 0);
-        assert!(store.stats().writable);
-        let digest = store.state_digest();
-        drop(store);
-        store = open(&disk);
-        assert_eq!(store.state_digest(), digest, "a restart on a full disk");
-
-        // What is forgotten makes room, without any space given.
-        let ids: Vec<_> = (0..stored / 2)
-            .map(|number| format!("id-{number}"))
-            .collect();
-        for ids in ids.chunks(20) {
-            assert!(
-                store.forget_many(ids).iter().all(Result::is_ok),
-                "step {step}"
-            );
+            assert!(later > 0, "{capacity} KB: nothing came of it");
         }
-        store.compact().unwrap();
-        all_there(&store, stored / 2);
-        let answers = store.store_many((0..10).map(episode).collect());
-        assert!(
-            answers.iter().all(Result::is_ok),
-            "step {step}: {answers:?}"
-        );
-        let digest = store.state_digest();
-        store.close().unwrap();
-        assert_eq!(open(&disk).state_digest(), digest);
+    }
+}
+
+/// Several who forget, each followed by one who stores, before anybody compacts.
+#[test]
+fn forgetting_is_possible_several_times_before_a_compaction() {
+    for capacity in (256..512).step_by(32) {
+        let mut user = User::new(capacity << 10, 64 << 10);
+        assert!(user.fill() > 0);
+        for round in 0..8 {
+            let what = format!("{capacity} KB, round {round}");
+            for _ in 0..4 {
+                user.forget(2, &what);
+                user.fill();
+            }
+            user.compact(&what);
+            user.fill();
+            user.check(&what);
+        }
     }
 }

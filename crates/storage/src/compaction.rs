@@ -121,6 +121,12 @@ impl Log {
         Ok(self.plan(chosen, tight))
     }
 
+    /// Keeps back again, as far as there is room, what compaction has used of it. To be called when no further
+    /// plan is asked for before there was none left: the last step of several does it by itself.
+    pub fn keep_room_back(&self) {
+        self.reserve.refill();
+    }
+
     fn plan(&self, chosen: Range<usize>, tight: bool) -> Option<Plan> {
         let by_its_end = tight && chosen.len() == 1;
         // What is left of a file that is cut comes before its end, and was not rewritten.

@@ -438,6 +438,8 @@ impl Log {
         self.rollback();
         self.commit(Durability::Durable)?;
         let finished = self.finish();
+        // What nobody uses any more is kept back before somebody else takes it.
+        self.reserve.refill();
         self.halt = Some(Halt::Stopped); // Nothing is left for `drop` to do.
         finished.map(|()| Durability::Durable)
     }

@@ -188,7 +188,7 @@ impl Log {
             return Ok(());
         }
         let roomy = (HEADER + active.room).max(tight);
-        let give_up = || freeing && self.reserve.give_half();
+        let give_up = || freeing && self.reserve.give_piece();
         active.allocated = allocate(&*active.file, roomy, tight, give_up)?;
         Ok(())
     }
@@ -225,13 +225,13 @@ impl Log {
             generation: 0,
         };
         let path = self.file_path(name);
-        let file = self
-            .disk
-            .open(&path, Open::CreateNew)
-            .map_err(|error| Failure::Io("make a file of", error))?;
+        let file = match self.disk.open(&path, Open::CreateNew) {
+            Err(error) if is_full(&error) => return Err(Failure::Full),
+            opened => opened.map_err(|error| Failure::Io("make a file of", error))?,
+        };
         self.names_changed = true;
         let (roomy, tight) = (HEADER + new.room, HEADER + (stop - new.start));
-        let give_up = || freeing && self.reserve.give_half();
+        let give_up = || freeing && self.reserve.give_piece();
         let allocated = match allocate(&*file, roomy, tight, give_up) {
             Ok(allocated) => allocated,
             Err(failure) => {
@@ -380,12 +380,13 @@ fn allocate(
         }
         Err(Failure::Full)
     };
-    match try_both() {
-        Err(Failure::Full) if give_up() => match file.allocate(tight) {
+    let mut done = try_both();
+    while matches!(done, Err(Failure::Full)) && give_up() {
+        done = match file.allocate(tight) {
             Ok(()) => Ok(tight),
             Err(error) if is_full(&error) => Err(Failure::Full),
             Err(error) => Err(Failure::Io("reserve space for", error)),
-        },
-        done => done,
+        };
     }
+    done
 }

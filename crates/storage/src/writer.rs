@@ -73,8 +73,15 @@ impl Writer {
         };
         let path = log_dir.join(name.to_string());
         let new = log_dir.join(format!("{name}.new"));
-        let file =
-            create_anew(&*disk, &new).map_err(|(action, error)| io_error(action, &new)(error))?;
+        let mut file = create_anew(&*disk, &new);
+        if let (Err((_, error)), Some(reserve)) = (&file, &reserve)
+            && is_full(error)
+            && reserve.give_up()
+        {
+            // Where there is no room for another file, there is now.
+            file = create_anew(&*disk, &new);
+        }
+        let file = file.map_err(|(action, error)| io_error(action, &new)(error))?;
         Ok(Self {
             file,
             reserve,
