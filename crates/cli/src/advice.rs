@@ -93,8 +93,7 @@ fn after_upkeep(error: &UpkeepError) -> Option<&'static str> {
         UpkeepError::Log(CompactError::Commit(error)) => after_commit(error),
         UpkeepError::Log(CompactError::Io { source, .. }) if is_forbidden(source) => FORBIDDEN,
         UpkeepError::Log(CompactError::Full) => {
-            "free some space on the disk, remove the folder of the copy if one was begun, then run the \
-             same command again"
+            "free some space on the disk, then run the same command again"
         }
         UpkeepError::Damaged { .. } | UpkeepError::Log(CompactError::Damaged { .. }) => {
             "list all damage with `cortica check`; nothing was made of it"
@@ -143,6 +142,9 @@ fn after_log_open(error: &LogOpenError) -> Option<&'static str> {
             "copy the folder, then list all damage with `cortica check --store DIR`"
         }
         LogOpenError::Io { source, .. } if is_forbidden(source) => FORBIDDEN,
+        LogOpenError::Io { source, .. } if source.kind() == ErrorKind::IsADirectory => {
+            "move that folder out of the store: it is none of its own, and has the name of a file it needs"
+        }
         _ => return None,
     })
 }

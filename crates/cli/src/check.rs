@@ -45,6 +45,11 @@ pub(crate) fn run(args: &CheckArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     for note in &report.notes {
         out.line(note)?;
     }
+    if repaired.is_none() && !report.untold.is_empty() {
+        out.line(
+            "a repair did not get to the end of its report; `cortica check --repair` tells what it found",
+        )?;
+    }
     if report.lost_columns > 0 {
         out.line(format!(
             "{} concepts have lost their columns, to others or with what said of which grid they were",
@@ -121,6 +126,8 @@ fn as_json(report: &CheckReport, repaired: Option<&RepairReport>) -> Value {
             "why": cache.useless,
         })).collect::<Vec<_>>(),
         "notes": report.notes,
+        // What a repair has just found stands in `repaired`.
+        "untold": repaired.map_or(&report.untold[..], |_| &[]).iter().map(place).collect::<Vec<_>>(),
         "damage": report.damage.iter().map(place).collect::<Vec<_>>(),
         "repaired": repaired.map(|repaired| json!({
             "damage": repaired.damage.iter().map(place).collect::<Vec<_>>(),

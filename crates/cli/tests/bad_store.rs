@@ -148,10 +148,28 @@ fn strangers_with_names_that_a_repair_needs() {
     std::fs::write(inside("repair"), "junk").unwrap();
     let checked = cortica(&["check", "--store", &store]).ok();
     assert!(
-        checked.stdout.contains("repair again"),
+        checked.stdout.contains("`cortica check --repair` tells"),
         "{}",
         checked.stdout
     );
+}
+
+/// A folder is told from a file that was being written, and where it has the name of one, who is to move it.
+#[test]
+fn folders_where_files_should_be() {
+    let folder = Folder::new();
+    let store = folder.small_store("store");
+    let log = std::path::Path::new(&store).join("log");
+    std::fs::create_dir(log.join("notes.new")).unwrap();
+    cortica(&["forget", "3", "--store", &store]).ok();
+    let checked = cortica(&["check", "--store", &store]).ok();
+    assert!(checked.stdout.contains("notes.new is no part of the log"));
+    let in_the_way = log.join("closed.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let failed = ["closed.new", "next: move that folder out of the store"];
+    cortica(&["forget", "4", "--store", &store]).failed(1, &failed);
+    std::fs::remove_dir(in_the_way).unwrap();
+    cortica(&["forget", "4", "--store", &store]).ok();
 }
 
 /// CRC-32 as in zlib, bit by bit.

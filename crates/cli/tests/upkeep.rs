@@ -222,7 +222,9 @@ fn one_dead_file_of_many_costs_what_was_in_it() {
     cortica(&["import", &export, "--store", &rest]).ok();
     assert_eq!(stats(&rest)["episodes"], episodes);
     cortica(&["recall", "--store", &store, "--like", "0"]).ok();
-    cortica(&["check", "--repair", "--store", &store]).ok();
+    let repaired = cortica(&["check", "--repair", "--store", &store]).ok();
+    let told = !repaired.stdout.contains("end of its report");
+    assert!(told, "{}", repaired.stdout);
     assert_eq!(stats(&store)["episodes"], episodes);
     println!(
         "one dead file of {}: {episodes} of 400 episodes saved",

@@ -269,13 +269,13 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        std::fs::write(&path, [7; 10]).unwrap();
+        fs::write(&path, [7; 10]).unwrap();
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         fill(&file, 10, 200_000).unwrap();
         let about = file.metadata().unwrap();
         assert_eq!(about.len(), 200_000);
         assert!(about.blocks() * 512 >= 200_000, "{}", about.blocks());
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
         assert!(bytes[..10] == [7; 10] && bytes[10..].iter().all(|&byte| byte == 0));
         // A device that is always full.
         let full = OpenOptions::new().write(true).open("/dev/full");

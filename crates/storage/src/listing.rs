@@ -1,5 +1,6 @@
 //! What lies in a log's folder, before any of it is read.
 
+use crate::closing::CLOSED;
 use crate::error::OpenError;
 use crate::folder::{head, io_error, other_version};
 use crate::header::{BadHeader, Cut, FileName, SegmentHeader};
@@ -8,6 +9,11 @@ use std::path::{Path, PathBuf};
 
 /// What a file's name ends with while it is given the name again. A crash may leave it so.
 pub(crate) const MOVED: &str = ".moved";
+
+/// Whether a file of the log has this name: only those are written under another one first.
+fn is_ours(name: &str) -> bool {
+    name == CLOSED || FileName::parse(name).is_some()
+}
 
 /// A log file and what its header says.
 #[derive(Clone, Debug)]
@@ -66,14 +72,14 @@ impl Listing {
                 }
             } else if let Some(name) = FileName::parse(text) {
                 files.push(LogFile::read(disk, name, path)?);
-            } else if text.strip_suffix(".new").is_some() {
+            } else if text.strip_suffix(".new").is_some_and(is_ours) {
                 listing.unfinished.push(path);
             } else if text.ends_with(".dropped") {
                 listing.notes.push(format!(
                     "{} holds the end of a commit that never finished",
                     path.display()
                 ));
-            } else if text != crate::closing::CLOSED {
+            } else if text != CLOSED {
                 let note = format!("{} is no part of the log", path.display());
                 listing.notes.push(note);
             }

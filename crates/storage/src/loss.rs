@@ -22,7 +22,7 @@ const TITLE: &str =
 /// What is said where the file itself is not whole.
 const UNREADABLE: &str = "what an earlier repair found is not readable any more";
 
-const UNTOLD: &str =
+pub(crate) const UNTOLD: &str =
     "a repair did not get to the end of its report; repair again to be told what it found";
 
 /// What the last repair found, if nobody said that it was told.
@@ -75,14 +75,10 @@ pub(crate) fn left_by_repairs(
             "{error}{why}; a repair needs this name, so move it away"
         ));
     };
-    let left = ByRepairs {
+    ByRepairs {
         quarantined: folder.quarantined(disk).map_err(&mut note).unwrap_or(0),
         untold: untold(disk, dir).map_err(&mut note).unwrap_or(None),
-    };
-    if left.untold.is_some() {
-        notes.push(UNTOLD.to_owned());
     }
-    left
 }
 
 /// More than this no repair finds; a file that is longer is none of ours.

@@ -6,7 +6,7 @@ use crate::error::OpenError;
 use crate::folder::{Folder, LogOptions, OpenMode, first_file, io_error, is_full};
 use crate::listing::Listing;
 use crate::log::{HEADER, Halt, Log};
-use crate::loss::left_by_repairs;
+use crate::loss::{UNTOLD, left_by_repairs};
 use crate::mending::{Mended, mend};
 use crate::record::Record;
 use crate::recovery::{Recovery, Scan, scan};
@@ -50,6 +50,9 @@ impl Log {
         let mut scan = scan(&*disk, &log_dir, &listing, closing, folder.made, &mut show)?;
         let by_repairs = left_by_repairs(&*disk, &folder, dir, &mut scan.recovery.notes);
         scan.recovery.quarantined = by_repairs.quarantined;
+        if by_repairs.untold.is_some() {
+            scan.recovery.notes.push(UNTOLD.to_owned());
+        }
         let unmade = !folder.made && scan.end == 0 && scan.recovery.damage.is_empty();
         if unmade && mode != OpenMode::CreateIfMissing {
             // Making it was interrupted before it could hold anything.

@@ -11,10 +11,12 @@ use crate::loss::{self, untold};
 use crate::mending::{clear, quarantine};
 use crate::record::{ALIGNMENT, Record};
 use crate::recovery::{Damage, Part};
+use crate::reserve::RESERVE;
 use crate::scanner::{Found, Positions, Scanner};
 use crate::writer::Writer;
 use cortica_env::{Disk, Open};
 use std::collections::BTreeSet;
+use std::io::ErrorKind::{IsADirectory, NotFound};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -58,6 +60,12 @@ pub fn repair(
     let found = &survey.scan.recovery.damage;
     if found.is_empty() && !closing_bad {
         return Ok(report);
+    }
+    // It holds nothing, and on a full disk there is need of the room. The next opening makes it anew.
+    let reserve = dir.join(RESERVE);
+    match disk.remove(&reserve) {
+        Err(error) if matches!(error.kind(), NotFound | IsADirectory) => {}
+        removed => removed.map_err(io_error("remove", &reserve))?,
     }
     let new = found
         .iter()
@@ -118,7 +126,7 @@ fn resume(
     let names: BTreeSet<String> = names.map(|it| it.to_string_lossy().into_owned()).collect();
     let dir = folder.quarantine_dir();
     let moved = match disk.list(&dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == NotFound => Vec::new(),
         listed => listed.map_err(io_error("list the folder", &dir))?,
     };
     let was = |moved: &&String| {
