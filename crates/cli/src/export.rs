@@ -129,7 +129,11 @@ pub(crate) fn run(args: &ExportArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         cortica_formats::replace(&args.file, |file| write(&memory, format, file, &mut end))
             .with_context(|| format!("cannot write {}", args.file.display()))?;
     }
+    let columns = memory.stats().columns.is_some();
     memory.close()?;
+    if columns {
+        out.note("The store's columns are not in an export; `cortica snapshot` copies them too.");
+    }
     let told = format!(
         "exported {} episodes and {} relations",
         count(end.episodes),

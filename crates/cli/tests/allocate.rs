@@ -47,6 +47,9 @@ fn concepts_get_columns_and_a_picture() {
     let again = cortica(&["allocate", "--store", &store, "--totals"]).ok();
     again.says(&["4,096 there before", "(18 x 18 x 18)"]);
     cortica(&["check", "--store", &store]).ok();
+    let exported = cortica(&["export", &folder.path("all.jsonl"), "--store", &store]).ok();
+    let told = exported.stderr.contains("columns are not in an export");
+    assert!(told, "{}", exported.stderr);
     cortica(&["allocate", "--store", &store, "--grid", "5,5,5"])
         .failed(1, &["grid of 18 x 18 x 18, not 5 x 5 x 5"]);
 }
