@@ -10,7 +10,7 @@
 mod common;
 
 use common::vector;
-use cortica_env::SimDisk;
+use cortica_env::{Disk as _, SimDisk};
 use cortica_index::Metric;
 use cortica_memory::{Episode, MemoryStore, SpaceSpec, StoreOptions};
 use cortica_testkit::Rng;
@@ -136,4 +136,23 @@ fn forgetting_is_possible_several_times_before_a_compaction() {
             user.check(&what);
         }
     }
+}
+
+/// What is forgotten little by little on a full disk lies in small files, as long as what came before cannot be
+/// rewritten; they are made one.
+#[test]
+fn files_stay_few_on_a_disk_that_stays_full() {
+    let mut user = User::new(6_000 << 10, 4 << 20);
+    assert!(user.fill() > 100);
+    for round in 0..60 {
+        let what = format!("round {round}");
+        for _ in 0..3 {
+            user.forget(1, &what);
+        }
+        user.compact(&what);
+        let log = Path::new(DIR).join("log");
+        let files = user.disk.list(&log).unwrap().len();
+        assert!(files < 40, "{what}: {files} files");
+    }
+    user.check("at the end");
 }

@@ -6,7 +6,7 @@ use crate::error::{CommitError, CompactError};
 use crate::folder::Folder;
 use crate::header::SegmentHeader;
 use crate::log::{Failure, HEADER, Log};
-use crate::planning::{Effort, Situation, everything, worthwhile};
+use crate::planning::{Effort, Situation, everything, waste, worthwhile};
 use crate::record::Record;
 use crate::reserve::Reserve;
 use crate::segment::{Segment, SegmentFile};
@@ -98,10 +98,14 @@ impl Log {
         }
         let sealed = &self.segments[..self.segments.len() - usize::from(self.active.is_some())];
         let tight = !self.reserve.is_whole();
+        if tight && sealed.iter().all(|segment| waste(segment) == 0) {
+            self.reserve.refill(); // What was freed may do to have fewer files.
+        }
         let situation = Situation {
             file_bytes: self.file_bytes(),
             live: self.segments.iter().map(|segment| segment.live).sum(),
             tight,
+            room: self.reserve.held(),
         };
         let chosen = match effort {
             Effort::Worthwhile => worthwhile(sealed, situation),

@@ -30,6 +30,8 @@ pub(crate) struct Situation {
     pub(crate) live: u64,
     /// Whether space is so short that the smallest step is the best one.
     pub(crate) tight: bool,
+    /// Bytes that are kept back for compacting.
+    pub(crate) room: u64,
 }
 
 /// The next files to rewrite because it is worth it.
@@ -54,14 +56,14 @@ pub(crate) fn worthwhile(sealed: &[Segment], situation: Situation) -> Option<Ran
         };
         return Some(widen(sealed, at, situation, with));
     }
-    if sealed.len() > FILES_FEW && !situation.tight {
+    if sealed.len() > FILES_FEW {
         return run_of_small(sealed, situation);
     }
     None
 }
 
 /// The next files to rewrite until nothing dead is left that was dead at `known_to`. Where space is
-/// short, until there is nothing left that frees some.
+/// short, until there is nothing left that frees some, and few small files.
 pub(crate) fn everything(
     sealed: &[Segment],
     known_to: u64,
@@ -74,7 +76,7 @@ pub(crate) fn everything(
         if let Some(easy) = easiest(sealed) {
             return Some(easy);
         } else if nothing_to_free {
-            return None;
+            return run_of_small(sealed, situation);
         }
     }
     let with = |segment: &Segment| needs(segment) || segment.live < situation.file_bytes / 4;
@@ -82,7 +84,7 @@ pub(crate) fn everything(
 }
 
 /// Bytes of a file that do not hold what is live.
-fn waste(segment: &Segment) -> u64 {
+pub(crate) fn waste(segment: &Segment) -> u64 {
     segment.file_bytes.saturating_sub(HEADER + segment.live)
 }
 
@@ -123,6 +125,15 @@ fn widen(
 
 /// The first run of neighbours that fit into one file and are enough to be worth it.
 fn run_of_small(sealed: &[Segment], situation: Situation) -> Option<Range<usize>> {
+    let file_bytes = if situation.tight {
+        situation.file_bytes.min(situation.room / 2)
+    } else {
+        situation.file_bytes
+    };
+    let situation = Situation {
+        file_bytes,
+        ..situation
+    };
     (0..sealed.len()).find_map(|at| {
         let run = widen(&sealed[at..], 0, situation, |_| true);
         (run.len() >= MERGE_MIN).then_some(at..at + run.end)

@@ -70,9 +70,14 @@ impl Reserve {
         self.for_compacting.store(bytes / 2, Relaxed);
     }
 
+    /// Bytes that are kept back right now.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
     /// Whether all of it is kept back right now.
     pub(crate) fn is_whole(&self) -> bool {
-        self.held.load(Relaxed) == self.bytes
+        self.held() == self.bytes
     }
 
     /// Keeps back again what was given up, as far as there is room. Nothing depends on it, so an
