@@ -60,7 +60,7 @@ impl Matrix {
     ) -> Result<Matrix, WeightsError> {
         let tensor = format!("{name}.weight");
         let found = file.tensor(&tensor)?;
-        if found.shape != [outputs, inputs] || inputs == 0 || !outputs.is_multiple_of(PANEL) {
+        if found.shape != [outputs, inputs] || !outputs.is_multiple_of(PANEL) {
             return Err(WeightsError::Shape {
                 name: tensor,
                 got: found.shape.to_vec(),

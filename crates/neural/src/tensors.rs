@@ -19,12 +19,22 @@ impl<'a> Tensors<'a> {
         self.file.tensor(name).is_some()
     }
 
+    /// A tensor that holds something. One of a size of zero takes no bytes, whatever its other sizes: without
+    /// it every size is at most what the file has bytes for, and products of sizes do not overflow.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor<'a>, WeightsError> {
         self.used.insert(name.to_owned());
         let found = self.file.tensor(name);
-        found.ok_or_else(|| WeightsError::Missing {
+        let found = found.ok_or_else(|| WeightsError::Missing {
             name: name.to_owned(),
-        })
+        })?;
+        if found.shape.contains(&0) {
+            return Err(WeightsError::Shape {
+                name: name.to_owned(),
+                got: found.shape.to_vec(),
+                expected: "no size of zero".to_owned(),
+            });
+        }
+        Ok(found)
     }
 
     /// The length of one axis of a matrix: what a network's sizes are read from.

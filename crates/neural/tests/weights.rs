@@ -9,7 +9,7 @@
 mod support;
 
 use cortica_formats::{Safetensors, SafetensorsError, TensorDtype};
-use cortica_neural::{Networks, WeightsError};
+use cortica_neural::{CODE, Networks, WINDOW, WeightsError};
 use support::{Owned, encode, golden, tensors_of};
 
 const METADATA: [(&str, &str); 2] = [("format", "cortica-networks"), ("version", "1")];
@@ -219,32 +219,161 @@ fn each_tensor_is_needed_in_its_shape_and_no_other_is_there() {
     assert!(matches!(refused, WeightsError::Unknown { name } if name == "encoder.third.weight"));
 }
 
-#[test]
-fn empty_networks() {
-    for name in [
-        "encoder.first.weight",
-        "predictor.recurrent.weight",
-        "detector.hidden.weight",
-    ] {
-        for shape in [
-            vec![0, 0],
-            vec![0],
-            vec![],
-            vec![usize::MAX, 0],
-            vec![0, usize::MAX],
-        ] {
-            let mut all = tensors("networks_i8");
-            let tensor = all.iter_mut().find(|tensor| tensor.name == name).unwrap();
-            // Sizes that overflow cannot be written, nor read.
-            if shape
-                .iter()
-                .try_fold(1_usize, |all, axis| all.checked_mul(*axis))
-                != Some(0)
-            {
-                continue;
+/// Sizes that the tensors of a file share.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    dimension: usize,
+    /// Of the encoder's hidden layer.
+    bend: usize,
+    state: usize,
+    width: usize,
+    /// Of the detector's hidden layer.
+    hidden: usize,
+}
+
+impl Sizes {
+    const SMALL: Sizes = Sizes {
+        dimension: 1,
+        bend: 64,
+        state: 16,
+        width: 16,
+        hidden: 16,
+    };
+
+    fn all(&mut self) -> [&mut usize; 5] {
+        [
+            &mut self.dimension,
+            &mut self.bend,
+            &mut self.state,
+            &mut self.width,
+            &mut self.hidden,
+        ]
+    }
+
+    /// Every tensor, in the shape that these sizes ask for.
+    fn shapes(self) -> Vec<(String, Vec<usize>, TensorDtype)> {
+        let Sizes {
+            dimension,
+            bend,
+            state,
+            width,
+            hidden,
+        } = self;
+        let (gates, taps) = (state.saturating_mul(4), width.saturating_mul(3));
+        let matrices = [
+            ("encoder.first", bend.saturating_add(64), dimension),
+            ("encoder.second", 64, bend),
+            ("predictor.input", gates, 64),
+            ("predictor.recurrent", gates, state),
+            ("predictor.output", 64, state.saturating_add(64)),
+            ("detector.lift", width, 135),
+            ("detector.layer0", width, taps),
+            ("detector.layer1", width, taps),
+            ("detector.layer2", width, taps),
+            ("detector.hidden", hidden, width),
+        ];
+        let mut shapes = Vec::new();
+        for (name, outputs, inputs) in matrices {
+            let shape = vec![outputs, inputs];
+            shapes.push((format!("{name}.weight"), shape, TensorDtype::I8));
+            shapes.push((format!("{name}.scale"), vec![outputs], TensorDtype::F32));
+            if name != "predictor.recurrent" {
+                shapes.push((format!("{name}.bias"), vec![outputs], TensorDtype::F32));
             }
-            (tensor.shape, tensor.bytes) = (shape, Vec::new());
-            let refused = refusal(encode(&METADATA, &all));
+        }
+        let name = |part: &str| format!("detector.output.{part}");
+        shapes.push((name("weight"), vec![1, hidden], TensorDtype::F32));
+        shapes.push((name("bias"), vec![1], TensorDtype::F32));
+        shapes
+    }
+
+    /// A sealed file of zeros whose tensors all have the shapes they should; those that no file has room for get
+    /// no bytes.
+    fn file(self) -> Vec<u8> {
+        let (mut header, mut at) = (Vec::new(), 0);
+        for (name, shape, dtype) in self.shapes() {
+            let bytes = shape
+                .iter()
+                .try_fold(dtype.bytes(), |all, &axis| all.checked_mul(axis));
+            let end = at + bytes.filter(|&bytes| bytes < 1 << 20).unwrap_or(0);
+            let dtype = dtype.name();
+            header.push(format!(
+                r#","{name}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{at},{end}]}}"#
+            ));
+            at = end;
+        }
+        let metadata =
+            r#"{"__metadata__":{"checksum":"00000000","format":"cortica-networks","version":"1"}"#;
+        let header = format!("{metadata}{}}}", header.concat());
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + at, 0);
+        sealed(bytes)
+    }
+}
+
+/// All tensors of a file agree on sizes of zero, any of them and any number of them.
+#[test]
+fn networks_of_no_size() {
+    // The control: nothing else about these files is wrong.
+    let networks = Networks::from_bytes(Sizes::SMALL.file()).unwrap();
+    let (codes, mut scratch) = ([[0.5; CODE]; WINDOW], networks.scratch());
+    assert!(networks.encoder().encode(&[1.0], &mut scratch).is_ok());
+    assert!(networks.predictor().predict(&codes, &mut scratch).is_ok());
+    assert_eq!(networks.detector().detect(&codes, &mut scratch), Ok(0.5));
+    for zeros in 1..32 {
+        let mut sizes = Sizes::SMALL;
+        for (at, size) in sizes.all().into_iter().enumerate() {
+            if zeros >> at & 1 == 1 {
+                *size = 0;
+            }
+        }
+        let refused = refusal(sizes.file());
+        let told = refused.to_string();
+        assert!(
+            matches!(refused, WeightsError::Shape { .. }) && told.contains("no size of zero"),
+            "{sizes:?}: {told}"
+        );
+    }
+}
+
+/// Sizes whose products do not fit into a word, or wrap around to none at all; beside a size of zero they take no bytes.
+#[test]
+fn networks_larger_than_memory() {
+    for huge in [1 << 28, 1 << 60, 1 << 62, usize::MAX - 15, usize::MAX] {
+        for large in 1..32 {
+            for zeros in 0..32 {
+                let mut sizes = Sizes::SMALL;
+                for (at, size) in sizes.all().into_iter().enumerate() {
+                    if large >> at & 1 == 1 {
+                        *size = huge;
+                    } else if zeros >> at & 1 == 1 {
+                        *size = 0;
+                    }
+                }
+                let refused = refusal(sizes.file());
+                assert!(
+                    matches!(
+                        refused,
+                        WeightsError::Shape { .. }
+                            | WeightsError::File(SafetensorsError::Offsets { .. })
+                    ),
+                    "{sizes:?}: {refused}"
+                );
+            }
+        }
+    }
+}
+
+/// One tensor alone without a size, and shapes that are no matrix's.
+#[test]
+fn tensors_of_no_size() {
+    let all = tensors("networks_i8");
+    for name in all.iter().map(|tensor| &tensor.name) {
+        for shape in [vec![0, 0], vec![0], vec![0, usize::MAX], vec![64, 0]] {
+            let refused = changed(name, |tensor| {
+                (tensor.shape, tensor.bytes) = (shape.clone(), Vec::new());
+            });
             assert!(
                 matches!(refused, WeightsError::Shape { .. }),
                 "{name}: {refused}"
