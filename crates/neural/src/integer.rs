@@ -53,6 +53,11 @@ impl Rounded {
         self.longest
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        let (values, steps) = (&self.values[..], &self.steps[..]);
+        size_of_val(values) + size_of_val(steps) + size_of_val(&self.wide[..])
+    }
+
     /// Makes each row as many times as large.
     pub(crate) fn scale(&mut self, row: usize, factor: f32) {
         self.steps[row] *= factor;

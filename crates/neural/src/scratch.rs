@@ -91,6 +91,19 @@ impl Scratch {
         Ok(())
     }
 
+    /// Bytes that it holds, from when it was made on; see [`Networks::scratch`].
+    pub fn bytes(&self) -> usize {
+        let parts = [
+            &self.inputs,
+            &self.first,
+            &self.second,
+            &self.third,
+            &self.fourth,
+        ];
+        let parts: usize = parts.map(|part| size_of_val(&part[..])).iter().sum();
+        parts + self.rounded.bytes()
+    }
+
     /// The instruction set in use.
     pub fn isa(&self) -> Isa {
         self.isa

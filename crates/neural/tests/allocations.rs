@@ -53,6 +53,18 @@ fn no_call_allocates() {
     }
 }
 
+/// Of working memory too, on every instruction set; and it grows with the widest network alone.
+#[test]
+fn bytes_of_working_memory_are_those_that_are_held() {
+    for networks in both() {
+        each_isa(|isa| {
+            drop(networks.scratch_on(isa)); // The first asks what the machine has, and that is kept.
+            let (scratch, counted) = count_allocations(|| networks.scratch_on(isa));
+            assert_eq!(counted.net_bytes(), scratch.bytes() as i64, "{isa}");
+        });
+    }
+}
+
 /// What the weights claim to take is what loading them leaves behind, but for names and metadata.
 #[test]
 fn bytes_are_those_that_are_held() {

@@ -200,23 +200,27 @@ fn without_history_the_score_is_neutral() {
 
 #[test]
 fn the_length_of_features_does_not_count() {
-    let [networks, _] = both();
-    let mut scratch = networks.scratch();
-    let features = normals(networks.dimension(), 9);
-    let encoder = networks.encoder();
-    let code = encoder.encode(&features, &mut scratch).unwrap();
-    let length: f32 = code.iter().map(|v| v * v).sum();
-    assert!((length - 1.0).abs() < 1e-6);
-    for factor in [1e-38, 1e-20, 1e20, 1e38] {
-        let scaled: Vec<f32> = features.iter().map(|v| v / 8.0 * factor).collect();
-        let other = encoder.encode(&scaled, &mut scratch).unwrap();
-        let off = code
-            .iter()
-            .zip(other)
-            .map(|(a, b)| (a - b).abs())
-            .fold(0.0, f32::max);
-        // Below 1e-38 values lose digits before they come here.
-        assert!(off < 1e-5, "{factor}: {off}");
+    for networks in both() {
+        let features = normals(networks.dimension(), 9);
+        let encoder = networks.encoder();
+        each_isa(|isa| {
+            let mut scratch = networks.scratch_on(isa);
+            let code = encoder.encode(&features, &mut scratch).unwrap();
+            let length: f32 = code.iter().map(|v| v * v).sum();
+            assert!((length - 1.0).abs() < 1e-6);
+            for exponent in -38..=38 {
+                let factor = 10_f32.powi(exponent);
+                let scaled: Vec<f32> = features.iter().map(|v| v / 8.0 * factor).collect();
+                let other = encoder.encode(&scaled, &mut scratch).unwrap();
+                let off = code
+                    .iter()
+                    .zip(other)
+                    .map(|(a, b)| (a - b).abs())
+                    .fold(0.0, f32::max);
+                // Below 1e-38 values lose digits before they come here.
+                assert!(off < 1e-5, "{isa} {factor}: {off}");
+            }
+        });
     }
 }
 
@@ -351,6 +355,25 @@ fn features_of_any_dimension() {
     }
 }
 
+/// Each value of the dimension costs the same, whatever the widths of the layers.
+#[test]
+fn working_memory_grows_with_the_dimension() {
+    for name in ["networks", "networks_i8"] {
+        let networks = [2_048, 4_096, 8_192].map(|dimension| of_dimension(name, dimension));
+        each_isa(|isa| {
+            let bytes = networks.each_ref().map(|networks| {
+                let scratch = networks.scratch_on(isa);
+                scratch.bytes()
+            });
+            let [small, middle, large] = bytes;
+            assert_eq!(large - middle, 2 * (middle - small), "{name} {isa}");
+            // 32 features in f32 and in i16, and on AVX2 a panel of 16 weights in i16.
+            let value = if isa == Isa::Avx2 { 224 } else { 192 };
+            assert_eq!(large - middle, 4_096 * value, "{name} {isa}");
+        });
+    }
+}
+
 /// Working memory that was made for smaller networks is refused, and what was to be changed is not.
 #[test]
 fn scratch_of_smaller_networks_is_refused() {
@@ -379,13 +402,69 @@ fn scratch_of_smaller_networks_is_refused() {
     }
 }
 
+/// Any finite value of either sign, with its most extreme ones often.
 fn finite() -> impl Strategy<Value = f32> {
+    use prop::num::f32::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
     prop_oneof![
-        prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL | prop::num::f32::ZERO,
-        -1.0_f32..1.0,
-        Just(f32::MAX),
-        Just(f32::MIN),
+        6 => POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO,
+        3 => -1.0_f32..1.0,
+        1 => prop::sample::select(vec![f32::MAX, f32::MIN]),
     ]
+}
+
+/// Vectors whose values are all of one size, from the least there is on, and vectors of all sizes at once: there the
+/// largest alone counts.
+fn vector(length: usize) -> impl Strategy<Value = Vec<f32>> {
+    let one_size = (
+        -45..=38_i32,
+        prop::collection::vec(-3.0_f64..3.0, length),
+        prop::collection::vec(prop::bool::weighted(0.1), length),
+    );
+    let one_size = one_size.prop_map(|(exponent, values, zeros)| {
+        let sized = |(value, zero): (f64, bool)| {
+            let value = if zero { 0.0_f64.copysign(value) } else { value };
+            (value * 10_f64.powi(exponent)) as f32
+        };
+        values.into_iter().zip(zeros).map(sized).collect()
+    });
+    prop_oneof![3 => one_size, 1 => prop::collection::vec(finite(), length)]
+}
+
+/// Otherwise the property below would say nothing of them.
+#[test]
+fn vectors_are_drawn_from_everywhere() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut drawn = || vector(40).new_tree(&mut runner).unwrap().current();
+    let vectors: Vec<Vec<f32>> = (0..200).map(|_| drawn()).collect();
+    let largest = |vector: &Vec<f32>| vector.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+    for sizes in [
+        f32::from_bits(1)..f32::MIN_POSITIVE,
+        f32::MIN_POSITIVE..1e-20,
+        1e-20..1e-3,
+        1e-3..1e3,
+        1e3..1e20,
+        1e20..f32::MAX,
+        f32::MAX..f32::INFINITY,
+    ] {
+        let alike = vectors
+            .iter()
+            .filter(|vector| sizes.contains(&largest(vector)));
+        assert!(alike.count() >= 5, "{sizes:?}");
+    }
+    let values = || vectors.iter().flatten().copied();
+    assert!(values().all(f32::is_finite));
+    let kinds: [fn(f32) -> bool; 6] = [
+        |v| v < -1.0 && v > f32::MIN,
+        |v| v > 1.0 && v < f32::MAX,
+        |v| v.is_subnormal() && v < 0.0,
+        |v| v.is_subnormal() && v > 0.0,
+        |v| v.to_bits() == 0,
+        |v| v.to_bits() == 1 << 31,
+    ];
+    for (at, kind) in kinds.into_iter().enumerate() {
+        assert!(values().filter(|&v| kind(v)).count() >= 50, "{at}");
+    }
 }
 
 fn check_finite(networks: &Networks, features: &[f32], codes: &[Code]) {
@@ -410,8 +489,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn results_are_finite_and_scores_in_range(
-        features in prop::collection::vec(finite(), 40),
-        codes in prop::collection::vec(prop::collection::vec(finite(), CODE), 0..10),
+        features in vector(40),
+        codes in prop::collection::vec(vector(CODE), 0..10),
     ) {
         let codes: Vec<Code> = codes.iter().map(|c| c.clone().try_into().unwrap()).collect();
         for networks in both() {

@@ -149,6 +149,16 @@ fn scores_lie_in_range_for_extreme_inputs() {
     });
 }
 
+/// What the docs of `Networks::scratch` say.
+#[test]
+fn bytes_of_working_memory() {
+    let networks = Networks::shipped_768().unwrap();
+    each_isa(|isa| {
+        let more = if isa == Isa::Avx2 { 24_576 } else { 0 };
+        assert_eq!(networks.scratch_on(isa).bytes(), 401_792 + more, "{isa}");
+    });
+}
+
 /// All three are wider than the small networks of the tests.
 #[test]
 fn scratch_of_smaller_networks_is_refused() {
