@@ -1,7 +1,5 @@
 //! The area under the curve: how often what is right scores above what is wrong.
 
-use std::ops::Range;
-
 use cortica_env::Seed;
 
 use crate::bootstrap::interval;
@@ -23,19 +21,19 @@ pub(crate) fn auc(right: &[f32], wrong: &[f32]) -> f64 {
 }
 
 /// The interval by which our area is above theirs. Each side gives its scores of what is right and of
-/// what is wrong, place by place; stretches of places, which depend on each other, are drawn whole
-/// and for both sides alike.
+/// what is wrong, place by place; groups of places that depend on each other, given by their numbers, are drawn
+/// whole and for both sides alike.
 pub(crate) fn compare(
     ours: [&[f32]; 2],
     theirs: [&[f32]; 2],
-    stretches: &[Range<usize>],
+    groups: &[Vec<usize>],
     seed: Seed,
 ) -> [f64; 3] {
-    interval(stretches.len(), seed, |drawn| {
+    interval(groups.len(), seed, |drawn| {
         let area = |[right, wrong]: [&[f32]; 2]| {
             let pick = |scores: &[f32]| -> Vec<f32> {
-                let stretches = drawn.iter().map(|&at| &scores[stretches[at].clone()]);
-                stretches.flatten().copied().collect()
+                let places = drawn.iter().flat_map(|&at| &groups[at]);
+                places.map(|&place| scores[place]).collect()
             };
             auc(&pick(right), &pick(wrong))
         };
@@ -64,7 +62,8 @@ mod tests {
     #[test]
     fn equal_scores_are_not_better() {
         let (right, wrong) = ([0.3, 0.6, 0.9, 0.2], [0.1, 0.5, 0.8, 0.4]);
-        let interval = compare([&right, &wrong], [&right, &wrong], &[0..1, 1..4], Seed(3));
+        let groups = [vec![0], vec![1, 2, 3]];
+        let interval = compare([&right, &wrong], [&right, &wrong], &groups, Seed(3));
         assert_eq!(interval, [0.0; 3]);
     }
 }

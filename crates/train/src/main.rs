@@ -10,6 +10,7 @@
 mod auc;
 mod baselines;
 mod bootstrap;
+mod clusters;
 mod codes;
 mod curve;
 mod detector;
@@ -88,7 +89,7 @@ fn main() -> Result<()> {
     let started = Instant::now();
     check_written(&arguments)?;
     let mut data = cortica_testkit::load(&arguments.data)?;
-    check_finite(&data)?;
+    check_rows(&data)?;
     let measured = arguments
         .measure
         .as_deref()
@@ -264,7 +265,8 @@ fn check_written(arguments: &Arguments) -> Result<()> {
         written.push(out.with_extension("json"));
     }
     written.extend(arguments.floats.clone());
-    for (at, path) in written.iter().enumerate() {
+    let mut taken: Vec<PathBuf> = Vec::new();
+    for path in &written {
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -274,18 +276,34 @@ fn check_written(arguments: &Arguments) -> Result<()> {
             "cannot write {}: name a file in a folder that is there",
             path.display()
         );
+        let place = place_of(path, folder)?;
         ensure!(
-            !written[..at].contains(path),
+            !taken.contains(&place),
             "two files would be written to {}: metrics take the ending json and the picture svg beside --out, \
              so give weights another one",
             path.display()
         );
+        taken.push(place);
     }
     Ok(())
 }
 
-/// Names the first value that is no finite number, before anything is learnt from it.
-fn check_finite(data: &Dataset) -> Result<()> {
+/// Where a file is or will be, however it is called: one file may have many names.
+fn place_of(path: &Path, folder: &Path) -> Result<PathBuf> {
+    if path.exists() {
+        return path
+            .canonicalize()
+            .with_context(|| format!("cannot write {}", path.display()));
+    }
+    let folder = folder
+        .canonicalize()
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(folder.join(path.file_name().unwrap_or_default()))
+}
+
+/// Names what nothing can be learnt from before anything is learnt: the first value that is no finite number, and
+/// rows of zeros, which have no direction and are near to nothing.
+fn check_rows(data: &Dataset) -> Result<()> {
     let files = [("X.npy", &data.rows), ("q.npy", &data.queries)];
     for (file, values) in files {
         let at = values.iter().position(|value| !value.is_finite());
@@ -294,6 +312,19 @@ fn check_finite(data: &Dataset) -> Result<()> {
             bail!(
                 "{file}: row {row} holds {} in column {column}; take such rows out",
                 values[at]
+            );
+        }
+        let rows = values.chunks_exact(data.dimension);
+        let count = rows.len();
+        let zeros = rows
+            .enumerate()
+            .filter(|(_, row)| row.iter().all(|&value| value == 0.0));
+        let zeros: Vec<usize> = zeros.map(|(at, _)| at).collect();
+        if let Some(first) = zeros.first() {
+            bail!(
+                "{file}: {} of {count} rows hold nothing but zeros, the first of them row {first}; they have no \
+                 direction, so embed them again or take them out",
+                zeros.len()
             );
         }
     }

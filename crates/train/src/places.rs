@@ -54,8 +54,11 @@ pub(crate) fn tensors(
     ])
 }
 
+/// What a weight file says of itself, by key.
+type About = Vec<(String, String)>;
+
 /// The tensors of a weight file but for its places, and what the file says of itself.
-pub(crate) fn others(path: &Path) -> Result<(Vec<Stored>, Vec<(String, String)>)> {
+pub(crate) fn others(path: &Path) -> Result<(Vec<Stored>, About)> {
     let file = Safetensors::open(path, FILE_BYTES_MAX)
         .with_context(|| format!("cannot read {}", path.display()))?;
     let mut stored = Vec::new();

@@ -6,9 +6,12 @@ use cortica_simd::Isa;
 /// How well a code fits the codes before it; more is better.
 pub(crate) type Simple = fn(Isa, &[Code], &Code) -> f32;
 
+/// The one that is hardest to be better than.
+pub(crate) const CLOSEST: &str = "cosine_to_previous";
+
 /// All of them, by the names they have among metrics.
 pub(crate) const SIMPLE: [(&str, Simple); 3] = [
-    ("cosine_to_previous", previous),
+    (CLOSEST, previous),
     ("window_mean", mean),
     ("window_max", greatest),
 ];

@@ -87,6 +87,11 @@ impl Place {
         self.seen.iter().map(|&row| codes[row as usize]).collect()
     }
 
+    /// All rows of the place: those before it and its own.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = u32> {
+        self.seen.iter().copied().chain([self.next])
+    }
+
     /// The place, with nothing but the last so many rows before it.
     pub(crate) fn with_last(&self, count: usize) -> Place {
         let skipped = self.seen.len().saturating_sub(count);

@@ -1,18 +1,20 @@
 //! How well what stands in a place is told from what does not, by the networks and by what is simpler.
 
-use std::ops::Range;
-
 use anyhow::Result;
 use cortica_env::{Rng, Seed};
-use cortica_neural::{Code, Networks, score};
+use cortica_neural::{Code, Networks, WINDOW, score};
 use cortica_simd::Isa;
 use serde_json::{Value, json};
 
 use crate::Sides;
 use crate::auc::{auc, compare};
 use crate::baselines::{Baselines, Learnt};
-use crate::simple::SIMPLE;
+use crate::clusters::clusters;
+use crate::simple::{CLOSEST, SIMPLE};
 use crate::streams::Place;
+
+/// Clusters that there must be for an interval: of a few, one alone decides.
+const CLUSTERS_MIN: usize = 20;
 
 /// Scores of the rows that stand in the places, of the near others, and of random ones.
 type Scores = [Vec<f32>; 3];
@@ -57,12 +59,14 @@ pub(crate) fn measure(
     own[0].push(("earlier_reversed", predicted(&turned)?));
     own[1].push(("earlier_reversed", belongs(&turned)?));
 
-    let stretches = stretches(places);
+    let (stretches, clusters) = (stretches(places), clusters(places));
     let [temporal, exception] = own;
     let task = |ours: &Scores, own: &[(&str, Scores)]| {
         let mut figure = json!({
             "places": places.len(),
+            "codes_before": codes_before(places),
             "stretches": stretches.len(),
+            "clusters": clusters.len(),
             "auc": auc(&ours[0], &ours[1]),
             "auc_random_negatives": auc(&ours[0], &ours[2]),
         });
@@ -72,6 +76,10 @@ pub(crate) fn measure(
                 "auc_random_negatives": auc(&theirs[0], &theirs[2]),
                 "network_above_by": compare(pair(ours), pair(theirs), &stretches, seed),
             });
+            if *name == CLOSEST && clusters.len() >= CLUSTERS_MIN {
+                let by = compare(pair(ours), pair(theirs), &clusters, seed);
+                figure[*name]["network_above_by_clusters"] = json!(by);
+            }
         }
         figure
     };
@@ -150,13 +158,26 @@ fn belongs(
     places.iter().zip(rows).map(belongs).collect()
 }
 
+/// How many places have how many codes before them that are looked at.
+fn codes_before(places: &[Place]) -> Value {
+    let mut counts = [0; WINDOW + 1];
+    for place in places {
+        counts[place.seen.len()] += 1;
+    }
+    let there = counts.into_iter().enumerate().filter(|count| count.1 > 0);
+    there
+        .map(|(codes, count): (usize, u32)| (codes.to_string(), json!(count)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
 /// Places that are drawn together, by their numbers.
-fn stretches(places: &[Place]) -> Vec<Range<usize>> {
+fn stretches(places: &[Place]) -> Vec<Vec<usize>> {
     let mut from = 0;
     let runs = places.chunk_by(|a, b| a.stretch == b.stretch);
-    let range = |run: &[Place]| {
+    let numbers = |run: &[Place]| {
         from += run.len();
-        from - run.len()..from
+        (from - run.len()..from).collect()
     };
-    runs.map(range).collect()
+    runs.map(numbers).collect()
 }

@@ -232,6 +232,14 @@ fn shipped_weights_are_better_than_what_needs_no_training() {
         program(data, &out, &["--measure", WEIGHTS, "--restate"]);
         let metrics = metrics(&out);
         check_restated(&out, &metrics);
+        for task in ["temporal", "exception"] {
+            let figures = &metrics[task]["lineage"];
+            let before = figures["codes_before"].as_object().unwrap();
+            let counted: u64 = before.values().map(|count| count.as_u64().unwrap()).sum();
+            assert_eq!(figures["places"], counted, "{figures}");
+            let [clusters, places] = ["clusters", "places"].map(|key| figures[key].as_u64());
+            assert!(clusters > Some(1) && clusters < places, "{figures}");
+        }
         let clear = |figures: &Value, way: &str, name: &str| {
             let low = figures[way][name][0].as_f64().unwrap();
             assert!(low > 0.0, "{way}: {figures}");
@@ -260,6 +268,15 @@ fn shipped_weights_are_better_than_what_needs_no_training() {
             ] {
                 clear(figures, way, "network_above_by");
             }
+        }
+        // What the card says beside its tables.
+        for task in ["temporal", "exception"] {
+            let figures = &metrics[task]["lineage"];
+            for (codes, places) in [("2", 2_169), ("3", 1_368), ("4", 592), ("8", 7)] {
+                assert_eq!(figures["codes_before"][codes], places, "{figures}");
+            }
+            assert_eq!(figures["clusters"], 116);
+            clear(figures, "cosine_to_previous", "network_above_by_clusters");
         }
         // What the predictor gains by its window, and by the order in it.
         for way in ["previous_only", "earlier_reversed"] {
@@ -319,6 +336,42 @@ fn what_is_no_number_is_named_before_training() {
     );
 }
 
+/// They have no direction. Of nothing else a training made weights that were refused when it was over.
+#[test]
+fn rows_of_zeros_are_named_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, zeros: &[usize]| {
+        let mut rows = vec![0.5_f32; 700 * 16];
+        for &row in zeros {
+            rows[row * 16..][..16].fill(-0.0);
+        }
+        cortica_formats::write_npy_f32(&folder.path().join(name), 700, 16, &rows).unwrap();
+    };
+    let every: Vec<usize> = (0..700).collect();
+    for (zeros, said) in [
+        (
+            &every[..],
+            "X.npy: 700 of 700 rows hold nothing but zeros, the first of them row 0",
+        ),
+        (
+            &[40, 41],
+            "X.npy: 2 of 700 rows hold nothing but zeros, the first of them row 40",
+        ),
+    ] {
+        write("X.npy", zeros);
+        let refused = refusal(folder.path(), &["--orders", "file"]);
+        assert!(refused.contains(said), "{refused}");
+        assert!(
+            refused.contains("embed them again or take them out"),
+            "{refused}"
+        );
+    }
+    write("X.npy", &[]);
+    write("q.npy", &[7]);
+    let refused = refusal(folder.path(), &["--orders", "file"]);
+    assert!(refused.contains("q.npy: 1 of 700 rows"), "{refused}");
+}
+
 #[test]
 fn weights_for_other_embeddings_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -356,6 +409,33 @@ fn files_that_cannot_be_written_or_read_are_named_at_once() {
     }
     let floats = ["--floats", out.to_str().unwrap()];
     assert!(said(&out, &floats).contains("two files"));
+    // By another name it is the same file: through its folder, through links, and from where the program runs.
+    let within = folder.path().join("within");
+    std::fs::create_dir(&within).unwrap();
+    let mut same = vec![
+        folder.path().join("./out.safetensors"),
+        within.join("../out.safetensors"),
+        within.join("../out.json"),
+        within.join("../out.svg"),
+    ];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.path(), within.join("folder")).unwrap();
+        same.push(within.join("folder/out.safetensors"));
+        std::fs::write(&out, "kept").unwrap();
+        std::os::unix::fs::symlink(&out, within.join("file.safetensors")).unwrap();
+        same.push(within.join("file.safetensors"));
+    }
+    for same in &same {
+        let floats = ["--floats", same.to_str().unwrap()];
+        assert!(said(&out, &floats).contains("two files"), "{same:?}");
+    }
+    let floats = ["--floats", "./here.safetensors"];
+    assert!(said(Path::new("here.safetensors"), &floats).contains("two files"));
+    #[cfg(unix)]
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "kept");
+    _ = std::fs::remove_file(&out);
+    std::fs::remove_dir_all(&within).unwrap();
     let inside = folder.path().join("metrics.json");
     std::fs::create_dir(&inside).unwrap();
     let beside = folder.path().join("metrics.safetensors");
