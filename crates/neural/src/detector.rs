@@ -105,6 +105,9 @@ impl Detector {
     /// The probability, in [0, 1], that the last of these codes, oldest first, does not belong
     /// where it stands. The last [`WINDOW`] count. Only what the last step rests on is computed.
     ///
+    /// It is not calibrated: windows of other lengths than those it was trained on shift it, so a threshold is to be
+    /// chosen on data of one's own.
+    ///
     /// # Errors
     ///
     /// [`InputError::Length`] if `scratch` is of smaller networks; [`InputError::NotFinite`] if a value

@@ -159,6 +159,37 @@ fn bytes_of_working_memory() {
     });
 }
 
+/// Its values are not calibrated: windows of other lengths shift them all. The card says so.
+#[test]
+fn what_the_detector_says_of_short_windows() {
+    let networks = Networks::shipped_768().unwrap();
+    let data = bundle();
+    let mut scratch = networks.scratch();
+    let encoder = networks.encoder();
+    let codes: Vec<Code> = (0..data.len())
+        .map(|row| encoder.encode(data.row(row), &mut scratch).unwrap())
+        .collect();
+    let mut median = |length: usize| {
+        let windows: Vec<&[Code]> = codes.chunks_exact(length).collect();
+        let mut said = vec![0.0; windows.len()];
+        let detector = networks.detector();
+        detector
+            .detect_many(&windows, &mut scratch, &mut said)
+            .unwrap();
+        said.sort_unstable_by(f32::total_cmp);
+        said[said.len() / 2]
+    };
+    let (one, eight) = (median(1), median(WINDOW));
+    let none = networks.detector().detect(&[], &mut networks.scratch());
+    let none = none.unwrap();
+    let said = format!(
+        "An empty window gives {none:.2}, one code a median of {one:.2}, eight consecutive bundled rows in file \
+         order a median of {eight:.2}"
+    );
+    let card = include_str!("../weights/README.md").replace('\n', " ");
+    assert!(card.contains(&said), "the card does not say: {said}");
+}
+
 /// All three are wider than the small networks of the tests.
 #[test]
 fn scratch_of_smaller_networks_is_refused() {
