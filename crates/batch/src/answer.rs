@@ -129,6 +129,8 @@ pub enum ErrorKind {
     Refused,
     /// The log could not be written.
     Log,
+    /// The system has no memory left for it; it may later.
+    NoMemory,
     /// [`ItemError::Unsupported`] and [`ItemError::NoAllocation`].
     Unsupported,
     /// [`ItemError::Undone`].
@@ -156,6 +158,7 @@ impl ItemError {
             | Self::Forget(ForgetError::Log(_) | ForgetError::Append(_)) => ErrorKind::Log,
             Self::Associate(AssociateError::UnknownId { .. })
             | Self::Forget(ForgetError::UnknownId { .. }) => ErrorKind::Unknown,
+            Self::Store(error) if error.is_out_of_memory() => ErrorKind::NoMemory,
             Self::Store(
                 StoreError::NoSpace | StoreError::Full { .. } | StoreError::AtCapacity { .. },
             )
@@ -212,6 +215,7 @@ impl ErrorKind {
             Self::Unknown => "unknown",
             Self::Refused => "refused",
             Self::Log => "log",
+            Self::NoMemory => "no_memory",
             Self::Unsupported => "unsupported",
             Self::Undone => "undone",
             Self::TooLarge => "too_large",

@@ -89,6 +89,74 @@ fn with_few_open_files_a_command_works_or_says_why_not() {
 }
 
 /// Files of some KB at most, as on a disk that is full: refused as a whole, and later done.
+/// No thread may be started. Whoever has the right to all of them is somebody else for this: the system
+/// counts nobody's threads against root.
+#[test]
+#[cfg(target_os = "linux")]
+fn without_a_thread_a_command_works_or_says_why_not() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut limit: Vec<&str> = "prlimit --nproc=0".split(' ').collect();
+    if std::fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0)
+    {
+        limit.splice(
+            0..0,
+            "setpriv --reuid=65534 --regid=65534 --clear-groups".split(' '),
+        );
+    }
+    let folder = Folder::new();
+    let (store, columns) = (folder.path("store"), folder.path("columns"));
+    // The command where anybody may run it, and a folder that anybody may write into.
+    let command = folder.path("cortica");
+    std::fs::copy(env!("CARGO_BIN_EXE_cortica"), &command).unwrap();
+    let dir = std::path::Path::new(&command).parent().unwrap();
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let run = |args: &[&str]| {
+        let output = Command::new(limit[0])
+            .args(&limit[1..])
+            .arg(&command)
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .ok()?;
+        Some(Run {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        })
+    };
+    if run(&["--version"]).is_none_or(|run| run.code != Some(0)) {
+        println!("skipped: this system has no prlimit or setpriv");
+        return;
+    }
+    let rows = r#"{"id":"a","what":"one","embedding":[1,2,3]}"#;
+    let (rows, copy) = (folder.write("rows.jsonl", rows), folder.path("copy"));
+    for args in [
+        vec!["ingest", &rows, "--store", &store],
+        vec!["recall", "--store", &store, "--like", "a"],
+        vec![
+            "recall",
+            "--store",
+            &store,
+            "--like",
+            "a",
+            "--accuracy",
+            "approximate",
+        ],
+        vec!["forget", "a", "--store", &store],
+        vec!["compact", "--store", &store],
+        vec!["snapshot", &copy, "--store", &store],
+        vec!["check", "--store", &store],
+        vec!["allocate", "--store", &columns, "--totals"],
+    ] {
+        run(&args).unwrap().ok();
+    }
+    // Its readers are threads.
+    let operations = folder.write("batch.jsonl", r#"{"forget":"b"}"#.to_owned());
+    let refused = run(&["batch", &operations, "--store", &store]).unwrap();
+    refused.failed(1, &["error: cannot start", "threads"]);
+    cortica(&["check", "--store", &store]).ok();
+}
+
 #[test]
 fn a_file_that_may_not_grow_is_a_full_disk() {
     let folder = Folder::new();

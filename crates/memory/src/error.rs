@@ -179,6 +179,13 @@ pub enum StoreError {
     Log(#[source] Arc<CommitError>),
 }
 
+impl StoreError {
+    /// Whether the system had no memory for it: nothing is wrong with the episode.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Embedding(VectorError::OutOfMemory { .. }))
+    }
+}
+
 /// Why a recall was refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -9,7 +9,6 @@
 )]
 
 use cortica_env::RealDisk;
-use cortica_index::VectorError;
 use cortica_memory::{Atomicity, check};
 use cortica_memory::{
     Cue, Episode, IndexLag, MemoryStore, SpaceSpec, StoreError, StoreOptions, Write, Written,
@@ -45,11 +44,7 @@ fn episode(number: usize) -> Episode {
 
 #[track_caller]
 fn is_refused(error: &StoreError) {
-    let scarce = matches!(
-        error,
-        StoreError::Embedding(VectorError::OutOfMemory { .. })
-    );
-    assert!(scarce, "{error}");
+    assert!(error.is_out_of_memory(), "{error}");
 }
 
 #[test]
