@@ -151,7 +151,7 @@ fn without_a_thread_a_command_works_or_says_why_not() {
         run(&args).unwrap().ok();
     }
     // Its readers are threads.
-    let operations = folder.write("batch.jsonl", r#"{"forget":"b"}"#.to_owned());
+    let operations = folder.write("batch.jsonl", r#"{"forget":"b"}"#);
     let refused = run(&["batch", &operations, "--store", &store]).unwrap();
     refused.failed(1, &["error: cannot start", "threads"]);
     cortica(&["check", "--store", &store]).ok();
