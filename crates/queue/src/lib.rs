@@ -30,9 +30,13 @@
 //!   followed one another in that moment.
 //! - An item is in one place: in the queue, with a caller, or dropped with the queue. Nothing that
 //!   can panic runs while a place in the queue is claimed.
-//! - The `try_` forms never sleep, and neither do the operations of [`Queue`]. They are not
-//!   lock-free in the strict sense: a thread stopped between claiming a place and filling it makes
-//!   those wait who reach that place, who then offer their processor to it.
+//! - The `try_` forms never wait for room or for an item, and neither do the operations of
+//!   [`Queue`], which take no lock. While somebody sleeps on the other side, or is about to, a `try_`
+//!   form that has changed something takes a mutex to wake them: if another thread has that just
+//!   then, it may sleep for as long as that one holds it, which is a few instructions unless that
+//!   thread is stopped there. They are not lock-free in the strict sense either: a thread stopped
+//!   between claiming a place and filling it makes those wait who reach that place, who then offer
+//!   their processor to it.
 //! - Other system calls: to wake somebody who sleeps on the other side; and [`Queue`] and
 //!   [`list::MsQueue`] allocate, and ask the kernel who still looks at what they want to free.
 //! - Blocking forms spin for some microseconds and then sleep.

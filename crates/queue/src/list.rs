@@ -41,7 +41,8 @@ use crate::sync::{
 };
 
 /// An unbounded first-in-first-out queue for any number of producers and consumers, lock-free
-/// and linearisable. Every operation takes O(1) steps while nobody else is at work.
+/// and linearisable. Every operation takes O(1) steps while nobody else is at work, but for what
+/// the domain `R` does at a thread's first operation and once a batch of nodes.
 ///
 /// A push allocates a node. Its memory is freed some time after the item has left, when the
 /// domain `R` knows that nobody looks at it; the item itself is the caller's at once. `T` need not

@@ -22,7 +22,10 @@ const BATCH: usize = if cfg!(loom) { 1 } else { 8 };
 /// atomic exchange on each side and no allocation, and a batch no more exchanges than one item.
 ///
 /// Every operation takes O(1) steps while nobody else is at work, those on many items O(their
-/// number). Memory: the segments that hold items, up to 16 segments kept for the next items (a
+/// number); a thread that goes from one of many queues to the next pays for looks into a hash table.
+/// A thread's first operation at a queue looks for a slot among those of all threads that were there,
+/// and what comes every few segments, the look at who still reads them, takes as many steps as there
+/// are threads. Memory: the segments that hold items, up to 16 segments kept for the next items (a
 /// megabyte for items of up to 1,016 bytes; a segment has 64 places at least), and up to 8 emptied ones
 /// for every thread that pops, two more where it keeps guards parked. A large batch has a segment to its
 /// measure, which counts as one, however large. An item takes its size and a word.

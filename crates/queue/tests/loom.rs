@@ -230,6 +230,58 @@ fn push_many_and_pop_many() {
     });
 }
 
+/// A batch is popped while one more item comes: it is the batch's last, whole, or stays.
+#[test]
+fn pop_many_and_push() {
+    static TAKEN: Witness = Witness::new();
+    static LEFT: Witness = Witness::new();
+    explore("pop_many_and_push", None, &[&TAKEN, &LEFT], || {
+        let queue = queue(2);
+        queue.try_push([1, 1]).unwrap();
+        let many = with(&queue, |queue| {
+            yield_now(); // Otherwise loom never has the push go first.
+            let mut items = Vec::new();
+            queue.pop_many(&mut items, 2).unwrap();
+            items
+        });
+        let single = with(&queue, |queue| queue.try_push([2, 2]));
+        assert_eq!(single.join().unwrap(), Ok(()));
+        let mut items = many.join().unwrap();
+        TAKEN.saw(items.len() == 2);
+        LEFT.saw(items.len() == 1);
+        assert!(!items.is_empty());
+        items.extend(drain(&queue));
+        assert_eq!(items, [[1, 1], [2, 2]]);
+    });
+}
+
+/// A full queue: a push gets a place that the batch leaves, or its item back.
+#[test]
+fn pop_many_and_push_into_its_place() {
+    static REFUSED: Witness = Witness::new();
+    static IN: Witness = Witness::new();
+    let name = "pop_many_and_push_into_its_place";
+    explore(name, None, &[&REFUSED, &IN], || {
+        let queue = queue(2);
+        queue.push_many(&mut vec![[1, 1], [2, 2]]).unwrap();
+        let many = with(&queue, |queue| {
+            let mut items = Vec::new();
+            queue.pop_many(&mut items, 2).unwrap();
+            items
+        });
+        let single = with(&queue, |queue| queue.try_push([3, 3]));
+        let pushed = single.join().unwrap();
+        REFUSED.saw(pushed == Err(PushError::Full([3, 3])));
+        IN.saw(pushed.is_ok());
+        let mut items = many.join().unwrap();
+        items.extend(drain(&queue));
+        assert_eq!(
+            items,
+            [[1, 1], [2, 2], [3, 3]][..2 + usize::from(pushed.is_ok())]
+        );
+    });
+}
+
 /// The places that a batch leaves are used again at once.
 #[test]
 fn pop_many_and_push_many() {

@@ -347,6 +347,27 @@ fn push_many_against_pop_many() {
     });
 }
 
+/// A single pop takes the first of a batch, whole, or finds nothing: never its second.
+#[test]
+fn push_many_against_pop() {
+    static FIRST: Witness = Witness::new();
+    static EMPTY: Witness = Witness::new();
+    explore("push_many_against_pop", 3, &[&FIRST, &EMPTY], || {
+        let queue = queue([], 0);
+        let pusher = with(&queue, |queue| {
+            queue.push_many(&mut vec![item(1), item(2)]);
+        });
+        let popper = with(&queue, Queue::pop);
+        pusher.join().unwrap();
+        let popped = popper.join().unwrap();
+        FIRST.saw(popped.is_some());
+        EMPTY.saw(popped.is_none());
+        let mut items: Vec<_> = popped.iter().map(|item| item[0]).collect();
+        items.extend(drain(&queue));
+        assert_eq!(items, [1, 2]);
+    });
+}
+
 /// A batch of pops against single ones: each item once.
 #[test]
 fn pop_many_against_pop() {

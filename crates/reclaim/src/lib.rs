@@ -7,8 +7,12 @@
 //! |---|---|---|
 //! | protects | one pointer a guard | everything a guard loads |
 //! | a reader pays | two stores (fenced: and a fence) | a fence |
-//! | garbage behind a stalled reader | bounded | grows |
+//! | garbage behind a stalled reader | bounded (1) | grows |
 //! | a batch of retirements pays | a ping of all readers, and a look at all slots | an attempt to advance |
+//!
+//! (1) With one exception, in the form with signals, which has to be asked for: where the kernel
+//! refuses membarrier, a reader that blocks the signal, never pauses and never uses the domain again
+//! holds everything back ([`Stats::refused`]).
 //!
 //! [`Shared`] is a whole structure on top of them, and needs no unsafe code to use:
 //!

@@ -1,13 +1,44 @@
 //! Which slots the calling thread has. Those it used last lie where a few loads find them.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::slot::{Slot, Slots};
-use crate::sync::{Arc, Weak, downgrade, per_thread};
+use crate::sync::{Arc, Counter, Relaxed, Token, TokenWatch, Weak, downgrade, per_thread};
 
 /// A number no two domains of a process share, so that a slot of a domain that is gone is never
-/// taken for one of a domain that is there.
+/// taken for one of a domain that is there. What was made apart has a number of its own.
 pub(crate) type DomainId = u64;
+
+/// What guards are taken from: a domain, or what was made apart of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    id: DomainId,
+    slots: Arc<Slots>,
+    /// As long as there is one, somebody may take a guard by this number.
+    token: Token<()>,
+}
+
+impl Source {
+    pub(crate) fn new(slots: Arc<Slots>) -> Source {
+        static NEXT: Counter = Counter::new(1);
+        Source {
+            id: NEXT.fetch_add(1, Relaxed),
+            slots,
+            token: Token::new(()),
+        }
+    }
+
+    pub(crate) fn apart(&self) -> Source {
+        Source::new(Arc::clone(&self.slots))
+    }
+
+    #[inline]
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Held {
@@ -62,7 +93,10 @@ per_thread! {
     static MINE: Mine = const {
         Mine {
             at_hand: [const { Place::new() }; AT_HAND],
-            others: RefCell::new(Others { slots: Vec::new(), homes: Vec::new() }),
+            others: RefCell::new(Others {
+                homes: HashMap::with_hasher(BuildHasherDefault::new()),
+                sweep_at: 0,
+            }),
         }
     };
 }
@@ -75,9 +109,39 @@ struct Mine {
 }
 
 struct Others {
-    slots: Vec<Held>,
-    /// Every domain this thread has a slot of.
-    homes: Vec<(DomainId, Weak<Slots>)>,
+    /// One for every number this thread has a slot by.
+    homes: HashMap<DomainId, Home, BuildHasherDefault<Spread>>,
+    /// How many homes there are when those that are gone are looked for: twice as many as the last
+    /// look left, so that a home costs O(1) looks in its life, and half of them are in use.
+    sweep_at: usize,
+}
+
+/// What belongs to one number.
+struct Home {
+    source: TokenWatch<()>,
+    slots: Weak<Slots>,
+    /// Slots without a guard that are not at hand.
+    idle: Vec<*const Slot>,
+}
+
+/// Numbers are given out one after another: a multiplication is enough to tell them apart.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(byte.into());
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 /// The thread's own, if it has come by any slot and is not ending.
@@ -100,7 +164,8 @@ fn with_mine<R>(look: impl FnOnce(&Mine) -> R) -> Option<R> {
 
 /// Whether a reservation of `pointer`, parked by this thread, is known to stand.
 #[inline]
-pub(crate) fn is_parked(domain: DomainId, pointer: *const ()) -> bool {
+pub(crate) fn is_parked(source: &Source, pointer: *const ()) -> bool {
+    let domain = source.id;
     let is_here = |parked: &[Cell<Parked>; REMEMBERED]| {
         let parked = parked[place_of(domain)].get();
         parked.pointer == pointer && parked.domain == domain
@@ -110,7 +175,8 @@ pub(crate) fn is_parked(domain: DomainId, pointer: *const ()) -> bool {
 
 /// Called when a guard gets a slot with a reservation, which it may change.
 #[inline]
-pub(crate) fn unpark(domain: DomainId) {
+pub(crate) fn unpark(source: &Source) {
+    let domain = source.id;
     let forget = |parked: &[Cell<Parked>; REMEMBERED]| {
         let parked = &parked[place_of(domain)];
         if parked.get().domain == domain {
@@ -127,34 +193,38 @@ fn place_of(domain: DomainId) -> usize {
 
 /// A slot of this domain for the calling thread; it is in nobody else's hands until `put_back`.
 #[inline]
-pub(crate) fn take(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
+pub(crate) fn take(source: &Source) -> &Slot {
     if let Some(mine) = hot()
-        && let Some(place) = mine.find(|place| place.domain.get() == domain)
+        && let Some(place) = mine.find(|place| place.domain.get() == source.id)
     {
         place.domain.set(NONE);
         // SAFETY: the id is that of the domain in hand, so its slots are alive; the slot is this
         // thread's, and its place no longer has it.
         return unsafe { &*place.slot.get() };
     }
-    take_another(domain, slots)
+    take_another(source)
 }
 
 #[cold]
-fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
-    let held = with_mine(|mine| {
+fn take_another(source: &Source) -> &Slot {
+    let found = with_mine(|mine| {
         // No code of others runs while it is borrowed.
         let mut others = mine.others.borrow_mut();
-        let found = others.slots.iter().position(|held| held.domain == domain);
-        if found.is_none() {
-            others.remember(domain, slots);
-            mine.forget_those_gone(&others);
+        if let Some(home) = others.homes.get_mut(&source.id) {
+            return (home.idle.pop(), Vec::new());
         }
-        found.map(|at| others.slots.swap_remove(at).slot)
+        let left = mine.sweep(&mut others);
+        others.homes.insert(source.id, Home::of(source));
+        (None, left)
     });
-    match held {
+    match found {
         // SAFETY: as in `take`.
-        Some(Some(slot)) => unsafe { &*slot },
-        _ => slots.claim(),
+        Some((Some(slot), _)) => unsafe { &*slot },
+        Some((None, left)) => {
+            left.into_iter().for_each(Home::give_up); // One of them may be what is claimed next.
+            source.slots.claim()
+        }
+        None => source.slots.claim(),
     }
 }
 
@@ -165,7 +235,8 @@ fn take_another(domain: DomainId, slots: &Arc<Slots>) -> &Slot {
 ///
 /// `slot` came from `take` with the same domain, on this thread, and is not used again.
 #[inline]
-pub(crate) unsafe fn put_back(domain: DomainId, slots: &Arc<Slots>, slot: &Slot) -> bool {
+pub(crate) unsafe fn put_back(source: &Source, slot: &Slot) -> bool {
+    let domain = source.id;
     if let Some(mine) = hot()
         && let Some(place) = mine.find(|place| std::ptr::eq(place.slot.get(), slot))
     {
@@ -175,7 +246,7 @@ pub(crate) unsafe fn put_back(domain: DomainId, slots: &Arc<Slots>, slot: &Slot)
     let is_kept = with_mine(|mine| mine.make_known(Held { domain, slot })).is_some();
     if !is_kept {
         // SAFETY: the caller's promise. The thread is ending.
-        unsafe { slots.give_up(slot) };
+        unsafe { source.slots.give_up(slot) };
     }
     is_kept
 }
@@ -186,9 +257,10 @@ pub(crate) unsafe fn put_back(domain: DomainId, slots: &Arc<Slots>, slot: &Slot)
 ///
 /// As for `put_back`; and `pointer` is what stands in the slot.
 #[inline]
-pub(crate) unsafe fn park(domain: DomainId, slots: &Arc<Slots>, slot: &Slot, pointer: *const ()) {
+pub(crate) unsafe fn park(source: &Source, slot: &Slot, pointer: *const ()) {
+    let domain = source.id;
     // SAFETY: the caller's promise.
-    let is_kept = unsafe { put_back(domain, slots, slot) };
+    let is_kept = unsafe { put_back(source, slot) };
     if is_kept && !pointer.is_null() {
         let remember = |parked: &[Cell<Parked>; REMEMBERED]| {
             parked[place_of(domain)].set(Parked { domain, pointer });
@@ -239,35 +311,76 @@ impl Mine {
         place.put(latest);
         // A slot that a guard has is told of again when it comes back.
         if before.domain != NONE {
-            self.others.borrow_mut().slots.push(before);
+            self.others.borrow_mut().keep(before);
         }
     }
 
-    fn forget_those_gone(&self, others: &Others) {
-        for place in &self.at_hand {
-            let domain = place.domain.get();
-            if domain != NONE && !is_home(&others.homes, domain) {
-                place.put(NOTHING);
+    /// Finds the numbers that nobody takes guards by any more. They make room at hand and, when
+    /// there are as many of them as of others, leave for good: their slots are to be given up.
+    fn sweep(&self, others: &mut Others) -> Vec<Home> {
+        let idle_at_hand = |id: DomainId, home: &mut Home| {
+            for place in &self.at_hand {
+                if place.domain.get() == id {
+                    home.idle.push(place.slot.get());
+                    place.put(NOTHING);
+                }
+            }
+        };
+        for id in self.at_hand.each_ref().map(|place| place.domain.get()) {
+            if let Some(home) = others.homes.get_mut(&id)
+                && home.is_gone()
+            {
+                idle_at_hand(id, home);
             }
         }
+        if others.homes.len() < others.sweep_at {
+            return Vec::new();
+        }
+        let gone = others.homes.extract_if(|_, home| home.is_gone());
+        let mut gone: Vec<_> = gone.collect();
+        // Again, for those of which another thread dropped the last handle just now.
+        for (id, home) in &mut gone {
+            idle_at_hand(*id, home);
+        }
+        others.sweep_at = 2 * others.homes.len();
+        gone.into_iter().map(|(_, home)| home).collect()
     }
 }
 
 impl Others {
-    /// Makes sure that what is about to be claimed goes back when the thread ends, and forgets
-    /// domains that are gone.
-    fn remember(&mut self, domain: DomainId, slots: &Arc<Slots>) {
-        self.homes.retain(|(_, home)| home.strong_count() > 0);
-        let homes = &self.homes;
-        self.slots.retain(|held| is_home(homes, held.domain));
-        if !is_home(homes, domain) {
-            self.homes.push((domain, downgrade(slots)));
+    /// What is kept here was taken by a number that has a home.
+    fn keep(&mut self, held: Held) {
+        if let Some(home) = self.homes.get_mut(&held.domain) {
+            home.idle.push(held.slot);
         }
     }
 }
 
-fn is_home(homes: &[(DomainId, Weak<Slots>)], id: DomainId) -> bool {
-    homes.iter().any(|(home, _)| *home == id)
+impl Home {
+    fn of(source: &Source) -> Home {
+        Home {
+            source: Token::downgrade(&source.token),
+            slots: downgrade(&source.slots),
+            idle: Vec::new(),
+        }
+    }
+
+    /// Whether nobody can take guards by this number any more, so that none of its slots is in use.
+    fn is_gone(&self) -> bool {
+        self.source.strong_count() == 0
+    }
+
+    /// Gives the slots back, if the domain is still there. May run destructors of others.
+    fn give_up(self) {
+        let Some(slots) = self.slots.upgrade() else {
+            return;
+        };
+        for slot in self.idle {
+            // SAFETY: the domain is alive in `slots`, and so the slot; it was this thread's, no
+            // guard has it, and it has been taken out of all places where one is looked for.
+            unsafe { slots.give_up(&*slot) };
+        }
+    }
 }
 
 impl Drop for Mine {
@@ -275,15 +388,16 @@ impl Drop for Mine {
         let _ = HOT.try_with(|hot| hot.set(std::ptr::null()));
         let _ = PARKED.try_with(|parked| parked.iter().for_each(|parked| parked.set(NOT_PARKED)));
         let others = self.others.get_mut();
-        let at_hand = self.at_hand.iter().map(Place::get);
-        for held in others.slots.drain(..).chain(at_hand) {
-            let home = others.homes.iter().find(|(home, _)| *home == held.domain);
-            if let Some(slots) = home.and_then(|(_, slots)| slots.upgrade()) {
-                // SAFETY: the domain is alive in `slots`, and so the slot; it was this thread's
-                // and no guard has it. Destructors run from here cannot come by it either:
-                // thread-locals are out of reach while they are dropped.
-                unsafe { slots.give_up(&*held.slot) };
-            }
+        for held in self.at_hand.iter().map(Place::get) {
+            others.keep(held);
+        }
+        // In the order of their numbers: models have to do the same in each run.
+        let mut homes: Vec<_> = others.homes.drain().collect();
+        homes.sort_unstable_by_key(|(id, _)| *id);
+        // Destructors run from here cannot come by a slot again: thread-locals are out of reach
+        // while they are dropped.
+        for (_, home) in homes {
+            home.give_up();
         }
     }
 }

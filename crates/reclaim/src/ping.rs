@@ -6,11 +6,11 @@ use crate::barrier::Form;
 use crate::garbage::Retired;
 #[cfg(all(feature = "signal", target_os = "linux", not(loom)))]
 use crate::handler::SignalError;
-use crate::local::{self, DomainId};
+use crate::local::{self, Source};
 use crate::slot::{Slot, Slots};
 use crate::stats::Stats;
 use crate::strategy::{Protect, Reclaim};
-use crate::sync::{Acquire, Arc, AtomicPtr, Counter, Relaxed};
+use crate::sync::{Acquire, Arc, AtomicPtr};
 
 /// Objects all threads together hold back. The first thread gets a quarter of it as its quota: a
 /// ping takes about 4 us, 4 ns an object.
@@ -24,7 +24,16 @@ const BATCH: usize = 4_096;
 /// readers run a fence: [`form`](PublishOnPing::form) says which it is.
 ///
 /// Garbage is bounded whatever readers do, [`Stats::pending_max`], as long as the kernel does not
-/// refuse to ping ([`Stats::refused`]). When the last clone of the domain is dropped, everything
+/// refuse to ping ([`Stats::refused`]); in the form with signals there is one exception, told at
+#[cfg_attr(
+    all(feature = "signal", target_os = "linux", not(loom)),
+    doc = "[`signalled_by`](PublishOnPing::signalled_by)."
+)]
+#[cfg_attr(
+    not(all(feature = "signal", target_os = "linux", not(loom))),
+    doc = "`signalled_by`."
+)]
+/// When the last clone of the domain is dropped, everything
 /// that was retired is freed.
 ///
 /// After Singh & Brown, "Publish on Ping", PPoPP 2025, whose ping is a signal with a handler;
@@ -33,9 +42,8 @@ const BATCH: usize = 4_096;
 /// Michael's hazard pointers (IEEE TPDS 15(6), 2004).
 #[derive(Clone, Debug)]
 pub struct PublishOnPing {
-    id: DomainId,
     form: Form,
-    slots: Arc<Slots>,
+    source: Source,
 }
 
 impl PublishOnPing {
@@ -115,24 +123,25 @@ impl PublishOnPing {
     }
 
     fn with(form: Form, batch: usize) -> PublishOnPing {
-        PublishOnPing::over(form, Arc::new(Slots::new(form, batch)))
-    }
-
-    fn over(form: Form, slots: Arc<Slots>) -> PublishOnPing {
-        static NEXT: Counter = Counter::new(1);
         PublishOnPing {
-            id: NEXT.fetch_add(1, Relaxed),
             form,
-            slots,
+            source: Source::new(Arc::new(Slots::new(form, batch))),
         }
     }
 
     /// The same domain, with slots of their own for the guards that a thread takes from here: what it
     /// [parked](Protect::park) by guards from elsewhere stays parked meanwhile. For a structure that
     /// a thread is at in two places in turn, such as the two ends of a queue.
+    ///
+    /// A thread keeps the slots that it had from here until it ends or, when this and all clones
+    /// of it are gone, until it comes to use another domain or one made apart and has as many of
+    /// those behind it as are still in use.
     #[must_use]
     pub fn apart(&self) -> PublishOnPing {
-        PublishOnPing::over(self.form, Arc::clone(&self.slots))
+        PublishOnPing {
+            form: self.form,
+            source: self.source.apart(),
+        }
     }
 
     /// Whether this thread still protects `pointer` by a guard that it took from here and
@@ -165,7 +174,7 @@ impl PublishOnPing {
     #[inline]
     #[must_use]
     pub fn has_parked<T>(&self, pointer: *mut T) -> bool {
-        local::is_parked(self.id, pointer.cast_const().cast())
+        local::is_parked(&self.source, pointer.cast_const().cast())
     }
 
     /// How readers and reclaimers see each other.
@@ -185,14 +194,15 @@ impl Default for PublishOnPing {
 unsafe impl Reclaim for PublishOnPing {
     type Guard<'d> = PingGuard<'d>;
 
-    /// Two thread-local accesses, if this thread's last guard was of this domain, too; a short
-    /// search otherwise.
+    /// Two thread-local accesses where this thread has used few domains; beyond four, two looks into
+    /// a hash table, however many they are. Its first guard looks through the domain's slots for one
+    /// that is free.
     #[inline]
     fn guard(&self) -> PingGuard<'_> {
-        let slot = local::take(self.id, &self.slots);
+        let slot = local::take(&self.source);
         let held = slot.reserved();
         if !held.is_null() {
-            local::unpark(self.id);
+            local::unpark(&self.source);
         }
         PingGuard {
             domain: self,
@@ -203,11 +213,11 @@ unsafe impl Reclaim for PublishOnPing {
     }
 
     fn stats(&self) -> Stats {
-        self.slots.stats()
+        self.source.slots().stats()
     }
 
     fn reset_stats(&self) {
-        self.slots.reset_stats();
+        self.source.slots().reset_stats();
     }
 }
 
@@ -288,9 +298,8 @@ unsafe impl Protect for PingGuard<'_> {
     #[inline]
     fn park(self) {
         let guard = std::mem::ManuallyDrop::new(self);
-        let (id, slots) = (guard.domain.id, &guard.domain.slots);
         // SAFETY: the slot came from `take`, and the guard, which is not dropped, is at its end.
-        unsafe { local::park(id, slots, guard.slot, guard.held) };
+        unsafe { local::park(&guard.domain.source, guard.slot, guard.held) };
     }
 
     #[inline]
@@ -298,13 +307,13 @@ unsafe impl Protect for PingGuard<'_> {
         // SAFETY: the caller's promise; the slot is this thread's while the guard lives.
         unsafe {
             let retired = Retired::new(pointer, free);
-            self.domain.slots.retire(self.slot, retired);
+            self.domain.source.slots().retire(self.slot, retired);
         }
     }
 
     fn collect(&mut self) {
         // SAFETY: the slot is this thread's while the guard lives.
-        unsafe { self.domain.slots.collect(self.slot) };
+        unsafe { self.domain.source.slots().collect(self.slot) };
     }
 }
 
@@ -313,6 +322,6 @@ impl Drop for PingGuard<'_> {
     fn drop(&mut self) {
         self.release();
         // SAFETY: the slot came from `take`, and the guard is at its end.
-        unsafe { local::put_back(self.domain.id, &self.domain.slots, self.slot) };
+        unsafe { local::put_back(&self.domain.source, self.slot) };
     }
 }

@@ -76,6 +76,9 @@ pub(crate) struct Slots {
     baseline: Baseline,
 }
 
+/// No list can be longer, so a larger batch means the same; and quotas add up without overflow.
+const BATCH_MAX: usize = isize::MAX as usize / size_of::<Retired>();
+
 /// No quota is smaller, however many threads there are: a look at all slots costs microseconds.
 const QUOTA_MIN: usize = 64;
 
@@ -91,7 +94,7 @@ impl Slots {
         Slots {
             first: AtomicPtr::new(std::ptr::null_mut()),
             form,
-            batch: batch.max(1),
+            batch: batch.clamp(1, BATCH_MAX),
             allotted: Counter::new(0),
             count: Counter::new(0),
             baseline: Baseline::default(),

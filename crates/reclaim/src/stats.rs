@@ -26,7 +26,9 @@ pub struct Stats {
     /// How often a reclaimer waited for an answer as long as it may, 10 ms, and in vain: once each
     /// time that threads turn out to be late, however many batches go by before they answer.
     pub waits: u64,
-    /// Reservation slots there are: the most guards that were ever held at once. 0 for epochs.
+    /// Reservation slots there are, those that threads keep for their next guards included. They are
+    /// used again, by whoever comes when a thread has ended, and never freed before the domain. 0 for
+    /// epochs.
     pub slots: u64,
     /// Objects all threads together may hold before one of them has to look at the slots.
     pub batch: u64,
@@ -41,9 +43,14 @@ impl Stats {
 
     /// The most objects that can be pending under hazard slots, whatever readers do:
     /// each of the slots' lists holds back at most one object a slot, and a share of the batch.
+    ///
+    /// More can be only while batches are put off ([`refused`](Stats::refused)): where the kernel
+    /// has come to refuse pings, or, in the form with signals where it has no membarrier, as long as
+    /// a reader blocks the signal, runs without a pause and does not use the domain again.
     #[must_use]
     pub fn pending_max(&self) -> u64 {
-        self.slots * self.slots + self.batch
+        let held_back = self.slots.saturating_mul(self.slots);
+        held_back.saturating_add(self.batch)
     }
 }
 

@@ -4,6 +4,9 @@
 // Figures carry no ordering that anything relies on; std's make no branches in a model.
 pub(crate) use std::sync::atomic::AtomicU64 as Counter;
 
+// Says whether somebody is left, and carries no ordering that anything relies on either.
+pub(crate) use std::sync::{Arc as Token, Weak as TokenWatch};
+
 pub(crate) use std::sync::atomic::compiler_fence;
 
 pub(crate) use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};

@@ -451,3 +451,119 @@ fn guards_outlive_thread_locals() {
     }
     assert!(domain.stats().slots <= 2, "{:?}", domain.stats());
 }
+
+#[test]
+fn a_batch_without_end_is_cut_to_what_there_can_be() {
+    let domain = PublishOnPing::new().with_batch(usize::MAX);
+    let guards: Vec<_> = (0..100).map(|_| domain.guard()).collect();
+    retire(&domain, 7);
+    let stats = domain.stats();
+    assert!(stats.pending_max() >= stats.batch, "{stats:?}");
+    drop(guards);
+
+    let mut stats = stats;
+    (stats.slots, stats.batch) = (u64::MAX, u64::MAX);
+    assert_eq!(stats.pending_max(), u64::MAX);
+}
+
+/// Takes a guard and drops it, so that the thread keeps the slot.
+fn touch(domain: &PublishOnPing) {
+    drop(domain.guard());
+}
+
+/// What is made apart and dropped leaves its slot to the next.
+#[test]
+fn dropped_parts_give_their_slots_back() {
+    for parked in [false, true] {
+        let domain = PublishOnPing::new();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let source = AtomicPtr::new(Box::into_raw(Box::new(Canary::new(&drops))));
+        for _ in 0..2_000 {
+            let apart = domain.apart();
+            touch(&domain);
+            let mut guard = apart.guard();
+            guard.protect(&source);
+            if parked {
+                guard.park();
+            }
+        }
+        assert!(domain.stats().slots <= 4, "{:?}", domain.stats());
+        let mut guard = domain.guard();
+        // SAFETY: from a box; nobody else takes it out.
+        unsafe { guard.retire(source.swap(null_mut(), AcqRel)) };
+        drop(guard);
+        assert_eq!(drops.load(SeqCst), 0);
+        touch(&domain.apart());
+        touch(&domain.apart()); // Now the last of those above has let go.
+        domain.guard().collect();
+        assert_eq!(drops.load(SeqCst), 1, "parked: {parked}");
+    }
+}
+
+/// Many at once, dropped in another order and by another thread: their slots are used again, and
+/// those of what is still there are left alone.
+#[test]
+fn parts_that_live_keep_their_slots() {
+    let domain = PublishOnPing::new();
+    let mut parts: Vec<_> = (0..100).map(|_| domain.apart()).collect();
+    let object = AtomicPtr::new(Box::into_raw(Box::new(7_u64)));
+    for part in &parts {
+        let mut guard = part.guard();
+        guard.protect(&object);
+        guard.park();
+    }
+    assert_eq!(domain.stats().slots, 100);
+    let mut turn = 0;
+    let gone: Vec<_> = parts
+        .extract_if(.., |_| {
+            turn += 1;
+            turn % 2 == 0
+        })
+        .collect();
+    std::thread::spawn(|| drop(gone)).join().unwrap();
+    for _ in 0..1_000 {
+        touch(&domain.apart());
+    }
+    assert!(domain.stats().slots <= 203, "{:?}", domain.stats());
+    let pointer = object.load(SeqCst);
+    // As many as are remembered are known as parked still, and none as what it is not.
+    assert!(parts.iter().filter(|part| part.has_parked(pointer)).count() <= 4);
+    drop(parts);
+    // SAFETY: from a box, and what was parked is not looked at any more.
+    drop(unsafe { Box::from_raw(pointer) });
+}
+
+/// A thread that uses many domains in turn finds its slot in each, and gives all back.
+#[test]
+fn a_thousand_domains_on_one_thread() {
+    let domains: Arc<[_]> = (0..1_000).map(|_| PublishOnPing::new()).collect();
+    for _ in 0..3 {
+        let domains = Arc::clone(&domains);
+        let thread = std::thread::spawn(move || {
+            for _ in 0..3 {
+                domains.iter().for_each(touch);
+            }
+            let guards: Vec<_> = domains.iter().map(Reclaim::guard).collect();
+            assert_eq!(guards.len(), 1_000);
+        });
+        thread.join().unwrap();
+    }
+    for domain in &*domains {
+        assert_eq!(domain.stats().slots, 1, "{:?}", domain.stats());
+    }
+}
+
+/// Domains that are gone are forgotten while others come.
+#[test]
+fn domains_come_and_go_on_one_thread() {
+    let stays = PublishOnPing::new();
+    let drops = Arc::new(AtomicUsize::new(0));
+    for round in 0..2_000 {
+        let domain = PublishOnPing::new();
+        retire(&domain, Canary::new(&drops));
+        touch(&stays);
+        drop(domain);
+        assert_eq!(drops.load(SeqCst), round + 1);
+    }
+    assert_eq!(stays.stats().slots, 1);
+}

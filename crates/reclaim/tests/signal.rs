@@ -249,8 +249,9 @@ fn a_deaf_sleeper_leaves_garbage_bounded_without_membarrier() {
     assert!(most.pending <= stats.pending_max(), "{most:?} {stats:?}");
 }
 
-/// The one case that has no bound: nothing is freed too early, nobody waits, and all is made up
-/// for as soon as the thread is heard of.
+/// The one case that has no bound, the exception at `Stats::pending_max`: everything that is retired
+/// beside the reader is held back, far beyond that figure. Nothing is freed too early, nobody waits
+/// twice, and all is made up for as soon as the thread is heard of.
 #[test]
 fn a_deaf_spinner_without_membarrier_holds_back_until_it_is_seen() {
     if !child::is_alone("a_deaf_spinner_without_membarrier_holds_back_until_it_is_seen")
@@ -265,6 +266,12 @@ fn a_deaf_spinner_without_membarrier_holds_back_until_it_is_seen() {
         assert!(stats.pending() <= stats.pending_max(), "{stats:?}");
     });
     assert_waited_once(&stats); // Although its reservations still cannot be seen.
+    // None was freed but by a switch of processors, which some machines make all the time.
+    println!(
+        "at most {} pending, {} bounded",
+        most.pending,
+        stats.pending_max()
+    );
     assert!(most.wait < Duration::from_secs(5), "{most:?}");
 }
 
