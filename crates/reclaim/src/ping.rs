@@ -24,16 +24,9 @@ const BATCH: usize = 4_096;
 /// readers run a fence: [`form`](PublishOnPing::form) says which it is.
 ///
 /// Garbage is bounded whatever readers do, [`Stats::pending_max`], as long as the kernel does not
-/// refuse to ping ([`Stats::refused`]); in the form with signals there is one exception, told at
-#[cfg_attr(
-    all(feature = "signal", target_os = "linux", not(loom)),
-    doc = "[`signalled_by`](PublishOnPing::signalled_by)."
-)]
-#[cfg_attr(
-    not(all(feature = "signal", target_os = "linux", not(loom))),
-    doc = "`signalled_by`."
-)]
-/// When the last clone of the domain is dropped, everything
+/// refuse to ping ([`Stats::refused`]). The form with signals has one exception more: where the
+/// kernel refuses membarrier, a reader that blocks the signal, never pauses and never uses the
+/// domain again holds everything back. When the last clone of the domain is dropped, everything
 /// that was retired is freed.
 ///
 /// After Singh & Brown, "Publish on Ping", PPoPP 2025, whose ping is a signal with a handler;
