@@ -399,3 +399,20 @@ fn two_queues_agree_on_an_order() {
         |me| queues[me].pop().is_some(),
     );
 }
+
+/// One thread at a thousand queues in turn finds its way in each, and loses nothing.
+#[test]
+fn a_thousand_queues_on_one_thread() {
+    let queues: Vec<_> = (0..1_000).map(|_| Queue::new()).collect();
+    for round in 0..3 {
+        for (number, queue) in queues.iter().enumerate() {
+            queue.push((round, number));
+            queue.push_many(&mut vec![(round, number + 1)]);
+        }
+        for (number, queue) in queues.iter().enumerate().rev() {
+            assert_eq!(queue.pop(), Some((round, number)));
+            assert_eq!(queue.pop(), Some((round, number + 1)));
+            assert_eq!(queue.pop(), None);
+        }
+    }
+}
