@@ -12,6 +12,40 @@ pub struct Lazy {
     pub folders: bool,
 }
 
+/// A disk that says it keeps what is read, so that opening a large log reads ahead.
+#[derive(Debug)]
+pub struct Keeping(pub SimDisk);
+
+impl Disk for Keeping {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.0.create_dir_all(dir)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.0.list(dir)
+    }
+    fn open(&self, path: &Path, how: Open) -> io::Result<Box<dyn DiskFile>> {
+        self.0.open(path, how)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.sync_dir(dir)
+    }
+    fn keeps_what_is_read(&self) -> bool {
+        true
+    }
+    fn lock(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+        self.0.lock(path)
+    }
+    fn lock_shared(&self, path: &Path) -> Result<Box<dyn DiskLock>, LockError> {
+        self.0.lock_shared(path)
+    }
+}
+
 #[derive(Debug)]
 struct LazyFile(Box<dyn DiskFile>);
 
