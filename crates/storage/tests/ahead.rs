@@ -26,7 +26,7 @@ fn stored() -> SimDisk {
     let disk = SimDisk::new();
     let (mut log, _) = Log::open(sim(&disk), Path::new(DIR), OPTIONS, |_| Ok(())).unwrap();
     for seq in 0..RECORDS {
-        log.append(entry(seq), |out| out.resize(60_000, seq as u8 | 1))
+        log.append(entry(seq), |out| out.extend(vec![seq as u8 | 1; 60_000]))
             .unwrap();
         if seq % 50 == 49 {
             log.commit(Durability::Durable).unwrap();
@@ -41,7 +41,12 @@ type Found = (Vec<u64>, Vec<Damage>);
 fn open(disk: Arc<dyn Disk>) -> Result<Found, OpenError> {
     let mut seen = Vec::new();
     let opened = Log::open(disk, Path::new(DIR), OpenMode::ReadOnly, |record| {
-        assert!(record.payload.iter().all(|&byte| byte == record.entry.seq as u8 | 1));
+        assert!(
+            record
+                .payload
+                .iter()
+                .all(|&byte| byte == record.entry.seq as u8 | 1)
+        );
         seen.push(record.entry.seq);
         Ok(())
     });
@@ -52,7 +57,10 @@ fn open(disk: Arc<dyn Disk>) -> Result<Found, OpenError> {
 fn damage_is_the_same() {
     let disk = stored();
     let names = disk.list(&Path::new(DIR).join("log")).unwrap();
-    let logs: Vec<_> = names.iter().filter(|name| name.as_str() != "closed").collect();
+    let logs: Vec<_> = names
+        .iter()
+        .filter(|name| name.as_str() != "closed")
+        .collect();
     assert!(logs.len() > 3, "{logs:?}");
     for (at, name) in logs.into_iter().enumerate() {
         let bad = disk.power_cut(Keep::Everything);
@@ -83,5 +91,8 @@ fn a_read_that_fails_is_told_or_harmless() {
             Err(error) => panic!("{n}: {error}"),
         }
     }
-    assert!(told > 10 && harmless > 10, "{told} told, {harmless} harmless");
+    assert!(
+        told > 10 && harmless > 10,
+        "{told} told, {harmless} harmless"
+    );
 }

@@ -257,7 +257,8 @@ fn files_that_should_not_be_there() {
 fn record_behind(before: usize, seq: u64) -> Vec<u8> {
     let disk = SimDisk::new();
     let (mut log, _) = Log::open(sim(&disk), Path::new(DIR), OPTIONS, |_| Ok(())).unwrap();
-    log.append(entry(0), |out| out.resize(before, 7)).unwrap();
+    log.append(entry(0), |out| out.extend(vec![7; before]))
+        .unwrap();
     let at = log
         .append(entry(seq), |out| out.extend_from_slice(b"never stored"))
         .unwrap();
@@ -280,7 +281,7 @@ fn a_record_in_a_payload_is_no_record() {
     let disk = SimDisk::new();
     let (mut log, _) = Log::open(sim(&disk), Path::new(DIR), OPTIONS, |_| Ok(())).unwrap();
     let payload = |out: &mut Vec<u8>| {
-        out.resize(72, 7);
+        out.extend([7; 72]);
         out.extend_from_slice(&forged);
         out.extend_from_slice(&[7; 40]);
     };
