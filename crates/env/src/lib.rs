@@ -28,6 +28,7 @@ mod map;
 mod real_disk;
 mod seed;
 mod sim_disk;
+mod sim_file;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use crate::disk::{Disk, DiskFile, DiskLock, LockError, Open};

@@ -3,6 +3,7 @@
 use crate::disk::{Disk, DiskFile, DiskLock, LockError, Open};
 use crate::image::{Change, Image, Node};
 use crate::seed::Seed;
+use crate::sim_file::{SimFile, SimLock, held};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,13 +40,13 @@ pub struct SimDisk {
 }
 
 #[derive(Clone, Debug, Default)]
-struct State {
-    live: Image,
+pub(crate) struct State {
+    pub(crate) live: Image,
     durable: Image,
     pending: Vec<Change>,
-    locks: BTreeSet<PathBuf>,
+    pub(crate) locks: BTreeSet<PathBuf>,
     /// Shared locks, each with the number of its holders.
-    shared: BTreeMap<PathBuf, u32>,
+    pub(crate) shared: BTreeMap<PathBuf, u32>,
     next_file: u64,
     operations: u64,
     fault: Fault,
@@ -168,7 +169,7 @@ impl SimDisk {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // A test that panicked with the lock held left a state that is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,13 +177,13 @@ impl SimDisk {
 
 impl State {
     /// Counts an operation and says whether it may go through.
-    fn operate(&mut self) -> io::Result<()> {
+    pub(crate) fn operate(&mut self) -> io::Result<()> {
         self.sync()?;
         self.refusing.map_or(Ok(()), |kind| Err(kind.into()))
     }
 
     /// The same for a sync, which may be asked for where nothing may be changed.
-    fn sync(&mut self) -> io::Result<()> {
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
         self.operations += 1;
         match self.fault {
             Fault::Once(n) if self.operations == n => Err(io::Error::other("injected disk fault")),
@@ -192,7 +193,7 @@ impl State {
     }
 
     /// Counts an operation that only looks and says whether it may go through.
-    fn look(&mut self) -> io::Result<()> {
+    pub(crate) fn look(&mut self) -> io::Result<()> {
         self.reads += 1;
         match (self.failing_read, self.fault) {
             (Some(n), _) if self.reads == n => Err(io::Error::other("injected disk fault")),
@@ -204,7 +205,7 @@ impl State {
     }
 
     /// Refuses a change that would make the files larger than the disk.
-    fn check_space(&self, change: &Change) -> io::Result<()> {
+    pub(crate) fn check_space(&self, change: &Change) -> io::Result<()> {
         let (file, end) = match change {
             Change::Write {
                 file,
@@ -224,13 +225,13 @@ impl State {
         Ok(())
     }
 
-    fn change(&mut self, change: Change) {
+    pub(crate) fn change(&mut self, change: Change) {
         self.live.apply(&change);
         self.pending.push(change);
     }
 
     /// Moves the pending changes that `chosen` picks out of the list, and returns them.
-    fn take_pending(&mut self, chosen: impl Fn(&Change) -> bool) -> Vec<Change> {
+    pub(crate) fn take_pending(&mut self, chosen: impl Fn(&Change) -> bool) -> Vec<Change> {
         let (taken, kept) = std::mem::take(&mut self.pending)
             .into_iter()
             .partition(chosen);
@@ -238,7 +239,7 @@ impl State {
         taken
     }
 
-    fn make_durable(&mut self, changes: Vec<Change>) {
+    pub(crate) fn make_durable(&mut self, changes: Vec<Change>) {
         for change in changes {
             self.durable.apply(&change);
             if let Change::Moved { to, file, .. } = &change
@@ -430,113 +431,5 @@ impl Disk for SimDisk {
             path: path.to_owned(),
             shared: true,
         }))
-    }
-}
-
-fn held(path: &Path) -> LockError {
-    LockError::Held {
-        path: path.to_owned(),
-        holder: Some(std::process::id()),
-    }
-}
-
-#[derive(Debug)]
-struct SimLock {
-    disk: SimDisk,
-    path: PathBuf,
-    shared: bool,
-}
-
-impl DiskLock for SimLock {}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        let mut state = self.disk.state();
-        if !self.shared {
-            state.locks.remove(&self.path);
-        } else if let Some(holders) = state.shared.get_mut(&self.path) {
-            *holders -= 1;
-            if *holders == 0 {
-                state.shared.remove(&self.path);
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct SimFile {
-    disk: SimDisk,
-    file: u64,
-    writable: bool,
-}
-
-impl SimFile {
-    fn change(&self, change: impl FnOnce(u64) -> Change) -> io::Result<()> {
-        if !self.writable {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "opened for reading",
-            ));
-        }
-        let mut state = self.disk.state();
-        state.operate()?;
-        let change = change(self.file);
-        state.check_space(&change)?;
-        state.change(change);
-        Ok(())
-    }
-}
-
-impl DiskFile for SimFile {
-    fn len(&self) -> io::Result<u64> {
-        let mut state = self.disk.state();
-        state.look()?;
-        Ok(state.live.len(self.file))
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut state = self.disk.state();
-        state.look()?;
-        let bytes = state
-            .live
-            .bytes
-            .get(&self.file)
-            .map_or(&[][..], Vec::as_slice);
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
-        let read = rest.len().min(buffer.len());
-        buffer[..read].copy_from_slice(&rest[..read]);
-        Ok(read)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.change(|file| Change::Write {
-            file,
-            offset,
-            bytes: bytes.to_vec(),
-        })
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        if self.len()? >= len {
-            Ok(())
-        } else {
-            self.set_len(len)
-        }
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.change(|file| Change::Len { file, len })
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut state = self.disk.state();
-        let allowed = state.sync();
-        let content = state.take_pending(|change| match change {
-            Change::Write { file, .. } | Change::Len { file, .. } => *file == self.file,
-            Change::Name { .. } | Change::Moved { .. } => false,
-        });
-        allowed?;
-        state.make_durable(content);
-        Ok(())
     }
 }

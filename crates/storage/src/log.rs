@@ -6,6 +6,7 @@ use crate::durability::Durability;
 use crate::error::{AppendError, CommitError};
 use crate::folder::{Folder, is_full};
 use crate::header::SEGMENT_HEADER_LEN;
+use crate::log_stats::LogStats;
 use crate::record::{
     ALIGNMENT, Entry, FORMAT_PLAIN, HEADER_LEN, Header, KIND_OWN, Location, PAYLOAD_MAX, checksums,
 };
@@ -24,34 +25,6 @@ const BUFFER_KEPT_MAX: usize = 32 << 20;
 const UNWRITTEN_MAX: usize = 1 << 20;
 
 pub(crate) const HEADER: u64 = SEGMENT_HEADER_LEN as u64;
-
-/// What a log holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogStats {
-    /// Bytes of whole records, those still in memory included.
-    pub bytes: u64,
-    /// Bytes on disk, reserved space included.
-    pub file_bytes: u64,
-    /// Bytes in memory that no commit has written yet.
-    pub waiting_bytes: u64,
-    /// Bytes of records that nobody has [retired](Log::retire), those in memory included.
-    pub live_bytes: u64,
-    /// Bytes of records that were retired and are still in a file.
-    pub dead_bytes: u64,
-    /// Log files.
-    pub segments: u64,
-    /// Compactions since the log was opened.
-    pub compactions: u64,
-    /// Bytes of files they freed.
-    pub freed_bytes: u64,
-    /// Files in the folder `quarantine`.
-    pub quarantined: u64,
-    /// Damaged stretches that opening found.
-    pub damaged: u64,
-    /// Log position behind the last committed record.
-    pub end: u64,
-}
 
 /// Why nothing more is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +98,7 @@ pub struct Log {
     pub(crate) seq_whole: u64,
     seq_appended: u64,
     /// Records that were retired before they were written.
-    retired_early: Vec<Location>,
+    pub(crate) retired_early: Vec<Location>,
     /// Whether what is retired is noted, for a file that is being rewritten from its end.
     pub(crate) watching: bool,
     /// What was retired since the last plan of such a file.
@@ -403,28 +376,6 @@ impl Log {
     /// Whether records can be written, as far as is known.
     pub fn is_writable(&self) -> bool {
         self.halt.is_none()
-    }
-
-    /// What the log holds.
-    pub fn stats(&self) -> LogStats {
-        let sum = |of: fn(&Segment) -> u64| self.segments.iter().map(of).sum::<u64>();
-        let early: u64 = self
-            .retired_early
-            .iter()
-            .map(|it| u64::from(it.bytes))
-            .sum();
-        let (total, live) = (sum(|it| it.total), sum(|it| it.live));
-        let committed = self.committed as u64;
-        LogStats {
-            bytes: total + committed,
-            file_bytes: sum(|it| it.file_bytes),
-            waiting_bytes: self.buffer.len() as u64,
-            live_bytes: (live + committed).saturating_sub(early),
-            dead_bytes: total - live + early,
-            segments: self.segments.len() as u64,
-            end: self.end(),
-            ..self.stats
-        }
     }
 
     /// Writes and syncs all that was committed, leaves a proof of how far the log reaches, returns
