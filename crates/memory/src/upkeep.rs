@@ -75,6 +75,9 @@ impl MemoryStore {
 
     fn compact_once(&self, effort: Effort) -> Result<Option<Freed>, CompactError> {
         let mut done = self.compact_step(effort);
+        if matches!(done, Ok(None)) {
+            return done; // As after most writes: nothing was used.
+        }
         if matches!(done, Err(CompactError::Full)) {
             // What was kept back for this is used now, and the next step is as small as there is
             // room for.

@@ -6,8 +6,8 @@ use cortica_formats::SafetensorsError;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// Not as many values as the call takes: for `scratch` and `state`, made for other networks, and
-    /// `expected` is what these need at least.
+    /// Not as many values as the call takes. A `scratch` or a `state` was made for other networks then; of a
+    /// `scratch`, `expected` is what is needed at least.
     #[error("{field}: got {got} values, expected {expected}{}", explain(field))]
     Length {
         /// Which input.

@@ -8,6 +8,8 @@
 #![cfg(all(not(loom), target_os = "linux", feature = "signal"))]
 #![allow(clippy::unwrap_used, reason = "in helpers, a panic is the report, too")]
 
+mod blocked;
+
 use std::collections::VecDeque;
 use std::ptr::{from_ref, null_mut};
 use std::sync::Mutex;
@@ -15,6 +17,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 use std::time::{Duration, Instant};
 
+use blocked::set_blocked;
 use cortica_reclaim::{Protect, PublishOnPing, Reclaim};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -41,22 +44,6 @@ unsafe fn bury(node: *mut Node) {
     let node: &'static Node = unsafe { &*node };
     node.0.fetch_add(1, Relaxed);
     DEAD.lock().unwrap().push_back(node);
-}
-
-fn set_blocked(blocked: bool) {
-    let how = if blocked {
-        libc::SIG_BLOCK
-    } else {
-        libc::SIG_UNBLOCK
-    };
-    // SAFETY: a set of signals is made from nothing, and says what this thread lets through.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGURG);
-        let done = libc::pthread_sigmask(how, &raw const set, null_mut());
-        assert_eq!(done, 0);
-    }
 }
 
 /// Two threads on one processor never meet. Says whether there is more than one.

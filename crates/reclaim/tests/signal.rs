@@ -2,6 +2,7 @@
 #![cfg(all(not(loom), target_os = "linux", feature = "signal"))]
 #![allow(clippy::unwrap_used, reason = "in helpers, a panic is the report, too")]
 
+mod blocked;
 mod child;
 
 use std::io::{Read as _, Write as _};
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
+use blocked::set_blocked;
 use cortica_reclaim::{Form, Protect, PublishOnPing, Reclaim, Shared, SignalError, Stats};
 
 const ALIVE: u64 = 0x5AFE_5AFE_5AFE_5AFE;
@@ -38,22 +40,6 @@ impl Drop for Canary {
         // SAFETY: a pointer to a field of `self`.
         unsafe { alive.write_volatile(0) };
         self.drops.fetch_add(1, SeqCst);
-    }
-}
-
-fn set_blocked(blocked: bool) {
-    let how = if blocked {
-        libc::SIG_BLOCK
-    } else {
-        libc::SIG_UNBLOCK
-    };
-    // SAFETY: a set of signals is made from nothing, and says what this thread lets through.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGURG);
-        let done = libc::pthread_sigmask(how, &raw const set, std::ptr::null_mut());
-        assert_eq!(done, 0);
     }
 }
 

@@ -72,7 +72,8 @@ impl Snapshot {
 
     /// Makes a store of the records that `keep` keeps, in a folder that is absent or empty. They
     /// keep their positions. Every file is read again before it counts; until all are there, the
-    /// folder says that it is unfinished and cannot be opened. On an error what was written is removed.
+    /// folder says that it is unfinished and cannot be opened. On an error what was written is removed,
+    /// unless only the last sync failed: the store is there then, and a power cut may bring back that it is unfinished.
     pub fn write(
         &self,
         disk: &Arc<dyn Disk>,
