@@ -125,7 +125,22 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ),
     ("index.against_exact", Ratio(graph::against_exact)),
     ("index.blocks_f32", Ratio(graph::against_f32)),
-    ("index.batch", Ratio(graph::batch)),
+    (
+        "index.batch",
+        Ratio(|setup| graph::batch(setup, cortica_index::Codes::Blocks)),
+    ),
+    (
+        "index.batch_f32",
+        Ratio(|setup| graph::batch(setup, cortica_index::Codes::F32)),
+    ),
+    (
+        "index.batch_i8",
+        Ratio(|setup| graph::batch(setup, cortica_index::Codes::I8)),
+    ),
+    (
+        "index.batch_signs",
+        Ratio(|setup| graph::batch(setup, cortica_index::Codes::Signs)),
+    ),
     #[cfg(feature = "peers")]
     (
         "index.f32",

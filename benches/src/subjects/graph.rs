@@ -211,11 +211,11 @@ pub(super) fn against_f32(setup: &Setup) -> Result<Pair> {
 
 /// Many queries in one call against one after the other, in the order in which they were given:
 /// stored rows in a random one, as whoever looks for the neighbours of all that is stored asks.
-pub(super) fn batch(setup: &Setup) -> Result<Pair> {
+pub(super) fn batch(setup: &Setup, codes: Codes) -> Result<Pair> {
     const WIDTH: usize = 64;
     const BATCH: usize = 10_000;
     let work = Work::new(setup)?;
-    let (index, data) = (work.graph(Codes::Blocks)?, work.data.clone());
+    let (index, data) = (work.graph(codes)?, work.data.clone());
     let mut rows: Vec<usize> = (0..data.len()).collect();
     let mut random = Rng::new(7);
     for place in (1..rows.len()).rev() {

@@ -118,9 +118,12 @@ fn block_length(cues: &[Cue], workers: usize) -> usize {
         // Walks gain by near queries that follow each other, which only many have.
         return cues.len().div_ceil(workers).max(1);
     }
+    let (shortest, longest) = BLOCK_LENGTH.into_inner();
+    if workers == 1 {
+        return longest; // There is nobody to leave a share to.
+    }
     let even = cues.len().div_ceil(workers * BLOCKS_EACH);
-    even.next_multiple_of(*BLOCK_LENGTH.start())
-        .clamp(*BLOCK_LENGTH.start(), *BLOCK_LENGTH.end())
+    even.next_multiple_of(shortest).clamp(shortest, longest)
 }
 
 /// Answers what nobody else does. A panic that the whole block is not to blame for is found by

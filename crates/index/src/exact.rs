@@ -18,8 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 /// block to stay in the second-level cache.
 const BLOCK_ROWS: usize = 128;
 
-/// Queries that share one pass over the rows.
-const BLOCK_QUERIES: usize = 16;
+/// Queries that share one pass over the rows: so many that reading those is little of the work, few
+/// enough for the queries and their scores to stay in the second-level cache.
+const BLOCK_QUERIES: usize = 64;
 
 /// Memory of so many searches at once is kept, and of each so many candidates: those of usual ones.
 const SCRATCHES_MAX: usize = 64;
