@@ -127,19 +127,15 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("index.blocks_f32", Ratio(graph::against_f32)),
     (
         "index.batch",
+        Ratio(|setup| graph::batch(setup, cortica_index::Codes::default())),
+    ),
+    (
+        "index.batch_blocks",
         Ratio(|setup| graph::batch(setup, cortica_index::Codes::Blocks)),
     ),
     (
         "index.batch_f32",
         Ratio(|setup| graph::batch(setup, cortica_index::Codes::F32)),
-    ),
-    (
-        "index.batch_i8",
-        Ratio(|setup| graph::batch(setup, cortica_index::Codes::I8)),
-    ),
-    (
-        "index.batch_signs",
-        Ratio(|setup| graph::batch(setup, cortica_index::Codes::Signs)),
     ),
     #[cfg(feature = "peers")]
     (

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use cortica::{
-    Accuracy, Answered, Batch, BatchConfig, Codes, Cortica, Cue, Hit, HnswOptions, IndexLag, Isa,
-    Operation, Workers,
+    Accuracy, Answered, Batch, BatchConfig, Cortica, Cue, Hit, IndexLag, Isa, Operation, Workers,
 };
 use cortica_simd::{cosine_reference, dot, dot_reference, top_k_reference};
 use cortica_testkit::Rng;
@@ -253,18 +252,13 @@ pub(super) fn scalar_against_definition() -> Pair {
     }
 }
 
-/// Recalls that walk along the graph index: stored rows in a random order, as whoever looks for the
-/// neighbours of all that is stored asks.
+/// Recalls that walk along the graph index as it is by default: stored rows in a random order, as
+/// whoever looks for the neighbours of all that is stored asks.
 pub(super) fn through_index(setup: &Setup) -> Result<Pair> {
     const WIDTH: usize = 64;
     const CUES: usize = 10_000;
     let data = fixture::largest(setup)?;
-    let graph = HnswOptions {
-        codes: Codes::Blocks,
-        build_width: 128,
-        ..HnswOptions::default()
-    };
-    let builder = Cortica::builder().dimension(data.dimension).graph(graph);
+    let builder = Cortica::builder().dimension(data.dimension);
     let store = builder.index_lag(IndexLag::OnDemand).in_memory()?;
     for stored in store.store_many(fixture::episodes(&data.rows, data.dimension, 0)) {
         stored?;
