@@ -4,6 +4,7 @@ use crate::sync::lock;
 use crate::ticket::Answer;
 use futures_core::Stream;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -48,7 +49,12 @@ impl Shelf {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.ready.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
+        for waker in wakers {
+            // The trouble of whoever waits: who answers goes on, and the others are woken.
+            if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                tracing::warn!("a waker of completions panicked");
+            }
+        }
     }
 }
 

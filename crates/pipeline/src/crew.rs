@@ -5,9 +5,10 @@ use crate::figures::Totals;
 use crate::job::Job;
 use crate::ordered::Ordered;
 use crate::sync::lock;
+use crate::tally::Tally;
 use cortica_cortex::Priority;
 use cortica_queue::{CapacityError, Lane, PriorityLanes, PushError};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Crew {
     pub(crate) engine: Arc<AllocationEngine>,
-    pub(crate) totals: Arc<Totals>,
+    pub(crate) tally: Arc<Tally>,
     intake: Intake,
     /// Set when the time to drain is over: what is left is answered unworked.
     pub(crate) stopped: AtomicBool,
@@ -48,7 +49,7 @@ impl Crew {
     ) -> Result<Crew, CapacityError> {
         Ok(Crew {
             engine,
-            totals,
+            tally: Arc::new(Tally::new(totals)),
             intake: match order {
                 Order::Relaxed => Intake::Lanes(Box::new(PriorityLanes::new(capacity)?)),
                 Order::Submission => Intake::Ordered(Ordered::new(capacity, workers)),
@@ -60,10 +61,15 @@ impl Crew {
         })
     }
 
-    /// Takes a job in; with `wait`, waits for room.
-    pub(crate) fn take_in(&self, job: Box<Job>, wait: bool) -> Result<(), NotTaken> {
+    /// Takes a job in, and gives it the next number; with `wait`, waits for room. Gives how many wait now.
+    pub(crate) fn take_in(
+        &self,
+        job: Box<Job>,
+        seq: &AtomicU64,
+        wait: bool,
+    ) -> Result<usize, NotTaken> {
         match &self.intake {
-            Intake::Ordered(ordered) => ordered.push(job, wait),
+            Intake::Ordered(ordered) => ordered.push(job, seq, wait),
             Intake::Lanes(lanes) => {
                 let lane = match job.request.priority {
                     Priority::Critical => Lane::Critical,
@@ -71,14 +77,19 @@ impl Crew {
                     Priority::Normal => Lane::Normal,
                     Priority::Low => Lane::Low,
                 };
-                if wait {
+                // Relaxed: numbers differ and rise; nothing else is decided by them.
+                job.number(seq.fetch_add(1, Relaxed));
+                let pushed = if wait {
                     let pushed = lanes.push(lane, job);
-                    return pushed.map_err(|closed| NotTaken::Closed(closed.0));
-                }
-                lanes.try_push(lane, job).map_err(|refused| match refused {
-                    PushError::Full(job) => NotTaken::Full(job),
-                    other => NotTaken::Closed(other.into_inner()),
-                })
+                    pushed.map_err(|closed| NotTaken::Closed(closed.0))
+                } else {
+                    lanes.try_push(lane, job).map_err(|refused| match refused {
+                        PushError::Full(job) => NotTaken::Full(job),
+                        other => NotTaken::Closed(other.into_inner()),
+                    })
+                };
+                // It waited itself, if only for a moment.
+                pushed.map(|()| self.queued().max(1))
             }
         }
     }
@@ -96,6 +107,15 @@ impl Crew {
         match &self.intake {
             Intake::Ordered(ordered) => ordered.close(),
             Intake::Lanes(lanes) => lanes.close(),
+        }
+    }
+
+    /// Answers what no worker has in its hands; of one that was closed. Whoever waits for the answers may be woken by it.
+    pub(crate) fn abandon(&self) {
+        match &self.intake {
+            Intake::Ordered(ordered) => ordered.abandon(),
+            // A job that is dropped is answered.
+            Intake::Lanes(lanes) => while lanes.try_pop().is_ok() {},
         }
     }
 
@@ -121,11 +141,9 @@ impl Crew {
                 while let Some((_, mut job)) = lanes.pop() {
                     let answer = self.busy(|| {
                         job.work(|job| {
-                            let wanted = job.wanted(&self.stopped);
-                            wanted.check()?;
-                            let mut lent = self.engine.borrow();
                             let request = job.request.lend();
-                            self.engine.allocate_with(lent.get()?, &request, wanted)
+                            let wanted = job.wanted(&self.stopped);
+                            self.engine.allocate_with(&request, wanted)
                         })
                     });
                     job.answer(answer);
@@ -169,14 +187,14 @@ struct There<'a>(&'a Crew);
 
 impl<'a> There<'a> {
     fn new(crew: &'a Crew) -> There<'a> {
-        crew.totals.worker(true);
+        crew.tally.totals.worker(true);
         There(crew)
     }
 }
 
 impl Drop for There<'_> {
     fn drop(&mut self) {
-        self.0.totals.worker(false);
+        self.0.tally.totals.worker(false);
         *lock(&self.0.alive) -= 1;
         self.0.ended.notify_all();
     }

@@ -125,8 +125,7 @@ impl AllocationEngine {
 
     /// Gives a concept a column, or says why not. Threads that call this work side by side.
     pub fn allocate(&self, request: &ConceptRequest<'_>) -> Result<Allocation, AllocateError> {
-        let mut lent = self.borrow();
-        self.allocate_with(lent.get()?, request, Wanted::ALWAYS)
+        self.allocate_with(request, Wanted::ALWAYS)
     }
 
     /// Gives many concepts columns, one after the other by this thread; answer i is that of request i, and one that

@@ -70,7 +70,8 @@ pub struct PipelineStats {
     pub panicked: u64,
     /// Requests that wait now.
     pub queued: usize,
-    /// The most that ever waited.
+    /// The most that waited, each request that came in counted; where they are decided as they come, workers may
+    /// have taken some of them before it was counted.
     pub queue_peak: usize,
     /// From submission to the first work on it.
     pub queue: Percentiles,

@@ -1,8 +1,8 @@
 //! A request on its way through a pipeline.
 
-use crate::figures::Totals;
 use crate::owned::Request;
 use crate::relaxed::Wanted;
+use crate::tally::Tally;
 use crate::ticket::{Answer, Slot};
 use cortica_cortex::AllocateError;
 use std::any::Any;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Job {
     pub(crate) request: Request,
     slot: Arc<Slot>,
-    totals: Arc<Totals>,
+    tally: Arc<Tally>,
     submitted: Instant,
     started: Option<Instant>,
     /// Time of workers that went into it.
@@ -25,16 +25,21 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn new(request: Request, slot: Arc<Slot>, totals: Arc<Totals>) -> Job {
+    pub(crate) fn new(request: Request, slot: Arc<Slot>, tally: Arc<Tally>) -> Job {
         Job {
             request,
             slot,
-            totals,
+            tally,
             submitted: Instant::now(),
             started: None,
             busy: Duration::ZERO,
             answered: false,
         }
+    }
+
+    /// The number by which its answer is known.
+    pub(crate) fn number(&self, seq: u64) {
+        self.slot.number(seq);
     }
 
     /// The request, of a job that was refused: nobody waits for its answer.
@@ -61,7 +66,7 @@ impl Job {
         let done = catch_unwind(AssertUnwindSafe(|| part(self)));
         self.busy += start.elapsed();
         done.unwrap_or_else(|payload| {
-            self.totals.panicked();
+            self.tally.totals.panicked();
             let message = message(&*payload);
             tracing::warn!(concept = %self.request.concept_id, %message, "allocating panicked");
             Err(AllocateError::Panicked(message))
@@ -79,7 +84,7 @@ impl Job {
         self.answered = true;
         let queued = self.started.map(|started| started - self.submitted);
         let (total, busy) = (self.submitted.elapsed(), self.busy);
-        self.totals.answered(&answer, queued, busy, total);
+        self.tally.answered(&answer, queued, busy, total);
         self.slot.answer(answer);
     }
 }

@@ -46,6 +46,7 @@ mod round;
 mod settled;
 mod stats;
 mod sync;
+mod tally;
 mod ticket;
 mod worker;
 

@@ -5,9 +5,10 @@ use crate::engine::encoded;
 use crate::job::Job;
 use crate::place::Seen;
 use crate::round::EngineRound;
-use crate::sync::lock;
+use crate::sync::{lock, try_lock};
 use cortica_cortex::{AllocateError, Code, Timings, Window};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Requests that a worker may be ahead of the decisions.
@@ -30,6 +31,8 @@ pub(crate) struct Ordered {
 struct State {
     intake: VecDeque<Box<Job>>,
     closed: bool,
+    /// Closed, and what no worker had in its hands was answered unworked.
+    abandoned: bool,
     /// The number of the next job to be taken, to enter its window, and to be decided.
     next_taken: u64,
     next_window: u64,
@@ -40,6 +43,8 @@ struct State {
     windowed: VecDeque<Box<Staged>>,
     /// To be decided, from `next_decided` on.
     ready: VecDeque<Option<Box<Staged>>>,
+    /// Some worker is at it: one at a time, so that the order stays.
+    windowing: bool,
     deciding: bool,
     /// Workers that sleep, and callers that wait for room.
     asleep: usize,
@@ -72,7 +77,12 @@ impl Ordered {
         }
     }
 
-    pub(crate) fn push(&self, job: Box<Job>, wait: bool) -> Result<(), NotTaken> {
+    pub(crate) fn push(
+        &self,
+        job: Box<Job>,
+        seq: &AtomicU64,
+        wait: bool,
+    ) -> Result<usize, NotTaken> {
         let mut state = lock(&self.state);
         while wait && !state.closed && state.intake.len() >= self.capacity {
             state.waiting += 1;
@@ -86,11 +96,13 @@ impl Ordered {
         if state.intake.len() >= self.capacity {
             return Err(NotTaken::Full(job));
         }
+        // Relaxed: it is drawn under the lock, so that numbers rise in the order of decisions.
+        job.number(seq.fetch_add(1, Relaxed));
         state.intake.push_back(job);
         if state.next_taken < state.next_decided + self.ahead {
             self.wake(&state);
         }
-        Ok(())
+        Ok(state.intake.len())
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -103,6 +115,34 @@ impl Ordered {
         self.room.notify_all();
     }
 
+    /// Answers all that no worker has in its hands, in its order, and ends the workers as they come back.
+    pub(crate) fn abandon(&self) {
+        let mut state = lock(&self.state);
+        state.abandoned = true;
+        let ready = std::mem::take(&mut state.ready);
+        let windowed = std::mem::take(&mut state.windowed);
+        let encoded = std::mem::take(&mut state.encoded);
+        let intake = std::mem::take(&mut state.intake);
+        // Without the lock: a job that is dropped is answered, and who is woken by that may ask how the pipeline is.
+        drop(state);
+        self.work.notify_all();
+        drop(ready);
+        drop(windowed);
+        drop(encoded);
+        drop(intake);
+    }
+
+    /// The state again, by a worker with a job in its hands; that is answered here if all were abandoned meanwhile.
+    fn back(&self, staged: Box<Staged>) -> (MutexGuard<'_, State>, Option<Box<Staged>>) {
+        let state = lock(&self.state);
+        if !state.abandoned {
+            return (state, Some(staged));
+        }
+        drop(state);
+        drop(staged);
+        (lock(&self.state), None)
+    }
+
     fn wake(&self, state: &State) {
         if state.asleep > 0 {
             self.work.notify_one();
@@ -113,13 +153,18 @@ impl Ordered {
     pub(crate) fn work(&self, crew: &Crew) {
         let mut state = lock(&self.state);
         loop {
-            if !state.deciding && matches!(state.ready.front(), Some(Some(_))) {
+            if state.abandoned {
+                return;
+            } else if !state.deciding && matches!(state.ready.front(), Some(Some(_))) {
                 state = self.decide(crew, state);
             } else if let Some(staged) = state.windowed.pop_front() {
                 drop(state);
                 let staged = crew.busy(|| perceive(crew, staged));
-                state = lock(&self.state);
-                state.make_ready(staged);
+                let (again, staged) = self.back(staged);
+                state = again;
+                if let Some(staged) = staged {
+                    state.make_ready(staged);
+                }
             } else if state.next_taken < state.next_decided + self.ahead
                 && let Some(job) = state.intake.pop_front()
             {
@@ -130,8 +175,15 @@ impl Ordered {
                 }
                 drop(state);
                 let staged = crew.busy(|| encode(crew, number, job));
-                state = lock(&self.state);
-                state.enter_windows(crew, staged);
+                let (again, staged) = self.back(staged);
+                state = again;
+                if let Some(staged) = staged {
+                    let first = state.next_window;
+                    put(&mut state.encoded, staged, first);
+                }
+                if !state.windowing {
+                    state = self.enter_windows(crew, state);
+                }
                 // This worker goes on with one of them.
                 if state.windowed.len() > 1 {
                     self.wake(&state);
@@ -147,6 +199,51 @@ impl Ordered {
                 state.asleep -= 1;
             }
         }
+    }
+
+    /// All that are next enter their windows. Whoever has a round of the engine open may call the pipeline, so rounds
+    /// are waited for without the state; what others encode meanwhile is found when it is taken again.
+    fn enter_windows<'a>(
+        &'a self,
+        crew: &Crew,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        state.windowing = true;
+        while let Some(mut staged) = state.encoded.front_mut().and_then(Option::take) {
+            state.encoded.pop_front();
+            state.next_window += 1;
+            let stream = staged.job.request.stream;
+            match (&staged.stage, stream) {
+                (Ok(Stage::Encoded(code)), Some(stream)) => {
+                    let code = *code;
+                    // Tried first: without the state costs taking it once more.
+                    if let Some(_observing) = try_lock(&crew.engine.observing) {
+                        let (before, _) = crew.engine.observe(stream, &code);
+                        staged.stage = Ok(Stage::Windowed(code, Box::new(before)));
+                        state.windowed.push_back(staged);
+                    } else {
+                        if !state.windowed.is_empty() {
+                            self.wake(&state);
+                        }
+                        drop(state);
+                        let observing = lock(&crew.engine.observing);
+                        let (before, _) = crew.engine.observe(stream, &code);
+                        drop(observing);
+                        staged.stage = Ok(Stage::Windowed(code, Box::new(before)));
+                        let (again, staged) = self.back(staged);
+                        state = again;
+                        state.windowed.extend(staged);
+                    }
+                }
+                (Ok(Stage::Encoded(code)), None) => {
+                    staged.stage = Ok(Stage::Seen(Box::new(Seen::alone(code))));
+                    state.make_ready(staged);
+                }
+                _ => state.make_ready(staged),
+            }
+        }
+        state.windowing = false;
+        state
     }
 
     /// Decides one after another until the next is not ready.
@@ -173,30 +270,6 @@ impl Ordered {
 }
 
 impl State {
-    /// Takes an encoded job in; all that are next enter their windows.
-    fn enter_windows(&mut self, crew: &Crew, staged: Box<Staged>) {
-        put(&mut self.encoded, staged, self.next_window);
-        while let Some(mut staged) = self.encoded.front_mut().and_then(Option::take) {
-            self.encoded.pop_front();
-            self.next_window += 1;
-            let stream = staged.job.request.stream;
-            match (&staged.stage, stream) {
-                (Ok(Stage::Encoded(code)), Some(stream)) => {
-                    let code = *code;
-                    let _observing = lock(&crew.engine.observing);
-                    let (before, _) = crew.engine.observe(stream, &code);
-                    staged.stage = Ok(Stage::Windowed(code, Box::new(before)));
-                    self.windowed.push_back(staged);
-                }
-                (Ok(Stage::Encoded(code)), None) => {
-                    staged.stage = Ok(Stage::Seen(Box::new(Seen::alone(code))));
-                    self.make_ready(staged);
-                }
-                _ => self.make_ready(staged),
-            }
-        }
-    }
-
     fn make_ready(&mut self, staged: Box<Staged>) {
         put(&mut self.ready, staged, self.next_decided);
     }
@@ -252,13 +325,14 @@ fn decide(crew: &Crew, staged: Staged) {
         timings,
         ..
     } = staged;
+    let counting = crew.engine.counters.begin();
     let answer = match stage {
         Ok(Stage::Seen(seen)) => job.work(|job| {
             let request = job.request.lend();
             let mut round = EngineRound::of_seen(&crew.engine);
             job.wanted(&crew.stopped).check()?;
             crew.engine.check_deadline(&request)?;
-            let reserved = round.decide_seen(&request, &seen, timings)?;
+            let reserved = round.find(&request, &seen, timings)?;
             round.keep();
             Ok(reserved.allocation)
         }),
@@ -266,5 +340,6 @@ fn decide(crew: &Crew, staged: Staged) {
         Ok(_) => Err(AllocateError::Stopped),
         Err(error) => Err(error),
     };
+    counting.answered(answer.as_ref());
     job.answer(answer);
 }

@@ -107,6 +107,9 @@ pub struct Shutdown {
     pub finished: u64,
     /// Requests that were left at the deadline, and answered [`AllocateError::Stopped`].
     pub cancelled: u64,
+    /// Requests without an answer, because a worker was still at them: with those finished and cancelled, all that
+    /// were taken in and not answered when it began to drain.
+    pub open: u64,
     /// Workers that were still at a request, which they answer when they are done; then they end.
     pub detached: usize,
 }
@@ -252,7 +255,7 @@ impl AllocationPipeline {
         request: Request,
     ) -> Result<u64, SubmitError> {
         let taken = self.hand_in(request, Some(completions), false);
-        taken.map(|slot| slot.seq)
+        taken.map(|slot| slot.seq())
     }
 
     /// Hands many in, and waits for all; answer i is that of request i. What is refused is answered by the reason.
@@ -298,14 +301,12 @@ impl AllocationPipeline {
             Some(shelf) => shelf,
             None => None,
         };
-        // Relaxed: numbers differ and rise; they order nothing else.
-        let seq = self.seq.fetch_add(1, Relaxed);
-        let slot = Arc::new(Slot::new(seq, shelf));
-        let job = Job::new(request, Arc::clone(&slot), Arc::clone(&self.totals));
+        let slot = Arc::new(Slot::new(shelf));
+        let job = Job::new(request, Arc::clone(&slot), Arc::clone(&crew.tally));
         let job = Box::new(job);
-        match crew.take_in(job, wait) {
-            Ok(()) => {
-                self.totals.submitted(crew.queued());
+        match crew.take_in(job, &self.seq, wait) {
+            Ok(queued) => {
+                crew.tally.taken(queued);
                 Ok(slot)
             }
             Err(not_taken) => {
@@ -330,19 +331,21 @@ impl AllocationPipeline {
         let Some(crew) = self.drain() else {
             return Shutdown::default();
         };
-        let before = self.stats();
+        let before = crew.tally.read();
         let mut detached = crew.join(deadline);
         if detached > 0 {
             // Relaxed: the flag carries nothing with it.
             crew.stopped.store(true, Relaxed);
             detached = crew.join(GRACE);
         }
+        // Whoever is still at a request may take long: nobody else waits for that.
+        crew.abandon();
         write(&self.run).phase = Phase::Stopped;
-        let after = self.stats();
-        let cancelled = after.stopped - before.stopped;
+        let after = crew.tally.read();
         Shutdown {
-            finished: after.attempted - before.attempted - cancelled,
-            cancelled,
+            finished: after.finished - before.finished,
+            cancelled: after.stopped - before.stopped,
+            open: after.open(),
             detached,
         }
     }
@@ -407,6 +410,7 @@ impl Drop for AllocationPipeline {
         if let Some(crew) = self.drain() {
             crew.stopped.store(true, Relaxed);
             crew.join(GRACE);
+            crew.abandon();
         }
     }
 }

@@ -60,12 +60,16 @@ impl AllocationEngine {
     /// Gives a concept a column; given up where nobody wants it any more.
     pub(crate) fn allocate_with(
         &self,
-        worker: &mut Worker,
         request: &ConceptRequest<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Allocation, AllocateError> {
-        let answer = self.try_allocate(worker, request, wanted);
-        self.counters.answered(answer.as_ref());
+        let counting = self.counters.begin();
+        let mut lent = self.borrow();
+        let answer = lent.get().and_then(|worker| {
+            wanted.check()?;
+            self.try_allocate(worker, request, wanted)
+        });
+        counting.answered(answer.as_ref());
         answer
     }
 

@@ -75,13 +75,13 @@ impl<'a> EngineRound<'a> {
         &mut self,
         request: &ConceptRequest<'_>,
     ) -> Result<Reserved, AllocateError> {
+        let counting = self.engine.counters.begin();
         let steps = self.steps.len();
         let decided = self.try_decide(request);
         if decided.is_err() {
             self.undo(steps); // Also its code in the window of its stream.
         }
-        let answer = decided.as_ref().map(|reserved| &reserved.allocation);
-        self.engine.counters.answered(answer);
+        counting.answered(decided.as_ref().map(|reserved| &reserved.allocation));
         decided
     }
 
@@ -105,21 +105,8 @@ impl<'a> EngineRound<'a> {
         self.find(request, &seen, timings)
     }
 
-    /// Decides for one whose code is in its window already, and counts it.
-    pub(crate) fn decide_seen(
-        &mut self,
-        request: &ConceptRequest<'_>,
-        seen: &Seen,
-        timings: Timings,
-    ) -> Result<Reserved, AllocateError> {
-        let decided = self.find(request, seen, timings);
-        let answer = decided.as_ref().map(|reserved| &reserved.allocation);
-        self.engine.counters.answered(answer);
-        decided
-    }
-
-    /// Looks for duplicates, then for a column.
-    fn find(
+    /// Looks for duplicates, then for a column; for one whose code is in its window.
+    pub(crate) fn find(
         &mut self,
         request: &ConceptRequest<'_>,
         seen: &Seen,

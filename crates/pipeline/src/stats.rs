@@ -4,11 +4,12 @@ use cortica_cortex::{AllocateError, Allocation, CortexStats, DedupStats};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counts since the engine was made or they were reset: `attempted = allocated + duplicates + none + failed`, exactly,
-/// while nobody is at work.
+/// while nobody is at work. A request counts when its answer is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EngineStats {
-    /// Requests, refused ones counted.
+    /// Requests, with those that were refused, given up or ended by a panic. What a pipeline answers without the engine
+    /// is not here: what it does not take in, and what waits when it stops.
     pub attempted: u64,
     /// Those that were given a column.
     pub allocated: u64,
@@ -34,6 +35,7 @@ pub struct EngineStats {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    attempted: AtomicU64,
     pub(crate) allocated: AtomicU64,
     pub(crate) duplicates: AtomicU64,
     pub(crate) none: AtomicU64,
@@ -43,20 +45,17 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// An answer that was given.
-    pub(crate) fn answered(&self, answer: Result<&Allocation, &AllocateError>) {
-        let counter = match answer {
-            Ok(Allocation::Allocated { .. }) => &self.allocated,
-            Ok(Allocation::Duplicate { .. }) => &self.duplicates,
-            Ok(_) => &self.none,
-            Err(_) => &self.failed,
-        };
-        // Relaxed here and below: figures order nothing.
-        counter.fetch_add(1, Relaxed);
+    /// A request that is begun.
+    pub(crate) fn begin(&self) -> Counting<'_> {
+        Counting {
+            counters: self,
+            counter: &self.failed,
+        }
     }
 
-    pub(crate) fn all(&self) -> [&AtomicU64; 6] {
+    pub(crate) fn all(&self) -> [&AtomicU64; 7] {
         [
+            &self.attempted,
             &self.allocated,
             &self.duplicates,
             &self.none,
@@ -67,10 +66,17 @@ impl Counters {
     }
 
     pub(crate) fn read(&self) -> EngineStats {
-        let [allocated, duplicates, none, failed, exceptions, undone] =
-            self.all().map(|counter| counter.load(Relaxed));
+        let [
+            attempted,
+            allocated,
+            duplicates,
+            none,
+            failed,
+            exceptions,
+            undone,
+        ] = self.all().map(|counter| counter.load(Relaxed));
         EngineStats {
-            attempted: allocated + duplicates + none + failed,
+            attempted,
             allocated,
             duplicates,
             none,
@@ -79,5 +85,32 @@ impl Counters {
             undone,
             ..EngineStats::default()
         }
+    }
+}
+
+/// A request that counts once, as failed where a panic passes.
+#[derive(Debug)]
+pub(crate) struct Counting<'a> {
+    counters: &'a Counters,
+    counter: &'a AtomicU64,
+}
+
+impl Counting<'_> {
+    pub(crate) fn answered(mut self, answer: Result<&Allocation, &AllocateError>) {
+        let counters = self.counters;
+        self.counter = match answer {
+            Ok(Allocation::Allocated { .. }) => &counters.allocated,
+            Ok(Allocation::Duplicate { .. }) => &counters.duplicates,
+            Ok(_) => &counters.none,
+            Err(_) => &counters.failed,
+        };
+    }
+}
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        // Relaxed here and above: figures order nothing.
+        self.counters.attempted.fetch_add(1, Relaxed);
+        self.counter.fetch_add(1, Relaxed);
     }
 }

@@ -3,7 +3,7 @@
 use crate::completions::Shelf;
 use crate::sync::lock;
 use cortica_cortex::{AllocateError, Allocation};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub type Answer = Result<Allocation, AllocateError>;
 /// One request's place for its answer.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    pub(crate) seq: u64,
+    seq: AtomicU64,
     pub(crate) cancelled: AtomicBool,
     state: Mutex<State>,
     ready: Condvar,
@@ -29,9 +29,9 @@ struct State {
 }
 
 impl Slot {
-    pub(crate) fn new(seq: u64, shelf: Option<Arc<Shelf>>) -> Slot {
+    pub(crate) fn new(shelf: Option<Arc<Shelf>>) -> Slot {
         Slot {
-            seq,
+            seq: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
             state: Mutex::default(),
             ready: Condvar::new(),
@@ -39,10 +39,20 @@ impl Slot {
         }
     }
 
+    /// Gives it its number, before anybody can answer.
+    pub(crate) fn number(&self, seq: u64) {
+        // Relaxed here and below: who answers has it from a queue, who asks has given it away or waited for the answer.
+        self.seq.store(seq, Relaxed);
+    }
+
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq.load(Relaxed)
+    }
+
     /// The first answer counts; whether it was this one.
     pub(crate) fn answer(&self, answer: Answer) -> bool {
         if let Some(shelf) = &self.shelf {
-            return shelf.put(self.seq, answer);
+            return shelf.put(self.seq(), answer);
         }
         let mut state = lock(&self.state);
         if state.answer.is_some() {
@@ -70,10 +80,11 @@ impl Ticket {
         Ticket { slot }
     }
 
-    /// The number of the request: rising in the order of submission.
+    /// The number of the request: rising in the order of submission, in which requests are also decided where
+    /// the order of the pipeline is [that](crate::Order::Submission).
     #[must_use]
     pub fn seq(&self) -> u64 {
-        self.slot.seq
+        self.slot.seq()
     }
 
     /// Waits for the answer.

@@ -15,7 +15,7 @@ use cortica_env::{Clock, SystemClock, Timestamp};
 use cortica_neural::{InputError, Networks};
 use cortica_pipeline::{
     AllocationEngine, AllocationPipeline, EngineOptions, Model, ModelWorker, Order, Phase,
-    PipelineOptions, Request, SubmitReason, Ticket,
+    PipelineOptions, Request, Shutdown, SubmitReason, Ticket,
 };
 use cortica_simd::Isa;
 use cortica_testkit::Rng;
@@ -339,21 +339,113 @@ fn who_is_still_at_work_at_the_deadline_is_detached_and_answers_in_the_end() {
         std::thread::sleep(Duration::from_millis(50)); // The worker is at the first.
         assert_eq!(pipeline.health().busy, 1);
         let ended = pipeline.shutdown(Duration::from_millis(1));
-        assert_eq!(ended.detached, 1, "{order:?}: {ended:?}");
+        // What it is not at is answered, and told of.
+        let want = Shutdown {
+            finished: 0,
+            cancelled: 4,
+            open: 1,
+            detached: 1,
+        };
+        assert_eq!(ended, want, "{order:?}");
         assert_eq!(pipeline.health().phase, Phase::Stopped);
         // It can be started again beside the one that is still at work.
         pipeline.start().unwrap();
-        for (at, ticket) in tickets.into_iter().enumerate() {
-            let answer = ticket.wait();
-            let is_one = matches!(
-                answer,
-                Ok(Allocation::Allocated { .. })
-                    | Err(AllocateError::Stopped | AllocateError::Panicked(_))
-            );
-            assert!(is_one, "{at}: {answer:?}");
+        let mut tickets = tickets.into_iter();
+        let first = tickets.next().unwrap();
+        for ticket in tickets {
+            assert_eq!(ticket.poll().unwrap(), Err(AllocateError::Stopped));
         }
+        let answer = first.wait();
+        let is_one = matches!(
+            answer,
+            Ok(Allocation::Allocated { .. })
+                | Err(AllocateError::Stopped | AllocateError::Panicked(_))
+        );
+        assert!(is_one, "{answer:?}");
+        // The run that is there now had nothing to do with it.
+        let ended = pipeline.shutdown(Duration::from_secs(10));
+        assert_eq!(ended, Shutdown::default(), "{order:?}");
         drop(pipeline);
         assert_at_rest(&engine);
         assert_eq!(engine.cortex().stats().held, engine.stats().concepts as u64);
+    }
+}
+
+/// Several workers, with requests in every stage between them.
+#[test]
+fn whatever_the_deadline_a_shutdown_tells_of_every_request() {
+    let concepts = concepts();
+    for order in [Order::Relaxed, Order::Submission] {
+        for deadline_ms in [0, 30, 90, 150] {
+            let (engine, _) = moody(6, Duration::from_millis(40));
+            let options = PipelineOptions {
+                workers: 3,
+                capacity: 64,
+                order,
+            };
+            let pipeline = AllocationPipeline::new(engine.clone(), options).unwrap();
+            pipeline.start().unwrap();
+            let request = |at: usize| Request {
+                stream: (at % 2 > 0).then_some(1),
+                ..Request::new(concepts[at].0.clone(), concepts[at].1.to_vec())
+            };
+            let tickets: Vec<_> = (0..30)
+                .map(|at| pipeline.submit(request(at)).unwrap())
+                .collect();
+            let deadline = Duration::from_millis(deadline_ms);
+            let ended = std::thread::scope(|scope| {
+                let ending = scope.spawn(|| pipeline.shutdown(deadline));
+                std::thread::sleep(Duration::from_millis(20));
+                pipeline.reset_stats();
+                ending.join().unwrap()
+            });
+            let all = ended.finished + ended.cancelled + ended.open;
+            assert_eq!(all, 30, "{order:?}, {deadline_ms} ms: {ended:?}");
+            assert!(ended.open <= ended.detached as u64, "{ended:?}");
+            let open: Vec<_> = tickets
+                .into_iter()
+                .filter_map(|ticket| ticket.poll().err())
+                .collect();
+            assert!(open.len() as u64 <= ended.open, "{ended:?}");
+            for ticket in open {
+                drop(ticket.wait());
+            }
+            drop(pipeline);
+            assert_at_rest(&engine);
+        }
+    }
+}
+
+#[test]
+fn the_engine_counts_what_is_given_up_or_panics() {
+    for order in [Order::Relaxed, Order::Submission] {
+        let (engine, panics) = moody(6, Duration::from_millis(5));
+        let options = PipelineOptions {
+            workers: 2,
+            capacity: 64,
+            order,
+        };
+        let pipeline = AllocationPipeline::new(engine.clone(), options).unwrap();
+        pipeline.start().unwrap();
+        let concepts = concepts();
+        let submit = |at: usize| {
+            let (id, features) = &concepts[at];
+            let ticket = pipeline.submit(Request::new(id.clone(), features.to_vec()));
+            ticket.unwrap()
+        };
+        let tickets: Vec<_> = (0..60).map(submit).collect();
+        for ticket in tickets.iter().skip(20) {
+            ticket.cancel();
+        }
+        for ticket in tickets {
+            drop(ticket.wait());
+        }
+        let (whole, engine) = (pipeline.stats(), engine.stats());
+        assert!(whole.cancelled > 0 && panics.load(Relaxed) > 0, "{whole:?}");
+        assert_eq!(
+            (engine.attempted, engine.allocated, engine.failed),
+            (60, whole.allocated, whole.failed),
+            "{order:?}"
+        );
     }
 }

@@ -278,6 +278,62 @@ fn what_is_refused_comes_back() {
     }
 }
 
+/// Requests of a stream are about to enter their window, for which the round has to end.
+#[test]
+fn nobody_who_asks_the_pipeline_waits_for_a_round() {
+    let concepts = concepts();
+    for order in [Order::Submission, Order::Relaxed] {
+        let options = PipelineOptions {
+            workers: 2,
+            capacity: 4,
+            order,
+        };
+        let pipeline = AllocationPipeline::new(Arc::new(engine(8)), options).unwrap();
+        pipeline.start().unwrap();
+        let mut all = owned(&requests(&concepts[..100])).into_iter();
+        let mut all = all.by_ref().map(|request| Request {
+            stream: Some(1),
+            ..request
+        });
+        let engine = Arc::clone(pipeline.engine());
+        let round = engine.begin();
+        let (done, ended) = std::sync::mpsc::channel();
+        let (tickets, stats) = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let mut tickets = Vec::new();
+                let full = loop {
+                    match pipeline.submit(all.next().unwrap()) {
+                        Ok(ticket) => tickets.push(ticket),
+                        Err(refused) => break refused,
+                    }
+                    // Workers get as far as they can.
+                    std::thread::sleep(Duration::from_millis(2));
+                };
+                assert_eq!(full.reason, SubmitReason::Full);
+                assert_eq!(pipeline.health().queued, 4);
+                let stats = pipeline.stats();
+                let ended = pipeline.shutdown(Duration::from_millis(1));
+                assert!(ended.detached > 0, "{ended:?}");
+                done.send(()).unwrap();
+                (tickets, stats)
+            });
+            let in_time = ended.recv_timeout(SECOND);
+            drop(round);
+            let asked = asked.join().unwrap();
+            assert!(in_time.is_ok(), "{order:?}: a round was waited for");
+            asked
+        });
+        assert_eq!(stats.submitted, tickets.len() as u64);
+        for ticket in tickets {
+            assert_eq!(ticket.wait(), Err(AllocateError::Stopped));
+        }
+        while engine.stats().dedup.reserved > 0 {
+            std::thread::yield_now();
+        }
+        assert_at_rest(&engine);
+    }
+}
+
 #[test]
 fn it_drains_stops_and_starts_again() {
     let concepts = concepts();
@@ -404,6 +460,62 @@ fn completions_are_a_stream_for_several_tasks() {
     let request = owned(&requests(&concepts[..1])).remove(0);
     assert!(pipeline.submit_for(&completions, request).is_err());
     assert_eq!(completions.outstanding(), 0);
+}
+
+/// Panics as it is woken.
+struct Faulty;
+
+impl Wake for Faulty {
+    fn wake(self: Arc<Faulty>) {
+        std::panic::resume_unwind(Box::new("no message"));
+    }
+}
+
+#[test]
+fn a_waker_that_panics_is_nobody_elses_trouble() {
+    let concepts = concepts();
+    for order in [Order::Submission, Order::Relaxed] {
+        let pipeline = pipeline(10, 1, order);
+        let completions = Completions::new(100);
+        let all = owned(&requests(&concepts[..40]));
+        let round = pipeline.engine().begin();
+        for request in all {
+            pipeline.submit_for(&completions, request).unwrap();
+        }
+        let waker = Waker::from(Arc::new(Faulty));
+        let mut stream = completions.clone();
+        let polled = Pin::new(&mut stream).poll_next(&mut Context::from_waker(&waker));
+        assert_eq!(polled, Poll::Pending);
+        drop(round);
+        for _ in 0..40 {
+            let next = completions.next_timeout(SECOND).unwrap();
+            assert!(matches!(next.answer, Ok(Allocation::Allocated { .. })));
+        }
+        assert!(pipeline.health().healthy, "{order:?}");
+    }
+}
+
+#[test]
+fn numbers_rise_in_the_order_of_decisions() {
+    let pipeline = pipeline(10, 2, Order::Submission);
+    let completions = Completions::new(10_000);
+    let tea = Request::new("tea", concepts()[0].1.to_vec());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut done = 0;
+                while done < 1_000 {
+                    // Refused where the queue is full; its number is not used up.
+                    let taken = pipeline.submit_for(&completions, tea.clone());
+                    done += usize::from(taken.is_ok());
+                }
+            });
+        }
+    });
+    let seqs: Vec<u64> = std::iter::from_fn(|| completions.next())
+        .map(|completion| completion.seq)
+        .collect();
+    assert_eq!(seqs, (0..4_000).collect::<Vec<u64>>());
 }
 
 #[test]
