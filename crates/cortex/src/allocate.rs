@@ -87,8 +87,9 @@ pub trait Allocate: Send + Sync + fmt::Debug {
     /// that is [held](Logged::Held) at its end.
     fn replay(&self, logged: &Logged<'_>) -> Result<(), AllocateError>;
 
-    /// A concept has other features now, by which it is known again; it keeps its column and its code. Whether there
-    /// is such a concept.
+    /// A concept has other features now, by which it and what means the same are known again, also after it was
+    /// [held](Logged::Held) with the code that led to its column; that and the column it keeps. Whether there is such
+    /// a concept.
     fn revise(&self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError>;
 
     /// The windows of all streams as they are now.

@@ -136,6 +136,43 @@ fn an_update_keeps_its_column_and_is_known_by_its_new_embedding() {
     );
 }
 
+/// Near, not the same to the bit: found among codes.
+#[test]
+fn what_is_near_an_updated_embedding_is_a_duplicate_before_and_after_opening() {
+    let near = |number: u64, by: f32| {
+        let mut near = vector(number);
+        near[0] += by;
+        near
+    };
+    for number in 0..30 {
+        let disk = SimDisk::new();
+        let memory = open(&disk);
+        let store = |memory: &Cortica, id: &str, embedding| {
+            let stored = memory.store(Episode::new(id, id).with_embedding(embedding));
+            stored.unwrap().allocation
+        };
+        let is_like = |answer: Option<StoredColumn>, id: &str| match answer {
+            Some(StoredColumn::Duplicate { of, .. }) => &*of == id,
+            _ => false,
+        };
+        store(&memory, "tea", near(number, 0.0));
+        assert!(is_like(store(&memory, "like", near(number, 1e-4)), "tea"));
+        store(&memory, "tea", near(number + 500, 0.0));
+        let like = store(&memory, "new", near(number + 500, 1e-4));
+        assert!(is_like(like, "tea"), "{number}");
+        let digest = memory.state_digest();
+        drop(memory);
+        let memory = open(&disk);
+        assert_eq!(memory.state_digest(), digest);
+        let like = store(&memory, "again", near(number + 500, 2e-4));
+        assert!(is_like(like, "tea"), "{number}, opened again");
+        memory.compact().unwrap();
+        drop(memory);
+        let like = store(&open(&disk), "compacted", near(number + 500, 3e-4));
+        assert!(is_like(like, "tea"), "{number}, compacted");
+    }
+}
+
 #[test]
 fn a_full_grid_stores_without_a_column() {
     let memory = Cortica::builder()

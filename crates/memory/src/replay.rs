@@ -11,7 +11,9 @@ use crate::space::Space;
 use crate::table::{EPISODES_MAX, Put, SEQ_MAX, Table};
 use crate::trace::Trace;
 use crate::waiting::Waiting;
-use cortica_cortex::{Allocate, Cortex, CortexOptions, Decision, Logged, Observed, Replayer};
+use cortica_cortex::{
+    Allocate, ConceptId, Cortex, CortexOptions, Decision, Logged, Observed, Replayer,
+};
 use cortica_index::{Checked, HnswOptions, Row, VectorError, VectorIndex};
 use cortica_simd::Isa;
 use cortica_storage::{Location, Record};
@@ -150,9 +152,11 @@ impl Replay {
         let held = |(seq, (position, trace)): (u64, (u64, Trace))| {
             let there = self.table.by_seq(seq).is_some();
             let decision = trace.decision().filter(|_| there)?;
-            Some((position, seq, decision))
+            // Its column was led to by another embedding than it has now.
+            let replaced = trace.learned.is_none();
+            Some((position, seq, decision, replaced))
         };
-        let mut all: Vec<(u64, u64, Decision)> = all.filter_map(held).collect();
+        let mut all: Vec<(u64, u64, Decision, bool)> = all.filter_map(held).collect();
         all.sort_unstable_by_key(|&(position, ..)| position);
         let (mut columns, mut concepts) = (HashSet::new(), HashSet::new());
         let mut lost = Vec::new();
@@ -163,15 +167,18 @@ impl Replay {
                 Decision {
                     column, concept, ..
                 },
+                _,
             ) = all[at];
             if !(columns.insert(column) && concepts.insert(concept)) {
                 lost.push(seq);
                 all.remove(at);
             }
         }
-        for (_, seq, decision) in &all {
+        for (_, seq, decision, replaced) in &all {
             if !self.holds(*seq, decision) {
                 lost.push(*seq);
+            } else if *replaced {
+                self.revise(*seq, decision.concept);
             }
         }
         for &seq in &lost {
@@ -204,6 +211,20 @@ impl Replay {
                 .cortex()
                 .occupy(column, concept, &decision.code)
                 .is_ok()
+    }
+
+    /// Has what means the same as the new embedding of an episode be found by it, where there are networks.
+    fn revise(&self, seq: u64, concept: ConceptId) {
+        let Some(Allocator { door, .. }) = &self.allocator else {
+            return;
+        };
+        let row = self.table.by_seq(seq).and_then(|held| held.row);
+        let embedding = row.and_then(|row| self.index()?.vector(row));
+        if let Some(embedding) = embedding
+            && let Err(error) = door.revise(concept, &embedding)
+        {
+            tracing::warn!(%error, seq, "what means the same as it is not found");
+        }
     }
 
     /// Takes one record.

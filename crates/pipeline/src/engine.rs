@@ -394,13 +394,17 @@ impl Allocate for AllocationEngine {
     }
 
     fn revise(&self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError> {
+        if read(&self.concepts).get(concept).is_none() {
+            return Ok(false);
+        }
+        // Near ones are looked for among codes: by the old one none of the new features would be found. What the column
+        // has learned and shows stays with the code that led there.
+        let code = self.i8_code(&self.encode(features)?);
         let _alone = write(&self.gate);
         let mut concepts = write(&self.concepts);
-        let (Some(known), Some(code)) = (concepts.get(concept), self.dedup.code(concept)) else {
+        let Some(known) = concepts.get(concept) else {
             return Ok(false);
         };
-        let request = ConceptRequest::new("-", features);
-        self.check(&request)?;
         let known = Concept {
             features: features.into(),
             ..known.clone()

@@ -551,6 +551,11 @@ fn a_concept_is_known_by_its_new_features() {
     assert_eq!(engine.find("tea"), Some((number, at)));
     let answer = engine.allocate(&ConceptRequest::new("again", new)).unwrap();
     assert!(matches!(answer, Allocation::Duplicate { column, .. } if column == at));
+    // So is what means the same.
+    let mut near = new.to_vec();
+    near[0] += 1e-4;
+    let near = engine.allocate(&ConceptRequest::new("near", &near));
+    assert!(matches!(near.unwrap(), Allocation::Duplicate { column, .. } if column == at));
     let answer = engine.allocate(&ConceptRequest::new("old", old)).unwrap();
     assert!(matches!(answer, Allocation::Allocated { .. }));
     assert_at_rest(&engine);
