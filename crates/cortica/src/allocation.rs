@@ -1,10 +1,10 @@
 //! How a memory allocates.
 
-use cortica_cortex::{Allocate, Cortex, CortexOptions, Grid};
+use cortica_cortex::{Allocate, Cortex, CortexOptions, Grid, STREAMS_MAX};
 use cortica_env::Clock;
 use cortica_memory::OpenError;
 use cortica_neural::Networks;
-use cortica_pipeline::{AllocationEngine, EngineOptions};
+use cortica_pipeline::{AllocationEngine, EngineError, EngineOptions};
 use cortica_simd::Isa;
 use std::error::Error;
 use std::path::Path;
@@ -22,7 +22,7 @@ pub struct AllocationOptions {
     pub networks: Option<Networks>,
     /// How far around its place a concept's column is looked for first, in units of the lattice.
     pub search_radius: f32,
-    /// How the engine decides.
+    /// How the engine decides; with as many streams as by default.
     pub engine: EngineOptions,
 }
 
@@ -91,6 +91,15 @@ impl AllocationOptions {
             isa,
             ..CortexOptions::default()
         };
+        // Not in the log: who replays it without networks, or takes windows from a checkpoint, keeps so many.
+        let streams_max = self.engine.streams_max;
+        if streams_max != STREAMS_MAX {
+            return Err(refused(EngineError::Option {
+                field: "streams_max",
+                got: streams_max as f64,
+                expected: "4,096 in a store, as its log is replayed with so many",
+            }));
+        }
         let cortex = Arc::new(Cortex::new(grid, options).map_err(refused)?);
         let engine = AllocationEngine::new(cortex, Arc::new(networks), self.engine);
         Ok((Arc::new(engine.map_err(refused)?), own))

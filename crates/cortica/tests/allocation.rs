@@ -432,6 +432,15 @@ fn what_cannot_be_is_refused_before_a_folder_is_made() {
     let mut odd = allocation();
     odd.engine.rate = f32::NAN;
     assert!(matches!(refused(odd, 40), OpenError::Allocation(_)));
+    // Who replays the log without networks would drop other windows.
+    for streams_max in [1, 4_095, 4_097] {
+        let mut few = allocation();
+        few.engine.streams_max = streams_max;
+        let OpenError::Allocation(why) = refused(few, 40) else {
+            panic!("{streams_max} streams")
+        };
+        assert!(why.to_string().starts_with("streams_max is"), "{why}");
+    }
     // The grid of a store is what it is.
     let memory = open(&disk);
     memory.store(episode(1)).unwrap();

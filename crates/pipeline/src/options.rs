@@ -28,7 +28,8 @@ pub struct EngineOptions {
     /// What nearness to its place adds to a column's drive, in \[0, 1\]: the whole at the place, nothing at
     /// the radius. Decides among columns that nothing else tells apart.
     pub proximity: f32,
-    /// Streams whose windows are kept.
+    /// Streams whose windows are kept: 1 to [`STREAMS_MAX`]. In a store all of them, because its log is replayed with so
+    /// many.
     pub streams_max: usize,
     /// All chance begins here: the directions of [`Placement`](cortica_cortex::Placement), where the model has
     /// learnt none.
@@ -118,8 +119,8 @@ impl EngineOptions {
             (
                 "streams_max",
                 self.streams_max as f32,
-                self.streams_max > 0,
-                "1 at least",
+                (1..=STREAMS_MAX).contains(&self.streams_max),
+                "in 1..=4,096",
             ),
         ] {
             if !good {
