@@ -126,9 +126,9 @@ impl Ordered {
         // Without the lock: a job that is dropped is answered, and who is woken by that may ask how the pipeline is.
         drop(state);
         self.work.notify_all();
-        drop(ready);
-        drop(windowed);
-        drop(encoded);
+        ready.into_iter().flatten().for_each(give_up);
+        windowed.into_iter().for_each(give_up);
+        encoded.into_iter().flatten().for_each(give_up);
         drop(intake);
     }
 
@@ -139,7 +139,7 @@ impl Ordered {
             return (state, Some(staged));
         }
         drop(state);
-        drop(staged);
+        give_up(staged);
         (lock(&self.state), None)
     }
 
@@ -282,6 +282,13 @@ fn put(line: &mut VecDeque<Option<Box<Staged>>>, staged: Box<Staged>, first: u64
         line.push_back(None);
     }
     line[at] = Some(staged);
+}
+
+/// Answers a job that is not decided any more: by what ended it before, if anything did.
+#[allow(clippy::boxed_local, reason = "as it lies in the queues")]
+fn give_up(staged: Box<Staged>) {
+    let Staged { job, stage, .. } = *staged;
+    job.answer(Err(stage.err().unwrap_or(AllocateError::Stopped)));
 }
 
 fn encode(crew: &Crew, number: u64, mut job: Box<Job>) -> Box<Staged> {

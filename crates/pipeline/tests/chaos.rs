@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{assert_at_rest, concepts, cortex};
+use common::{assert_at_rest, assert_known, concepts, cortex};
 use cortica_cortex::{Allocate, AllocateError, Allocation, Code, CortexOptions, Priority};
 use cortica_env::{Clock, SystemClock, Timestamp};
 use cortica_neural::{InputError, Networks};
@@ -265,6 +265,7 @@ fn chaos(order: Order, seed: u64) {
         assert!(count > 0, "{order:?}: none {name}");
     }
     assert_at_rest(&engine);
+    assert_known(&engine, concepts.iter().map(|(id, _)| &**id));
     drop(pipeline);
 }
 

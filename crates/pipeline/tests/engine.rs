@@ -313,7 +313,12 @@ fn an_exception_searches_twice_the_radius_teaches_its_column_alone_and_is_still_
 
 #[test]
 fn the_radius_doubles_until_a_column_is_free() {
-    let engine = engine_with(9, still());
+    let clock = Arc::new(ManualClock::default());
+    let options = CortexOptions {
+        clock: clock.clone(),
+        ..CortexOptions::default()
+    };
+    let engine = engine_with(9, options);
     let concepts = concepts();
     let mut rng = Rng::new(2);
     let mut last = 0.0_f64;
@@ -344,14 +349,16 @@ fn the_radius_doubles_until_a_column_is_free() {
     assert_eq!(full, Ok(Allocation::NoSuitableColumn));
     // The widest radius there is.
     assert!(engine.release_id(&format!("7 {}", concepts[0].0)).unwrap());
-    std::thread::sleep(std::time::Duration::from_millis(1));
     for stream in [None, Some(1), Some(1)] {
         let widest = ConceptRequest {
             search_radius: f32::MAX,
             stream,
             ..ConceptRequest::new("one more", &features)
         };
-        assert!(engine.allocate(&widest).is_ok());
+        clock.advance_micros(3_000); // What was released has rested.
+        let answer = engine.allocate(&widest).unwrap();
+        assert!(matches!(answer, Allocation::Allocated { .. }), "{answer:?}");
+        assert!(engine.release_id("one more").unwrap());
     }
 }
 
@@ -533,6 +540,24 @@ fn a_log_brings_back_the_same_bits_without_networks() {
         parts(&engine.allocate(&next).unwrap()),
         parts(&again.allocate(&next).unwrap())
     );
+}
+
+#[test]
+fn windows_are_kept_of_as_many_streams_as_there_may_be() {
+    for (streams_max, good) in [(0, false), (1, true), (4_096, true), (4_097, false)] {
+        let cortex = common::cortex(2, still());
+        let options = EngineOptions {
+            streams_max,
+            ..EngineOptions::default()
+        };
+        let networks = Arc::new(Networks::shipped_768().unwrap());
+        let made = AllocationEngine::new(cortex, networks, options).map(drop);
+        let Err(EngineError::Option { field, .. }) = made else {
+            assert!(good, "{streams_max}");
+            continue;
+        };
+        assert_eq!((field, good), ("streams_max", false), "{streams_max}");
+    }
 }
 
 #[test]

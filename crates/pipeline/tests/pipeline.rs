@@ -9,8 +9,8 @@
 mod common;
 
 use common::{
-    assert_at_rest, assert_same, concepts, engine, engine_with, owned, parts, pipeline, requests,
-    still,
+    assert_at_rest, assert_known, assert_same, concepts, engine, engine_with, owned, parts,
+    pipeline, requests, still,
 };
 use cortica_cortex::{Allocate, AllocateError, Allocation, ConceptRequest, Hint, Priority};
 use cortica_env::Timestamp;
@@ -153,7 +153,9 @@ fn in_order_any_number_of_workers_comes_to_the_same_bits() {
     let one_by_one: Vec<_> = requests.iter().map(|one| alone.allocate(one)).collect();
     let same = |answers: &[_], got: &[Result<Allocation, AllocateError>]| {
         let parts = |all: &[Result<Allocation, AllocateError>]| -> Vec<_> {
-            all.iter().map(|one| one.as_ref().ok().map(parts)).collect()
+            all.iter()
+                .map(|one| one.clone().map(|one| parts(&one)))
+                .collect()
         };
         assert_eq!(parts(answers), parts(got));
     };
@@ -171,6 +173,7 @@ fn in_order_any_number_of_workers_comes_to_the_same_bits() {
         same(&answers, &pipeline.process_batch(owned(&requests)));
         assert_same(&want, &engine);
         assert_at_rest(&engine);
+        assert_known(&engine, requests.iter().map(|one| one.concept_id));
     }
 }
 
@@ -368,6 +371,7 @@ fn it_drains_stops_and_starts_again() {
             assert!(pipeline.health().healthy);
         }
         assert_eq!(pipeline.stats().attempted, 300);
+        assert_known(pipeline.engine(), concepts.iter().map(|(id, _)| &**id));
         assert_at_rest(pipeline.engine());
     }
 }
@@ -460,6 +464,39 @@ fn completions_are_a_stream_for_several_tasks() {
     let request = owned(&requests(&concepts[..1])).remove(0);
     assert!(pipeline.submit_for(&completions, request).is_err());
     assert_eq!(completions.outstanding(), 0);
+}
+
+#[test]
+fn urgent_ones_go_first_where_they_are_decided_as_they_come() {
+    let concepts = concepts();
+    let pipeline = pipeline(10, 1, Order::Relaxed);
+    let completions = Completions::new(10);
+    let round = pipeline.engine().begin();
+    let submit = |at: usize, priority| {
+        let (id, features) = &concepts[at];
+        let request = Request {
+            priority,
+            ..Request::new(id.clone(), features.to_vec())
+        };
+        pipeline.submit_for(&completions, request).unwrap()
+    };
+    // The worker is at one, for which the round has to end, and the others wait.
+    let first = submit(0, Priority::Low);
+    while pipeline.health().queued > 0 {
+        std::thread::yield_now();
+    }
+    let [low, normal, high, critical] = [
+        (1, Priority::Low),
+        (2, Priority::Normal),
+        (3, Priority::High),
+        (4, Priority::Critical),
+    ]
+    .map(|(at, priority)| submit(at, priority));
+    round.commit();
+    let answered: Vec<u64> = std::iter::from_fn(|| completions.next())
+        .map(|completion| completion.seq)
+        .collect();
+    assert_eq!(answered, [first, critical, high, normal, low]);
 }
 
 /// Panics as it is woken.

@@ -17,6 +17,7 @@ use cortica_pipeline::{
     AllocationEngine, AllocationPipeline, EngineOptions, Order, PipelineOptions, Request,
 };
 use cortica_testkit::bundle;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Every concept of the bundle: a name and 768 features.
@@ -111,6 +112,16 @@ pub fn assert_at_rest(engine: &AllocationEngine) {
         stats.attempted,
         stats.allocated + stats.duplicates + stats.none + stats.failed
     );
+}
+
+/// The books say of each concept that there is which column holds it. Of an engine that was given these ids alone.
+pub fn assert_known<'a>(engine: &AllocationEngine, ids: impl Iterator<Item = &'a str>) {
+    let ids: HashSet<&str> = ids.collect();
+    let found = ids.into_iter().filter_map(|id| engine.find(id));
+    let held = found.map(|(concept, column)| {
+        assert_eq!(engine.cortex().held(column).unwrap(), Some(concept));
+    });
+    assert_eq!(held.count(), engine.stats().concepts);
 }
 
 /// An answer without its times.
