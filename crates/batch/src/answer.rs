@@ -41,8 +41,9 @@ pub struct Hit {
     pub id: Arc<str>,
     /// How near it is; more is nearer.
     pub score: f32,
-    /// Its embedding, where the operation asked for it. None also where somebody else removed it in
-    /// the meantime.
+    /// Its embedding, where the operation asked for it, as it is after the search: where somebody else
+    /// updated the episode in the meantime, not the one that has the score, and none where it was
+    /// removed.
     pub vector: Option<Vec<f32>>,
 }
 
@@ -177,6 +178,13 @@ impl ItemError {
             Self::Closed => ErrorKind::Closed,
             Self::Panicked(_) => ErrorKind::Panicked,
         }
+    }
+}
+
+impl ItemError {
+    /// Whether it says that the batch was ended before the operation was begun.
+    pub(crate) fn ends_the_batch(&self) -> bool {
+        matches!(self, Self::Cancelled | Self::TimedOut | Self::Closed)
     }
 }
 

@@ -82,7 +82,7 @@ impl Stop {
     }
 }
 
-/// Asked before each run of operations.
+/// Asked before each run of writes, and each block of reads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gate {
     pub(crate) cancels: Vec<Cancel>,
@@ -90,6 +90,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
+    /// Whether there is anything that could stop it.
+    pub(crate) fn may_stop(&self) -> bool {
+        self.deadline.is_some() || !self.cancels.is_empty()
+    }
+
     pub(crate) fn stopped(&self) -> Option<Stop> {
         if self.cancels.iter().any(Cancel::is_cancelled) {
             return Some(Stop::Cancelled);

@@ -2,21 +2,25 @@
 
 use crate::answer::{Answer, Answered, Hit, ItemError};
 use crate::bytes::needed;
+use crate::cancel::{Gate, Stop};
 use crate::execute::{Executor, guarded};
 use crate::operation::{Kind, Operation};
 use crate::workers::Workers;
 use cortica_memory::{Accuracy, Cue, MemoryStore, RecallError, Recalled};
-use rayon::prelude::*;
 use std::iter::zip;
+use std::ops::{Range, RangeInclusive};
 use std::slice;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Queries in a block of exact searches: at least what shares one pass over the vectors, at most
 /// what keeps a block from being the last one that everybody waits for.
-const BLOCK_LENGTH: std::ops::RangeInclusive<usize> = 16..=256;
+const BLOCK_LENGTH: RangeInclusive<usize> = 16..=256;
 
 /// Blocks for each worker, so that one that is held up leaves its share to others.
 const BLOCKS_EACH: usize = 4;
+
+/// Walks in a block of a batch that may be ended early, which is asked for between blocks.
+const WALKS_MAX: usize = 1_024;
 
 /// A read, beside its cue.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +61,10 @@ impl Asked {
     }
 }
 
-/// Reads of one block, their cues and where their answers go.
-type Block<'a> = (&'a [Asked], (&'a [Cue], &'a [OnceLock<Answer>]));
-
 /// Answers reads, of which the first has the number `first`. Recalls and searches among them are done
 /// apart: a recall is a use of what it finds, a search is none.
+///
+/// Where the batch is ended meanwhile, the first reads are answered and none behind them.
 pub(crate) fn reads(executor: &Executor<'_>, first: u64, run: Vec<Operation>) -> Vec<Answer> {
     let recalls = run.iter().map(|operation| operation.kind() == Kind::Recall);
     let recalls: Vec<bool> = recalls.collect();
@@ -74,15 +77,59 @@ pub(crate) fn reads(executor: &Executor<'_>, first: u64, run: Vec<Operation>) ->
         let all = if some.is_empty() { others } else { some };
         return answer_all(executor, all.into_iter().unzip());
     }
-    let mut some = answer_all(executor, some.into_iter().unzip()).into_iter();
+    // Searches first: they leave nothing behind, so one can be taken back where a recall in front of
+    // it was not begun. A recall that was done stays done.
     let mut others = answer_all(executor, others.into_iter().unzip()).into_iter();
+    let mut some = answer_all(executor, some.into_iter().unzip()).into_iter();
     let lost = || Err(ItemError::Panicked("there was no answer".to_owned()));
     let next = |recalls| if recalls { some.next() } else { others.next() };
-    recalls
+    let mut answers: Vec<Answer> = recalls
         .into_iter()
         .map(next)
         .map(|answer| answer.unwrap_or_else(lost))
-        .collect()
+        .collect();
+    let ended = |answer: &Answer| matches!(answer, Err(error) if error.ends_the_batch());
+    if let Some(at) = answers.iter().position(ended) {
+        let end = answers[at].clone();
+        answers[at..].fill(end);
+    }
+    answers
+}
+
+/// Blocks in their order. One is given out only while nothing ends the batch, and both is decided
+/// under one lock, so those that were begun are always the first ones, whoever does them.
+struct Turns<'a> {
+    gate: &'a Gate,
+    operations: usize,
+    length: usize,
+    state: Mutex<Turn>,
+}
+
+#[derive(Default)]
+struct Turn {
+    begun: usize,
+    stop: Option<Stop>,
+}
+
+impl Turns<'_> {
+    /// What is to be done next; none if all was begun, or nothing more may be.
+    fn next(&self) -> Option<Range<usize>> {
+        let mut turn = self.lock();
+        if turn.begun == self.operations || turn.stop.is_some() {
+            return None;
+        }
+        turn.stop = self.gate.stopped();
+        if turn.stop.is_some() {
+            return None;
+        }
+        let from = turn.begun;
+        turn.begun = self.operations.min(from + self.length);
+        Some(from..turn.begun)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turn> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Answers reads of one kind.
@@ -92,31 +139,48 @@ fn answer_all(executor: &Executor<'_>, (asked, cues): (Vec<Asked>, Vec<Cue>)) ->
     let shortest = *BLOCK_LENGTH.start();
     let workers = (asked.len() > shortest).then(|| (executor.workers)());
     let count = workers.as_ref().map_or(1, Workers::count);
-    let length = block_length(&cues, count);
-    let block = |(asked, (cues, slots)): Block<'_>| answer_block(executor, asked, cues, slots);
-    match workers.as_ref().and_then(|workers| workers.pool()) {
-        Some(pool) if asked.len() > length => pool.install(|| {
-            let parts = cues.par_chunks(length).zip(slots.par_chunks(length));
-            let parts = asked.par_chunks(length).zip(parts).with_max_len(1);
-            parts.for_each(block);
-        }),
-        _ => {
-            let parts = zip(cues.chunks(length), slots.chunks(length));
-            zip(asked.chunks(length), parts).for_each(block);
+    let length = block_length(&cues, count, executor.gate);
+    let turns = Turns {
+        gate: executor.gate,
+        operations: asked.len(),
+        length,
+        state: Mutex::default(),
+    };
+    let work = || {
+        while let Some(block) = turns.next() {
+            let (asked, cues) = (&asked[block.clone()], &cues[block.clone()]);
+            answer_block(executor, asked, cues, &slots[block]);
         }
+    };
+    match workers.as_ref().and_then(|workers| workers.pool()) {
+        Some(pool) if asked.len() > length => pool.scope(|scope| {
+            for _ in 0..count.min(asked.len().div_ceil(length)) {
+                scope.spawn(|_| work());
+            }
+        }),
+        _ => work(),
     }
-    let lost = || Err(ItemError::Panicked("there was no answer".to_owned()));
+    let stop = turns.lock().stop;
+    let lost = || match stop {
+        Some(stop) => Err(stop.error()),
+        None => Err(ItemError::Panicked("there was no answer".to_owned())),
+    };
     let answers = slots
         .into_iter()
         .map(|slot| slot.into_inner().unwrap_or_else(lost));
     answers.collect()
 }
 
-fn block_length(cues: &[Cue], workers: usize) -> usize {
+fn block_length(cues: &[Cue], workers: usize, gate: &Gate) -> usize {
     let walks = |cue: &Cue| !matches!(cue.how_sure(), Accuracy::Exact);
     if cues.iter().any(walks) {
         // Walks gain by near queries that follow each other, which only many have.
-        return cues.len().div_ceil(workers).max(1);
+        let even = cues.len().div_ceil(workers).max(1);
+        return if gate.may_stop() {
+            even.min(WALKS_MAX)
+        } else {
+            even
+        };
     }
     let (shortest, longest) = BLOCK_LENGTH.into_inner();
     if workers == 1 {
@@ -147,16 +211,15 @@ fn answer_block(
     };
     if all && let Ok(found) = guarded(|| find(cues)) {
         for ((asked, slot), found) in zip(zip(asked, slots), found) {
-            let _ = slot.set(answer(executor.store, *asked, found));
+            let _ = slot.set(guarded(|| answer(executor.store, *asked, found)).flatten());
         }
         return;
     }
     let left = zip(zip(asked, cues), slots).filter(|(_, slot)| slot.get().is_none());
     for ((asked, cue), slot) in left {
-        let found = guarded(|| find(slice::from_ref(cue)).pop());
         let none = || Err(RecallError::NoSpace); // One cue gives one answer: this does not occur.
-        let found = found.map(|found| found.unwrap_or_else(none));
-        let _ = slot.set(found.and_then(|found| answer(executor.store, *asked, found)));
+        let one = || find(slice::from_ref(cue)).pop().unwrap_or_else(none);
+        let _ = slot.set(guarded(|| answer(executor.store, *asked, one())).flatten());
     }
 }
 
