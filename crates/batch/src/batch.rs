@@ -2,7 +2,7 @@
 
 use crate::answer::Answer;
 use crate::answers::Answers;
-use crate::bytes::{needed, of_answer};
+use crate::bytes::{needed_by_all, of_answer};
 use crate::cancel::{Cancel, Gate};
 use crate::config::{BatchConfig, ConfigError};
 use crate::engine;
@@ -120,8 +120,8 @@ impl Batch {
         let mut operations = operations.into_iter();
         while answers.len() < total {
             let piece: Vec<_> = operations.by_ref().take(piece).collect();
-            let asked: usize = piece.iter().map(needed).sum();
-            summary.peak_bytes = summary.peak_bytes.max(held + asked);
+            let asked = needed_by_all(&piece);
+            summary.peak_bytes = summary.peak_bytes.max(asked.saturating_add(held));
             let answered = if atomic {
                 // Writes need no workers.
                 together::execute(&self.executor(&store, &gate, &Workers::none), piece)

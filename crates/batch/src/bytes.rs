@@ -2,7 +2,9 @@
 
 use crate::answer::{Answer, Answered, Hit, ItemError};
 use crate::operation::Operation;
-use cortica_memory::{Cue, Episode, Evicted, ID_BYTES_MAX, StoreOutcome, Stored, Value};
+use cortica_memory::{
+    Cue, Episode, Evicted, ID_BYTES_MAX, MAX_RESULTS, StoreOutcome, Stored, Value,
+};
 
 /// An id that others hold too: its bytes and two counts.
 const SHARED_ID: usize = ID_BYTES_MAX + 2 * size_of::<usize>();
@@ -41,6 +43,12 @@ pub(crate) fn needed(operation: &Operation) -> usize {
     };
     let all = PLACES.saturating_add(own);
     all.saturating_add(answer)
+}
+
+/// What all of them come to at most.
+pub(crate) fn needed_by_all(operations: &[Operation]) -> usize {
+    let add = |all: usize, operation| all.saturating_add(needed(operation));
+    operations.iter().fold(0, add)
 }
 
 /// What an answer comes to while it waits.
@@ -101,6 +109,9 @@ fn metadata(episode: &Episode) -> usize {
 
 /// So many results, with embeddings of this dimension if any.
 fn results(k: usize, dimension: Option<usize>) -> usize {
+    if k > MAX_RESULTS {
+        return 0; // It is refused, with an error that says how many there may be.
+    }
     let vector = dimension.unwrap_or(0).saturating_mul(size_of::<f32>());
     let each = size_of::<Hit>() + SHARED_ID + CANDIDATE;
     k.saturating_mul(each.saturating_add(vector))

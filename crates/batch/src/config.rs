@@ -11,7 +11,8 @@ use std::time::Duration;
 pub struct BatchConfig {
     /// The most writes in one commit, and the most operations that are taken from a stream at once.
     pub batch_size: usize,
-    /// Bytes that a stream holds at most: operations, their texts and vectors, results that wait. A
+    /// Bytes that a stream holds at most: operations, their texts and vectors, results that wait; the
+    /// one operation that has come and waits for room is not counted. A
     /// single operation that may come to more is refused, also outside of streams. What the store
     /// itself holds is not counted.
     pub memory_limit: usize,

@@ -166,7 +166,8 @@ impl Flow {
             if state.stop.is_some() || state.ended {
                 return Err(Over); // If it had to wait, it was answered.
             }
-            if state.used + bytes <= self.limit {
+            let all = state.used.checked_add(bytes);
+            if all.is_some_and(|all| all <= self.limit) {
                 break;
             }
             if self.strategy == Backpressure::DropOldest {
@@ -213,7 +214,12 @@ impl Flow {
         loop {
             if let Some(dropped) = take_some(&mut state.dropped) {
                 state.tell_many(Stop::Dropped, dropped);
-                self.told(&mut state);
+                if let Some(waker) = self.told(&mut state) {
+                    drop(state);
+                    waker.wake();
+                    state = self.lock();
+                    continue; // More may have been dropped meanwhile.
+                }
             }
             if let Some(stop) = stopped() {
                 self.stop(&mut state, stop);
@@ -259,7 +265,9 @@ impl Flow {
         state.used = (state.used + bytes).saturating_sub(kept);
         state.peak = state.peak.max(state.used);
         self.observe(&mut state);
-        self.told(&mut state);
+        let waker = self.told(&mut state);
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
     }
 
     /// Nothing more comes out. What still waits is answered so.
@@ -291,12 +299,16 @@ impl Flow {
 
     /// As [`take`](Self::take), but has `waker` called instead of waiting.
     pub(crate) fn poll(&self, waker: &Waker) -> std::task::Poll<Option<(u64, Answer)>> {
+        // Cloned before the lock is taken, and the last one dropped behind it: both are foreign code.
+        let waker = waker.clone();
         let mut state = self.lock();
         match self.take_from(&mut state) {
             Some(answer) => std::task::Poll::Ready(Some(answer)),
             None if state.ended => std::task::Poll::Ready(None),
             None => {
-                state.waker = Some(waker.clone());
+                let last = state.waker.replace(waker);
+                drop(state);
+                drop(last);
                 std::task::Poll::Pending
             }
         }
@@ -351,12 +363,13 @@ impl Flow {
         self.lock().summary.clone()
     }
 
-    fn told(&self, state: &mut State) {
+    /// Who is to be woken when the lock is let go of: what a waker does is not ours to know, and it
+    /// may well ask for the next answer at once.
+    #[must_use]
+    fn told(&self, state: &mut State) -> Option<Waker> {
         self.news.notify_all();
         self.room.notify_one();
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
+        state.waker.take()
     }
 
     /// Nothing more is begun: what waits is answered so.

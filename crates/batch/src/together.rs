@@ -1,7 +1,7 @@
 //! Lists of which all is done or nothing.
 
 use crate::answer::{Answer, ItemError};
-use crate::bytes::needed;
+use crate::bytes::{needed, needed_by_all};
 use crate::config::ConfigError;
 use crate::execute::{Executor, guarded};
 use crate::operation::Operation;
@@ -31,7 +31,7 @@ pub(crate) fn execute(executor: &Executor<'_>, operations: Vec<Operation>) -> Ve
     if let Some(stop) = executor.gate.stopped() {
         return (0..count).map(|_| Err(stop.error())).collect();
     }
-    let all: usize = operations.iter().map(needed).sum();
+    let all = needed_by_all(&operations);
     if all > executor.limit {
         let (needed, limit) = (all, executor.limit);
         let refused = |_| Err(ItemError::TooLarge { needed, limit });

@@ -20,7 +20,9 @@ pub struct Cue {
 impl Cue {
     /// Looks for the 10 memories whose embeddings are nearest to this one.
     #[must_use]
-    pub fn embedding(embedding: Vec<f32>) -> Self {
+    pub fn embedding(mut embedding: Vec<f32>) -> Self {
+        // Cues wait in queues that count the values they hold: places without one would add to that.
+        embedding.shrink_to_fit();
         Self {
             embedding,
             max_results: 10,
@@ -102,5 +104,17 @@ impl Recalled {
     /// A memory, and how near it is.
     pub fn new(score: f32, memory: Arc<Memory>) -> Self {
         Self { score, memory }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cue_holds_no_more_than_its_values() {
+        let mut vector = Vec::with_capacity(64 << 10);
+        vector.extend([1.0; 256]);
+        assert!(Cue::embedding(vector).embedding.capacity() < 512);
     }
 }
