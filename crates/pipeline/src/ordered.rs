@@ -30,9 +30,7 @@ pub(crate) struct Ordered {
 #[derive(Debug, Default)]
 struct State {
     intake: VecDeque<Box<Job>>,
-    closed: bool,
-    /// Closed, and what no worker had in its hands was answered unworked.
-    abandoned: bool,
+    door: Door,
     /// The number of the next job to be taken, to enter its window, and to be decided.
     next_taken: u64,
     next_window: u64,
@@ -49,6 +47,16 @@ struct State {
     /// Workers that sleep, and callers that wait for room.
     asleep: usize,
     waiting: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Door {
+    #[default]
+    Open,
+    /// No more is taken in.
+    Closed,
+    /// Nor is anything begun: what no worker had in its hands was answered unworked.
+    Abandoned,
 }
 
 #[derive(Debug)]
@@ -84,13 +92,13 @@ impl Ordered {
         wait: bool,
     ) -> Result<usize, NotTaken> {
         let mut state = lock(&self.state);
-        while wait && !state.closed && state.intake.len() >= self.capacity {
+        while wait && state.door == Door::Open && state.intake.len() >= self.capacity {
             state.waiting += 1;
             let waited = self.room.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
             state.waiting -= 1;
         }
-        if state.closed {
+        if state.door != Door::Open {
             return Err(NotTaken::Closed(job));
         }
         if state.intake.len() >= self.capacity {
@@ -110,7 +118,7 @@ impl Ordered {
     }
 
     pub(crate) fn close(&self) {
-        lock(&self.state).closed = true;
+        lock(&self.state).door = Door::Closed;
         self.work.notify_all();
         self.room.notify_all();
     }
@@ -118,7 +126,7 @@ impl Ordered {
     /// Answers all that no worker has in its hands, in its order, and ends the workers as they come back.
     pub(crate) fn abandon(&self) {
         let mut state = lock(&self.state);
-        state.abandoned = true;
+        state.door = Door::Abandoned;
         let ready = std::mem::take(&mut state.ready);
         let windowed = std::mem::take(&mut state.windowed);
         let encoded = std::mem::take(&mut state.encoded);
@@ -135,7 +143,7 @@ impl Ordered {
     /// The state again, by a worker with a job in its hands; that is answered here if all were abandoned meanwhile.
     fn back(&self, staged: Box<Staged>) -> (MutexGuard<'_, State>, Option<Box<Staged>>) {
         let state = lock(&self.state);
-        if !state.abandoned {
+        if state.door != Door::Abandoned {
             return (state, Some(staged));
         }
         drop(state);
@@ -153,7 +161,7 @@ impl Ordered {
     pub(crate) fn work(&self, crew: &Crew) {
         let mut state = lock(&self.state);
         loop {
-            if state.abandoned {
+            if state.door == Door::Abandoned {
                 return;
             } else if !state.deciding && matches!(state.ready.front(), Some(Some(_))) {
                 state = self.decide(crew, state);
@@ -188,7 +196,7 @@ impl Ordered {
                 if state.windowed.len() > 1 {
                     self.wake(&state);
                 }
-            } else if state.closed && state.intake.is_empty() {
+            } else if state.door == Door::Closed && state.intake.is_empty() {
                 // Those who fell asleep as far ahead as they may be, when there was something left to take.
                 self.work.notify_all();
                 return;
