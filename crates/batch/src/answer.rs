@@ -76,13 +76,15 @@ pub enum ItemError {
     #[error(transparent)]
     Forget(ForgetError),
     /// There is no such operation in this release; leave it out.
-    #[error("{kind}: not supported yet")]
+    #[error("{kind}: not supported yet; leave it out")]
     Unsupported {
         /// What was asked for.
         kind: Kind,
     },
     /// Another operation of an all-or-nothing list was refused: correct that one, or leave it out.
-    #[error("not done, because operation {item} of the same list was refused")]
+    #[error(
+        "not done, because operation {item} of the same list, counted from 0, was refused; correct that one, or leave it out"
+    )]
     Undone {
         /// Which one, counted from 0.
         item: usize,
@@ -94,7 +96,9 @@ pub enum ItemError {
     #[error("allocate: the store gives no columns; open it with allocation, or store instead")]
     NoAllocation,
     /// Alone it needs more bytes than all operations may: make it smaller, or the limit larger.
-    #[error("{needed} bytes needed, the memory limit is {limit}")]
+    #[error(
+        "{needed} bytes needed, the memory limit is {limit}; make it smaller, or raise memory_limit"
+    )]
     TooLarge {
         /// What it and its answer may come to.
         needed: usize,
@@ -105,13 +109,13 @@ pub enum ItemError {
     #[error("dropped for newer operations; submit it again")]
     Dropped,
     /// The batch was cancelled before it.
-    #[error("cancelled before it was done")]
+    #[error("cancelled before it was begun; submit it again if it is wanted")]
     Cancelled,
     /// The time was up before it; give the batch more, or submit it again.
-    #[error("the time was up before it was done")]
+    #[error("the time was up before it was begun; give the batch more time, or submit it again")]
     TimedOut,
-    /// The store was closed before it.
-    #[error("the store was closed before it was done")]
+    /// The store was closed before it; open it again.
+    #[error("the store was closed before it was begun; open it again, and submit it to that")]
     Closed,
     /// A panic ended it; the others are not concerned.
     #[error("panicked: {0}")]

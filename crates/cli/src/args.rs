@@ -170,7 +170,8 @@ pub(crate) struct BatchArgs {
     /// Values in each embedding of a new store; an existing one keeps its own.
     #[arg(long, value_name = "D")]
     pub(crate) dimension: Option<usize>,
-    /// MiB that operations and answers may take at once. A file of any length needs no more.
+    /// MiB that operations and answers may take at once. A file of any length needs no more, beside
+    /// the line that is read; a line may have as many bytes, and 16 MiB at most.
     #[arg(long, value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(crate) memory_limit: u32,

@@ -1,6 +1,7 @@
 //! `cortica batch`: operations of all sorts, line by line.
 
 mod line;
+mod places;
 mod report;
 
 use std::fs::File;
@@ -10,12 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use cortica::{Atomicity, BatchConfig, BatchSummary, Cortica, Operation};
-use cortica_formats::jsonl::{self, JsonlError};
+use cortica::{Atomicity, BatchConfig, BatchSummary, ConfigError, Cortica, Operation};
+use cortica_formats::jsonl::{self, JsonlError, LINE_BYTES_MAX};
 
 use crate::advice::Usage;
 use crate::args::BatchArgs;
 use crate::batch::line::OperationLine;
+use crate::batch::places::Places;
 use crate::batch::report::Report;
 use crate::folder;
 use crate::output::{Out, Outcome};
@@ -25,6 +27,11 @@ pub(crate) fn run(args: &BatchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
         Box::new(BufReader::new(io::stdin()))
     } else {
         let file = File::open(&args.file).with_context(|| args.file.display().to_string())?;
+        if file.metadata().is_ok_and(|about| about.is_dir()) {
+            // Reading it would fail, but only when the store had been created.
+            let why = format!("{} is a folder; give a file of lines", args.file.display());
+            return Err(Usage(why).into());
+        }
         Box::new(BufReader::new(file))
     };
     let mut builder = Cortica::builder().durability(args.durability.into());
@@ -35,14 +42,19 @@ pub(crate) fn run(args: &BatchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     folder::tell_found(&memory, out);
 
     let broken = Arc::new(Mutex::new(None));
+    let places = Places::default();
+    let limit = (args.memory_limit as usize) << 20;
     let lines = Lines {
-        lines: jsonl::Reader::new(reader),
+        // A line is in memory before it is an operation that can be counted.
+        lines: jsonl::Reader::with_line_bytes_max(reader, limit.min(LINE_BYTES_MAX)),
         broken: broken.clone(),
+        places: places.clone(),
+        given: 0,
     };
-    let mut report = Report::default();
+    let mut report = Report::of(places.clone());
     let mut config = BatchConfig::default();
     config.batch_size = args.batch as usize;
-    config.memory_limit = (args.memory_limit as usize) << 20;
+    config.memory_limit = limit;
     config.backpressure = args.backpressure.into();
     config.timeout = args
         .timeout
@@ -50,7 +62,16 @@ pub(crate) fn run(args: &BatchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let summary = if args.atomic {
         config.atomicity = Atomicity::All;
         let operations = lines.collect_within(config.memory_limit)?;
-        let done = memory.batch().config(config).run(operations)?;
+        let done = memory.batch().config(config).run(operations);
+        let done = done.map_err(|error| match error {
+            ConfigError::NoWrite { operation, kind } => {
+                let line = places.line(operation as u64);
+                anyhow::anyhow!(
+                    "line {line} is a {kind}, which is no write; leave out --atomic, or that line"
+                )
+            }
+            error => error.into(),
+        })?;
         for (number, answer) in (0..).zip(&done.answers) {
             report.add(number, answer, out)?;
         }
@@ -76,10 +97,12 @@ fn stream(
     report: &mut Report,
     out: &mut Out,
 ) -> anyhow::Result<BatchSummary> {
+    let places = lines.places.clone();
     let mut answers = memory.batch().config(config).stream(lines)?;
     let progress = out.progress(None, "operations");
     for (number, answer) in answers.by_ref() {
         report.add(number, &answer, out)?;
+        places.forget_before(number);
         progress.advance(1);
     }
     drop(progress);
@@ -91,17 +114,27 @@ struct Lines {
     lines: jsonl::Reader<Box<dyn BufRead + Send>, OperationLine>,
     /// Why nothing more could be read.
     broken: Arc<Mutex<Option<JsonlError>>>,
+    places: Places,
+    /// Operations that were given.
+    given: u64,
 }
 
 impl Iterator for Lines {
     type Item = Operation;
 
     fn next(&mut self) -> Option<Operation> {
-        match self.lines.next()? {
+        let found = self.lines.next()?;
+        self.places.add(self.given, self.lines.line());
+        self.given += 1;
+        match found {
             Ok(OperationLine(operation)) => Some(operation),
             Err(error @ JsonlError::Io(_)) => {
                 *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 None
+            }
+            Err(error @ JsonlError::LineTooLong { max, .. }) if max < LINE_BYTES_MAX => {
+                let why = format!("{error}; raise --memory-limit");
+                Some(Operation::Unreadable(why))
             }
             Err(error) => Some(Operation::Unreadable(error.to_string())),
         }

@@ -1,23 +1,30 @@
 //! Answers as lines, and what they came to.
 
 use cortica::{
-    Answer, Answered, AssociateOutcome, BatchSummary, Hit, Stats, StoreOutcome, Stored,
+    Answer, Answered, AssociateOutcome, BatchSummary, Hit, ItemError, Stats, StoreOutcome, Stored,
     StoredColumn,
 };
 use serde_json::{Map, Value, json};
 
+use crate::batch::places::Places;
 use crate::figures::{bytes, count, per_second, plain};
 use crate::output::{Out, Outcome};
 
 /// Results of a recall that are written for people.
 const SHOWN_MAX: usize = 5;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
     failed: u64,
+    places: Places,
 }
 
 impl Report {
+    /// Of operations from these lines.
+    pub(crate) fn of(places: Places) -> Self {
+        Self { failed: 0, places }
+    }
+
     /// Writes the answer to the operation with this number, which counts from 0.
     pub(crate) fn add(
         &mut self,
@@ -25,12 +32,12 @@ impl Report {
         answer: &Answer,
         out: &mut Out,
     ) -> anyhow::Result<()> {
-        let line = number + 1;
+        let line = self.places.line(number);
         self.failed += u64::from(answer.is_err());
         if out.json() {
-            return out.object(&object(line, answer));
+            return out.object(&object(line, answer, &self.places));
         }
-        out.line(format!("{line:>6}  {}", words(answer)))
+        out.line(format!("{line:>6}  {}", words(answer, &self.places)))
     }
 
     /// Writes the totals.
@@ -92,7 +99,18 @@ impl Report {
     }
 }
 
-fn object(line: u64, answer: &Answer) -> Value {
+/// What went wrong, with the lines of this file where it names operations by their numbers.
+fn said(error: &ItemError, places: &Places) -> String {
+    match error {
+        ItemError::Undone { item } => {
+            let line = places.line(*item as u64);
+            format!("not done, because line {line} was refused; correct that one, or leave it out")
+        }
+        error => error.to_string(),
+    }
+}
+
+fn object(line: u64, answer: &Answer, places: &Places) -> Value {
     match answer {
         Ok(Answered::Stored(stored)) => json!({ "line": line, "stored": of_stored(stored) }),
         Ok(Answered::Allocated(stored)) => json!({ "line": line, "allocated": of_stored(stored) }),
@@ -109,7 +127,7 @@ fn object(line: u64, answer: &Answer) -> Value {
         Ok(_) => json!({ "line": line }),
         Err(error) => json!({
             "line": line,
-            "error": error.to_string(),
+            "error": said(error, places),
             "kind": error.kind().name(),
         }),
     }
@@ -160,7 +178,7 @@ fn linked_as(outcome: AssociateOutcome) -> &'static str {
     }
 }
 
-fn words(answer: &Answer) -> String {
+fn words(answer: &Answer, places: &Places) -> String {
     match answer {
         Ok(Answered::Stored(stored) | Answered::Allocated(stored)) => {
             let (outcome, of) = stored_as(&stored.outcome);
@@ -190,6 +208,6 @@ fn words(answer: &Answer) -> String {
         Ok(Answered::Associated(linked)) => linked_as(linked.outcome).replace('_', " "),
         Ok(Answered::Forgotten(forgotten)) => format!("forgotten (seq {})", forgotten.seq),
         Ok(_) => "done".to_owned(),
-        Err(error) => format!("failed: {}", plain(&error.to_string())),
+        Err(error) => format!("failed: {}", plain(&said(error, places))),
     }
 }
