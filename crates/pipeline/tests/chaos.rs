@@ -387,7 +387,7 @@ fn whatever_the_deadline_a_shutdown_tells_of_every_request() {
             let pipeline = AllocationPipeline::new(engine.clone(), options).unwrap();
             pipeline.start().unwrap();
             let request = |at: usize| Request {
-                stream: (at % 2 > 0).then_some(1),
+                stream: (!at.is_multiple_of(2)).then_some(1),
                 ..Request::new(concepts[at].0.clone(), concepts[at].1.to_vec())
             };
             let tickets: Vec<_> = (0..30)
