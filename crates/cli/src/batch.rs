@@ -46,7 +46,7 @@ pub(crate) fn run(args: &BatchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let limit = (args.memory_limit as usize) << 20;
     let lines = Lines {
         // A line is in memory before it is an operation that can be counted.
-        lines: jsonl::Reader::with_line_bytes_max(reader, limit.min(LINE_BYTES_MAX)),
+        source: jsonl::Reader::with_line_bytes_max(reader, limit.min(LINE_BYTES_MAX)),
         broken: broken.clone(),
         places: places.clone(),
         given: 0,
@@ -111,7 +111,7 @@ fn stream(
 
 /// One operation for each line that is not blank.
 struct Lines {
-    lines: jsonl::Reader<Box<dyn BufRead + Send>, OperationLine>,
+    source: jsonl::Reader<Box<dyn BufRead + Send>, OperationLine>,
     /// Why nothing more could be read.
     broken: Arc<Mutex<Option<JsonlError>>>,
     places: Places,
@@ -123,8 +123,8 @@ impl Iterator for Lines {
     type Item = Operation;
 
     fn next(&mut self) -> Option<Operation> {
-        let found = self.lines.next()?;
-        self.places.add(self.given, self.lines.line());
+        let found = self.source.next()?;
+        self.places.add(self.given, self.source.line());
         self.given += 1;
         match found {
             Ok(OperationLine(operation)) => Some(operation),
@@ -152,7 +152,7 @@ impl Lines {
                 let why = format!(
                     "--atomic: line {} is beyond the memory limit; raise --memory-limit, or leave \
                      --atomic out",
-                    self.lines.line()
+                    self.source.line()
                 );
                 return Err(Usage(why).into());
             }
