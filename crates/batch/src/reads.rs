@@ -19,8 +19,9 @@ const BLOCK_LENGTH: RangeInclusive<usize> = 16..=256;
 /// Blocks for each worker, so that one that is held up leaves its share to others.
 const BLOCKS_EACH: usize = 4;
 
-/// Walks in a block of a batch that may be ended early, which is asked for between blocks.
-const WALKS_MAX: usize = 1_024;
+/// Walks in a block of a batch that may be ended early, which is asked for between blocks: some tenths of
+/// a second, and enough of them for near ones to follow each other.
+const WALKS_MAX: usize = 4_096;
 
 /// A read, beside its cue.
 #[derive(Clone, Copy, Debug)]

@@ -75,10 +75,10 @@ fn cases() -> impl Strategy<Value = Case> {
     let metric = prop_oneof![Just("cosine"), Just("dot"), Just("l2")];
     let batch_size = prop_oneof![1..=5_usize, Just(1_000)];
     let threshold = prop_oneof![Just(0), Just(10), Just(10_000)];
-    // As many as there are ids, half of that, and one.
+    // As many as can be stored, half of that, and one.
     let capacity = prop_oneof![
         Just(None),
-        Just(Some(IDS)),
+        Just(Some(IDS - 1)),
         Just(Some(IDS / 2)),
         Just(Some(1))
     ];
@@ -97,7 +97,8 @@ fn cases() -> impl Strategy<Value = Case> {
     )
 }
 
-fn check(case: &Case, isa: Isa, pools: &[Workers]) -> Result<(), TestCaseError> {
+/// How many memories were evicted, if all is the same.
+fn check(case: &Case, isa: Isa, pools: &[Workers]) -> Result<u64, TestCaseError> {
     let (one, many) = (store(case, isa), store(case, isa));
     let list = operations(&case.steps);
     let alone: Vec<String> = list
@@ -140,7 +141,46 @@ fn check(case: &Case, isa: Isa, pools: &[Workers]) -> Result<(), TestCaseError> 
         done.summary.outcomes.values().sum::<u64>(),
         alone.len() as u64
     );
-    Ok(())
+    Ok(done.summary.evicted)
+}
+
+/// What lists have come to, without which they say less than they seem to.
+#[derive(Default)]
+struct Reached {
+    lists: Cell<u64>,
+    operations: Cell<u64>,
+    /// Lists with reads that several workers divide among them.
+    divided: Cell<u64>,
+    /// Lists that had memories evicted, at half of the capacity and at one.
+    evicting: [Cell<u64>; 2],
+}
+
+impl Reached {
+    fn note(&self, case: &Case) {
+        let add = |count: &Cell<u64>, more| count.set(count.get() + more);
+        add(&self.lists, 1);
+        add(&self.operations, case.steps.len() as u64);
+        // Reads of one kind, up to what is no read. So many that they do not go to one worker.
+        let kinds = [
+            |step: &Step| matches!(step, Step::Recall { .. }),
+            |step: &Step| matches!(step, Step::Similar { .. }),
+        ];
+        let reads = |step: &Step| kinds.iter().any(|is| is(step));
+        let runs = || case.steps.split(|step| !reads(step));
+        let long =
+            |run: &[Step], is: fn(&Step) -> bool| run.iter().filter(|step| is(step)).count() > 32;
+        let divided = case.workers > 1 && runs().any(|run| kinds.iter().any(|&is| long(run, is)));
+        add(&self.divided, u64::from(divided));
+    }
+
+    fn evicted(&self, case: &Case) {
+        let of = match case.capacity {
+            Some(1) => 1,
+            Some(_) => 0,
+            None => return,
+        };
+        self.evicting[of].set(self.evicting[of].get() + 1);
+    }
 }
 
 #[test]
@@ -148,7 +188,7 @@ fn a_batch_equals_its_operations_one_by_one() {
     let pools: Vec<Workers> = (1..=8).map(|count| Workers::new(count).unwrap()).collect();
     let lists = size("BATCH_LISTS", LISTS);
     let all: Vec<Isa> = Isa::available().collect();
-    let (tried, in_all) = (Cell::new(0_u64), Cell::new(0_u64));
+    let reached = Reached::default();
     for &isa in &all {
         let config = Config {
             cases: lists.div_ceil(all.len() as u64) as u32,
@@ -158,18 +198,35 @@ fn a_batch_equals_its_operations_one_by_one() {
         };
         let mut runner = TestRunner::new(config);
         let result = runner.run(&cases(), |case| {
-            tried.set(tried.get() + 1);
-            in_all.set(in_all.get() + case.steps.len() as u64);
-            check(&case, isa, &pools)
+            reached.note(&case);
+            if check(&case, isa, &pools)? > 0 {
+                reached.evicted(&case);
+            }
+            Ok(())
         });
         if let Err(error) = result {
             panic!("{isa}: {error}");
         }
     }
-    assert!(tried.get() >= lists, "{} lists", tried.get());
+    let divided = reached.divided.get();
+    let [at_half, at_one] = reached.evicting.each_ref().map(Cell::get);
+    assert!(
+        reached.lists.get() >= lists,
+        "{} lists",
+        reached.lists.get()
+    );
+    if lists >= LISTS {
+        let least = divided.min(at_half).min(at_one);
+        assert!(
+            least >= 50,
+            "{divided} lists divided among workers, {at_half} and {at_one} with evictions"
+        );
+    }
     let counts = [
-        ("lists", tried.get()),
-        ("operations", in_all.get()),
+        ("lists", reached.lists.get()),
+        ("operations", reached.operations.get()),
+        ("lists_divided_among_workers", divided),
+        ("lists_with_evictions", at_half + at_one),
         ("instruction_sets", all.len() as u64),
     ];
     report("batch_equivalence", 0, &counts);

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-const READS: usize = 3_000;
+/// More blocks of walks than workers.
+const READS: usize = 20_000;
 
 fn vector(number: usize) -> Vec<f32> {
     vec![1.0, number as f32 / 7.0, (number % 13) as f32]

@@ -6,8 +6,8 @@ use cortica_memory::{Accuracy, Association, Confidence, Cue, Episode, Value};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// Values of an embedding.
-pub(crate) const DIMENSION: usize = 5;
+/// Values of an embedding: more than a kernel takes at a time, and some left over.
+pub(crate) const DIMENSION: usize = 37;
 
 /// What makes an operation, small enough to be read when a list fails.
 #[derive(Clone, Debug)]
@@ -46,18 +46,20 @@ pub(crate) enum Step {
     },
 }
 
-/// Ids that there are.
+/// Ids that there are, of which the first cannot be.
 pub(crate) const IDS: usize = 12;
 const TEXTS: u8 = 6;
 const VECTORS: u8 = 14;
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     // Runs of one sort, as well as single operations: the barrier is where they meet.
-    let run = (step(), 1..=3_usize, any::<Index>());
+    // Now and then one so long that workers divide it among them, or that all ids are in use.
+    let times = prop_oneof![40 => 1..=3_usize, 1 => 17..=80_usize];
+    let run = (step(), times, any::<Index>());
     let runs = prop::collection::vec(run, 0..12);
     runs.prop_map(|runs| {
         let repeat = |(step, times, by): (Step, usize, Index)| {
-            (0..times).map(move |at| varied(&step, (by.index(5) * at) as u8))
+            (0..times).map(move |at| varied(&step, (by.index(5) * at % 64) as u8))
         };
         runs.into_iter().flat_map(repeat).collect()
     })
