@@ -114,6 +114,12 @@ impl ExactIndex {
         hidden
     }
 
+    /// Whether a row is hidden and not released.
+    pub(crate) fn is_hidden(&self, row: u32) -> bool {
+        let vectors = self.read();
+        vectors.removed && vectors.hidden.contains(&row)
+    }
+
     /// Gives hidden rows back.
     pub(crate) fn release(&self, rows: &[u32]) {
         let mut vectors = self.write();

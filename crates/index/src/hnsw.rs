@@ -185,7 +185,7 @@ impl HnswIndex {
         {
             let mut graph = self.write_graph();
             let level = self.options.level(graph.added);
-            graph.added += 1;
+            graph.added = graph.added.wrapping_add(1); // A saved graph may say any number.
             graph.nodes.add(row.get(), level);
             if let Some(blocks) = &mut graph.blocks {
                 blocks.add(row.get());
@@ -193,6 +193,10 @@ impl HnswIndex {
             graph.uncoded.push_back(row.get());
         }
         lock(&self.waiting).queue.push_back(row.get());
+        // Removed before it had a node, by somebody who did not wait to be told the row.
+        if self.exact.is_hidden(row.get()) {
+            self.withdraw(row.get());
+        }
     }
 
     /// Makes the codes of the nodes that have none yet: before walks, not when a row is inserted,
@@ -214,6 +218,14 @@ impl HnswIndex {
             }
             // Others may have done a part of it.
             left = (left - count).min(uncoded.len());
+        }
+    }
+
+    /// Has a node that was removed neither be found nor linked to.
+    fn withdraw(&self, row: u32) {
+        let graph = self.read_graph();
+        if graph.nodes.withdraw(row) {
+            lock(&self.waiting).removed.push(row);
         }
     }
 
@@ -299,10 +311,7 @@ impl VectorIndex for HnswIndex {
         if !self.exact.hide(row) {
             return false;
         }
-        let graph = self.read_graph();
-        if graph.nodes.withdraw(row) {
-            lock(&self.waiting).removed.push(row);
-        }
+        self.withdraw(row);
         true
     }
 
@@ -432,6 +441,21 @@ mod tests {
         for row in 0..100 {
             assert!(nodes.links(row, 0).all(|link| link != 40), "{row}");
         }
+    }
+
+    #[test]
+    fn what_is_removed_before_it_has_a_node_is_not_found() {
+        let index = on_a_line(20);
+        index.link(usize::MAX);
+        let row = index.exact.insert(&[7.0, 0.0]).unwrap();
+        assert!(index.remove(row));
+        index.add_node(row);
+        let found = || index.nearest(&[7.0, 0.0], Nearest::default()).unwrap();
+        assert!(found().iter().all(|near| near.row != row));
+        index.link(usize::MAX);
+        assert!(found().iter().all(|near| near.row != row));
+        index.repair();
+        assert_eq!((index.unreleased(), index.len()), (0, 20));
     }
 
     #[test]

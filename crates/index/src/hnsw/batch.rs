@@ -114,6 +114,7 @@ impl HnswIndex {
     ) -> Vec<Vec<Neighbor>> {
         self.with_space(|space, nodes| {
             let lets = |row: u32| nodes.is_findable(row) && how.filter.lets(row);
+            let tail = self.tail();
             let live = space.vectors.len();
             let all = || (0..nodes.rows() as u32).filter(|&row| lets(row));
             let mut searches: Vec<_> = zip(asked, walkers)
@@ -130,7 +131,8 @@ impl HnswIndex {
             let walkers = walking.map(|(_, walker, _)| &mut **walker);
             walk(space, nodes, walkers, lets);
             let chosen = searches.into_iter().map(|(query, walker, few)| {
-                let rows = few.unwrap_or_else(|| self.candidates(space, walker, query.k, lets));
+                let rows =
+                    few.unwrap_or_else(|| self.candidates(space, walker, query.k, &tail, lets));
                 // Some cannot be reached: better slow than short of what there is.
                 if rows.len() < query.k {
                     all().collect()

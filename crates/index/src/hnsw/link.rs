@@ -65,9 +65,12 @@ impl Chooser {
     /// Chooses up to `degree` of the candidates, which come nearest first: each that is nearer to
     /// the row than to any chosen before (Malkov and Yashunin, algorithm 4). So links lead in
     /// different directions, and two near each other do not both take a place. What room is left
-    /// goes to those that are as near to one chosen as to the row: copies of the same vector, which
-    /// would else be found by a single link.
-    pub(crate) fn choose(&mut self, space: Space<'_>, degree: usize) {
+    /// goes to those that are as near to one chosen as to the row.
+    ///
+    /// Copies of the row, whose keys are its `own`, are as near as it is to everything: measured by
+    /// them all others would be turned down, and a row with many copies would lead nowhere else.
+    /// They take up to half of the places, and more where others leave room.
+    pub(crate) fn choose(&mut self, space: Space<'_>, degree: usize, own: f32) {
         let Self {
             of_candidate,
             keys,
@@ -78,8 +81,11 @@ impl Chooser {
         } = self;
         chosen.clear();
         tied.clear();
-        for &candidate in &*candidates {
-            if chosen.len() >= degree {
+        let copies = candidates.iter().take_while(|near| near.key == own).count();
+        let (copies, others) = candidates.split_at(copies);
+        let most = degree - copies.len().min(degree / 2);
+        for &candidate in others {
+            if chosen.len() >= most {
                 break;
             }
             if !chosen.is_empty() {
@@ -92,8 +98,16 @@ impl Chooser {
                 tied.push(candidate.row);
             }
         }
+        let copies = copies.iter().map(|near| near.row);
+        let room = degree.saturating_sub(chosen.len());
+        chosen.splice(..0, copies.take(room));
         let room = degree.saturating_sub(chosen.len());
         chosen.extend(tied.iter().take(room));
+    }
+
+    /// The key that a copy of the row that was [measured](Chooser::measure) from has.
+    pub(crate) fn own(&self, space: Space<'_>, row: u32) -> f32 {
+        space.key(&self.of_row, row)
     }
 
     /// Adds a link from `row` to `to`; where there is no room, the links are chosen anew from
@@ -114,7 +128,8 @@ impl Chooser {
         }
         self.consider(nodes.links(row, level).chain([to]));
         self.measure(space, row);
-        self.choose(space, degree);
+        let own = self.own(space, row);
+        self.choose(space, degree, own);
         nodes.set_links(row, level, &self.chosen);
         space.links_changed(row, level);
     }

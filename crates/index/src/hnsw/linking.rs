@@ -1,5 +1,6 @@
 //! Making vectors that wait part of the graph.
 
+use crate::hnsw::beam::Near;
 use crate::hnsw::blocks::{Blocks, Packer};
 use crate::hnsw::codes::Space;
 use crate::hnsw::link::Chooser;
@@ -140,10 +141,17 @@ impl HnswIndex {
             }
             chooser.candidates.clear();
             chooser.candidates.extend(walker.beam.found());
-            if space.walks_are_coarse() {
-                chooser.measure(space, row);
+            let own = Self::measured(space, row, walker, chooser);
+            chooser.choose(space, self.options.degree, own);
+            if starts.len() < self.options.degree && self.removed() > 0 {
+                let from = [starts.as_slice(), &[near]].concat();
+                let chosen = std::mem::take(&mut chooser.chosen);
+                self.choose_removed(space, nodes, (row, level), &from, walker, chooser);
+                starts.extend(walker.beam.found());
+                let room = self.options.degree.saturating_sub(chosen.len());
+                let removed = chooser.chosen.iter().take(room);
+                chooser.chosen = chosen.iter().chain(removed).copied().collect();
             }
-            chooser.choose(space, self.options.degree);
             {
                 let _alone = self.stripes.lock(row);
                 nodes.set_links(row, level, &chooser.chosen);
@@ -166,5 +174,37 @@ impl HnswIndex {
                 *entry = Some(Entry { row, level });
             }
         }
+    }
+    /// Chooses among removed nodes, where few others are in sight: they lead on to those that are linked
+    /// like this one, and a repair puts what they lead to in their place. Without them, where all of a
+    /// graph was removed, what is new would hang together by nothing.
+    fn choose_removed(
+        &self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        (row, level): (u32, usize),
+        from: &[Near],
+        walker: &mut Walker,
+        chooser: &mut Chooser,
+    ) {
+        let is_linked = |other: u32| other != row && nodes.is_linked(other);
+        walker.begin(nodes, self.options.build_width, from, is_linked);
+        walker.walk(space, nodes, level, is_linked);
+        chooser.candidates.clear();
+        let removed = |near: &Near| nodes.state(near.row) == State::Removed;
+        chooser
+            .candidates
+            .extend(walker.beam.found().filter(removed));
+        let own = Self::measured(space, row, walker, chooser);
+        chooser.choose(space, self.options.degree, own);
+    }
+
+    /// The key of a copy of the row, in whose terms the candidates' keys are now.
+    fn measured(space: Space<'_>, row: u32, walker: &Walker, chooser: &mut Chooser) -> f32 {
+        if space.walks_are_coarse() {
+            chooser.measure(space, row);
+            return chooser.own(space, row);
+        }
+        walker.key(space, row)
     }
 }

@@ -119,7 +119,8 @@ impl HnswIndex {
             let near = around(row, links, |from| nodes.state(from) == State::Removed);
             chooser.consider(near);
             chooser.measure(space, row);
-            chooser.choose(space, self.options.degree_max(level));
+            let own = chooser.own(space, row);
+            chooser.choose(space, self.options.degree_max(level), own);
             nodes.set_links(row, level, &chooser.chosen);
             space.links_changed(row, level);
         }

@@ -129,8 +129,9 @@ impl HnswIndex {
         let linked = rows.iter().filter(|&&row| row != NOBODY).count();
         if linked < rows.len() {
             self.mend(&saved, &rows, &hurt);
-            self.reach_all(&|| false);
         }
+        // Also where nothing is gone: links to what was removed before it was saved are not in it.
+        self.reach_all(&|| false);
         self.pack(&|| false);
         Ok(LoadedGraph {
             linked,
@@ -243,7 +244,8 @@ impl HnswIndex {
                         let row = rows[number];
                         let _alone = self.stripes.lock(row);
                         chooser.measure(space, row);
-                        chooser.choose(space, self.options.degree_max(level));
+                        let own = chooser.own(space, row);
+                        chooser.choose(space, self.options.degree_max(level), own);
                         nodes.set_links(row, level, &chooser.chosen);
                         space.links_changed(row, level);
                     }

@@ -57,25 +57,30 @@ impl HnswIndex {
         found.unwrap_or_else(|| Ok(Vec::new()))
     }
 
-    /// What a walk has found, and what waits: candidates for scores.
+    /// What waits for links. Asked for before a walk begins: what is linked while it goes on may lie
+    /// behind it.
+    pub(super) fn tail(&self) -> Vec<u32> {
+        let waiting = lock(&self.waiting);
+        let rows = waiting.queue.iter().chain(&waiting.linking);
+        rows.copied().collect()
+    }
+
+    /// What a walk has found, and what waited when it began: candidates for scores.
     pub(super) fn candidates(
         &self,
         space: Space<'_>,
         walker: &mut Walker,
         k: usize,
+        tail: &[u32],
         lets: impl Fn(u32) -> bool,
     ) -> Vec<u32> {
         if space.blocks.is_some() {
             walker.keep_scored();
         }
-        let mut tail: Vec<u32> = {
-            let waiting = lock(&self.waiting);
-            let rows = waiting.queue.iter().chain(&waiting.linking);
-            rows.copied().collect()
-        };
         // What was inserted since the search began has no codes: it is scored in any case.
         let uncoded = space.uncoded.iter().copied().filter(|&row| lets(row));
-        tail.retain(|&row| lets(row) && !space.uncoded.contains(&row));
+        let coded = |row: &u32| lets(*row) && !space.uncoded.contains(row);
+        let tail: Vec<u32> = tail.iter().copied().filter(coded).collect();
         walker.offer_all(space, &tail);
         let mut rows = self.worth_scoring(space, walker, k);
         rows.extend(uncoded);
