@@ -147,7 +147,9 @@ fn nothing_is_freed_under_a_reader_whose_stores_are_late() {
         });
         let can_meet = stay_on_processor(0);
         let start = Instant::now();
-        let is_enough = || changes.load(Relaxed) >= CHANGES_MIN || !can_meet;
+        // Where others are at work too, a reader seldom runs while it is asked.
+        let is_late = || domain.stats().late > 0;
+        let is_enough = || !can_meet || changes.load(Relaxed) >= CHANGES_MIN && is_late();
         while start.elapsed() < TIME_MIN || !(is_enough() || start.elapsed() > TIME_MAX) {
             let mut guard = domain.guard();
             let old = source.swap(bear(), AcqRel);
@@ -164,8 +166,8 @@ fn nothing_is_freed_under_a_reader_whose_stores_are_late() {
         assert_eq!(tally.died, 0, "freed under a reader");
         assert!(
             is_enough(),
-            "{tally:?} in {TIME_MAX:?} says nothing: {CHANGES_MIN} changes are needed; run it on a \
-             machine that does less beside"
+            "{tally:?} in {TIME_MAX:?} says nothing: {CHANGES_MIN} changes are needed, and a reader that is \
+             late once; run it on a machine that does less beside"
         );
         tally
     });
