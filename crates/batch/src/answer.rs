@@ -183,9 +183,7 @@ impl ItemError {
             Self::Panicked(_) => ErrorKind::Panicked,
         }
     }
-}
 
-impl ItemError {
     /// Whether it says that the batch was ended before the operation was begun.
     pub(crate) fn ends_the_batch(&self) -> bool {
         matches!(self, Self::Cancelled | Self::TimedOut | Self::Closed)

@@ -169,7 +169,9 @@ impl Reached {
         let runs = || case.steps.split(|step| !reads(step));
         let long =
             |run: &[Step], is: fn(&Step) -> bool| run.iter().filter(|step| is(step)).count() > 32;
-        let divided = case.workers > 1 && runs().any(|run| kinds.iter().any(|&is| long(run, is)));
+        let whole = case.steps.len() <= case.threshold || case.batch_size > case.steps.len();
+        let divided =
+            whole && case.workers > 1 && runs().any(|run| kinds.iter().any(|&is| long(run, is)));
         add(&self.divided, u64::from(divided));
     }
 

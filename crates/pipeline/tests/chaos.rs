@@ -318,17 +318,23 @@ fn every_ticket_is_answered_once_whatever_happens() {
     assert_eq!(workers_there(), 0, "a thread is left");
 }
 
+/// A pipeline at work.
+fn started(engine: &Arc<AllocationEngine>, workers: usize, order: Order) -> AllocationPipeline {
+    let options = PipelineOptions {
+        workers,
+        capacity: 64,
+        order,
+    };
+    let pipeline = AllocationPipeline::new(engine.clone(), options).unwrap();
+    pipeline.start().unwrap();
+    pipeline
+}
+
 #[test]
 fn who_is_still_at_work_at_the_deadline_is_detached_and_answers_in_the_end() {
     for order in [Order::Relaxed, Order::Submission] {
         let (engine, _) = moody(6, Duration::from_millis(400));
-        let options = PipelineOptions {
-            workers: 1,
-            capacity: 64,
-            order,
-        };
-        let pipeline = AllocationPipeline::new(engine.clone(), options).unwrap();
-        pipeline.start().unwrap();
+        let pipeline = started(&engine, 1, order);
         let concepts = concepts();
         let submit = |at: usize| {
             let (id, features) = &concepts[at];
@@ -379,13 +385,7 @@ fn whatever_the_deadline_a_shutdown_tells_of_every_request() {
     for order in [Order::Relaxed, Order::Submission] {
         for deadline_ms in [0, 30, 90, 150] {
             let (engine, _) = moody(6, Duration::from_millis(40));
-            let options = PipelineOptions {
-                workers: 3,
-                capacity: 64,
-                order,
-            };
-            let pipeline = AllocationPipeline::new(engine.clone(), options).unwrap();
-            pipeline.start().unwrap();
+            let pipeline = started(&engine, 3, order);
             let request = |at: usize| Request {
                 stream: (!at.is_multiple_of(2)).then_some(1),
                 ..Request::new(concepts[at].0.clone(), concepts[at].1.to_vec())
@@ -421,13 +421,7 @@ fn whatever_the_deadline_a_shutdown_tells_of_every_request() {
 fn the_engine_counts_what_is_given_up_or_panics() {
     for order in [Order::Relaxed, Order::Submission] {
         let (engine, panics) = moody(6, Duration::from_millis(5));
-        let options = PipelineOptions {
-            workers: 2,
-            capacity: 64,
-            order,
-        };
-        let pipeline = AllocationPipeline::new(engine.clone(), options).unwrap();
-        pipeline.start().unwrap();
+        let pipeline = started(&engine, 2, order);
         let concepts = concepts();
         let submit = |at: usize| {
             let (id, features) = &concepts[at];

@@ -144,13 +144,12 @@ impl HnswIndex {
             let own = Self::measured(space, row, walker, chooser);
             chooser.choose(space, self.options.degree, own);
             if starts.len() < self.options.degree && self.removed() > 0 {
-                let from = [starts.as_slice(), &[near]].concat();
-                let chosen = std::mem::take(&mut chooser.chosen);
-                self.choose_removed(space, nodes, (row, level), &from, walker, chooser);
+                starts.push(near);
+                let chosen = chooser.chosen.clone();
+                self.choose_removed(space, nodes, (row, level), &starts, walker, chooser);
+                chooser.chosen.splice(..0, chosen);
+                chooser.chosen.truncate(self.options.degree);
                 starts.extend(walker.beam.found());
-                let room = self.options.degree.saturating_sub(chosen.len());
-                let removed = chooser.chosen.iter().take(room);
-                chooser.chosen = chosen.iter().chain(removed).copied().collect();
             }
             {
                 let _alone = self.stripes.lock(row);
@@ -175,6 +174,7 @@ impl HnswIndex {
             }
         }
     }
+
     /// Chooses among removed nodes, where few others are in sight: they lead on to those that are linked
     /// like this one, and a repair puts what they lead to in their place. Without them, where all of a
     /// graph was removed, what is new would hang together by nothing.
