@@ -103,8 +103,13 @@ const TIME_MIN: Duration = Duration::from_secs(4);
 const TIME_MAX: Duration = Duration::from_mins(1);
 /// How often the two have to meet for it to mean something.
 const CHANGES_MIN: u64 = 1_000;
-/// Reads between two changes of whether the signal is blocked, a part of them without.
-const TURN: u64 = 1_000;
+/// How long the reader blocks the signal at a time: several times as long as a reclaimer waits for
+/// an answer, however fast the reader is.
+const DEAF: Duration = Duration::from_millis(40);
+/// And how long it hears in between.
+const HEARING: Duration = Duration::from_millis(5);
+/// Reads between two looks at the clock.
+const TURN: u64 = 100;
 /// How long a node is held: as long as the stores before may take.
 const LOOKS: usize = 500;
 
@@ -123,12 +128,13 @@ fn nothing_is_freed_under_a_reader_whose_stores_are_late() {
             let mut tally = Tally::default();
             let mut last = null_mut();
             let mut guard = domain.guard();
+            let (mut is_deaf, mut since) = (false, Instant::now());
             while !done.load(Relaxed) && tally.died == 0 {
-                // Hearing for one turn of eight.
-                match tally.reads % (8 * TURN) {
-                    0 => set_blocked(true),
-                    turn if turn == 7 * TURN => set_blocked(false),
-                    _ => {}
+                if tally.reads.is_multiple_of(TURN)
+                    && since.elapsed() >= if is_deaf { DEAF } else { HEARING }
+                {
+                    (is_deaf, since) = (!is_deaf, Instant::now());
+                    set_blocked(is_deaf);
                 }
                 waste.store(&mut random);
                 let found = guard.protect(&source);
