@@ -90,7 +90,12 @@ pub trait Allocate: Send + Sync + fmt::Debug {
     /// A concept has other features now, by which it and what means the same are known again, also after it was
     /// [held](Logged::Held) with the code that led to its column; that and the column it keeps. Whether there is such
     /// a concept.
-    fn revise(&self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError>;
+    fn revise(&self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError> {
+        let mut round = self.begin();
+        let is_there = round.revise(concept, features)?;
+        round.commit();
+        Ok(is_there)
+    }
 
     /// The windows of all streams as they are now.
     fn windows(&self) -> Windows;
@@ -117,6 +122,9 @@ pub trait Round {
     /// Lets go of a concept; whether the column held it. What was reserved in this round may be let go of in it: its
     /// column is free again for those that come after, and what was learned from it stays.
     fn release(&mut self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError>;
+
+    /// A concept, of this round or from before, has other features from here on: see [`Allocate::revise`].
+    fn revise(&mut self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError>;
 
     /// Keeps what was decided, and shows it to others.
     fn commit(self: Box<Self>);

@@ -117,11 +117,6 @@ impl Allocate for Replayer {
         Ok(())
     }
 
-    /// Knows no features.
-    fn revise(&self, _: ConceptId, _: &[f32]) -> Result<bool, AllocateError> {
-        Ok(false)
-    }
-
     fn windows(&self) -> Windows {
         lock(&self.windows).clone()
     }
@@ -153,6 +148,11 @@ impl Round for Releases<'_> {
         let released = self.cortex.release_kept(column, concept)?;
         self.released.extend(released);
         Ok(released.is_some())
+    }
+
+    /// Knows no features.
+    fn revise(&mut self, _: ConceptId, _: &[f32]) -> Result<bool, AllocateError> {
+        Ok(false)
     }
 
     fn commit(mut self: Box<Self>) {

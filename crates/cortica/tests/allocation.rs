@@ -8,8 +8,8 @@
 )]
 
 use cortica::{
-    AllocationOptions, Builder, ColumnId, Cortica, Durability, Episode, ManualClock, Networks,
-    OpenError, StoreError, StoreOutcome, Stored, StoredColumn, Timestamp,
+    AllocationOptions, Answered, Builder, ColumnId, Cortica, Durability, Episode, ManualClock,
+    Networks, OpenError, Operation, StoreError, StoreOutcome, Stored, StoredColumn, Timestamp,
 };
 use cortica_env::{Keep, Seed, SimDisk};
 use cortica_testkit::Rng;
@@ -134,6 +134,52 @@ fn an_update_keeps_its_column_and_is_known_by_its_new_embedding() {
         (memory.state_digest(), memory.column("e3")),
         (digest, Some(column))
     );
+}
+
+#[test]
+fn what_is_like_an_update_of_the_same_batch_is_known_as_one_by_one() {
+    let clocked = || open(&SimDisk::new());
+    for number in 0..10 {
+        let store = |id: &str, number: u64, by: f32| {
+            let mut embedding = vector(number);
+            embedding[0] += by;
+            Episode::new(id, format!("{id} {number}")).with_embedding(embedding)
+        };
+        let list = [
+            store("tea", number, 0.0),
+            store("tea", number + 500, 0.0),
+            store("same", number + 500, 0.0),
+            store("near", number + 500, 1e-4),
+            store("old", number, 0.0),
+            store("tea", number, 0.0),
+            store("older", number, 1e-4),
+        ];
+        let alone = clocked();
+        let one_by_one = list.clone().map(|episode| alone.store(episode).unwrap());
+        let like = |stored: &Stored| match &stored.allocation {
+            Some(StoredColumn::Duplicate { of, .. }) => of.to_string(),
+            _ => String::new(),
+        };
+        let likes = one_by_one.each_ref().map(like);
+        assert_eq!(likes[..4], ["", "", "tea", "tea"], "{number}");
+        let many = clocked();
+        let stored = many.store_many(list.to_vec());
+        let stored: Vec<_> = stored.into_iter().map(Result::unwrap).collect();
+        assert_eq!(stored, one_by_one, "{number}");
+        assert_eq!(many.state_digest(), alone.state_digest(), "{number}");
+        let batch = clocked();
+        let done = batch.batch().run(list.map(Operation::Allocate).into());
+        let answered = |(answer, one): (_, &Stored)| match answer {
+            Ok(Answered::Allocated(stored)) => assert_eq!(&stored, one, "{number}"),
+            other => panic!("{other:?}"),
+        };
+        done.unwrap()
+            .answers
+            .into_iter()
+            .zip(&one_by_one)
+            .for_each(answered);
+        assert_eq!(batch.state_digest(), alone.state_digest(), "{number}");
+    }
 }
 
 /// Near, not the same to the bit: found among codes.

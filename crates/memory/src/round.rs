@@ -65,8 +65,6 @@ pub(crate) struct PutEffect {
 
 /// What came of a round of jobs, before the log is committed.
 pub(crate) struct Decided {
-    /// Concepts with a column whose episodes have another embedding now.
-    pub(crate) revised: Vec<(ConceptId, u64)>,
     pub(crate) verdicts: Vec<Verdicts>,
     pub(crate) effects: Vec<Effect>,
     /// Uses of memories that were applied.
@@ -81,7 +79,6 @@ pub(crate) struct Round<'a> {
     store: &'a MemoryStore,
     /// Where columns are given and let go of.
     columns: Option<&'a mut (dyn Deciding + 'a)>,
-    revised: Vec<(ConceptId, u64)>,
     log: Option<&'a mut Log>,
     draft: Draft<'a>,
     /// Vectors that the index has memory for.
@@ -110,7 +107,6 @@ impl<'a> Round<'a> {
         Self {
             store,
             columns,
-            revised: Vec::new(),
             log,
             draft,
             reserved: 0,
@@ -146,7 +142,6 @@ impl<'a> Round<'a> {
         });
         let verdicts = verdicts.collect();
         Decided {
-            revised: self.revised,
             verdicts,
             effects: self.effects,
             uses: self.uses,
@@ -298,7 +293,7 @@ impl<'a> Round<'a> {
             self.begin_frame();
         }
         let (allocation, trace) = match &there {
-            Some(found) => (None, self.keep_column(found, offer.episode)),
+            Some(found) => (None, self.keep_column(found, offer.episode)?),
             None => self.give_column(offer.episode)?,
         };
         put.placed = trace.as_ref().and_then(|trace| trace.held);
@@ -322,14 +317,7 @@ impl<'a> Round<'a> {
     /// Has the weakest forgotten for an episode that is new, and says which went.
     fn make_place(&mut self, episode: &Episode) -> Result<Vec<Evicted>, StoreError> {
         // Once they are gone, nothing may be in the way of its record.
-        let bytes = codec::episode_bytes_at_most(episode);
-        if bytes > PAYLOAD_MAX {
-            return Err(StoreError::TooLarge {
-                field: "episode",
-                got: bytes,
-                max: PAYLOAD_MAX,
-            });
-        }
+        check_size(episode)?;
         self.begin_frame();
         let capacity = self.store.capacity.unwrap_or(EPISODES_MAX);
         let evicted = self.evict(capacity);
@@ -418,4 +406,17 @@ fn is_as_given(found: &Found<'_>, episode: &Episode, given: Given) -> bool {
     found.stored_at == given.stored_at
         && found.activation == given.activation
         && found.confidence() == episode.encoding_confidence
+}
+
+/// Whether its record fits into the log, before anything is done for it that its failure would leave behind.
+fn check_size(episode: &Episode) -> Result<(), StoreError> {
+    let bytes = codec::episode_bytes_at_most(episode);
+    if bytes > PAYLOAD_MAX {
+        return Err(StoreError::TooLarge {
+            field: "episode",
+            got: bytes,
+            max: PAYLOAD_MAX,
+        });
+    }
+    Ok(())
 }

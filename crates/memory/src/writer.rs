@@ -8,7 +8,7 @@ use crate::round::{Decided, Round};
 use crate::store::MemoryStore;
 use crate::table::Put;
 use crate::uses::Used;
-use cortica_cortex::{ConceptId, Round as Deciding};
+use cortica_cortex::Round as Deciding;
 use cortica_storage::{Durability, Location, Log};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -92,7 +92,6 @@ impl MemoryStore {
         let table = self.table.read();
         let round = Round::new(self, &table, log.as_mut(), deciding);
         let Decided {
-            revised,
             verdicts,
             effects,
             uses,
@@ -135,7 +134,6 @@ impl MemoryStore {
                 columns.commit();
             }
             let dead = self.apply(ready, &uses);
-            self.revise(&revised);
             self.evictions.fetch_add(evictions, Relaxed);
             self.strengthened.fetch_add(uses.len() as u64, Relaxed);
             dead
@@ -186,23 +184,6 @@ impl MemoryStore {
         }
         table.take_uses(uses);
         table.take_dead()
-    }
-
-    /// Concepts are known by their new embeddings from now on.
-    fn revise(&self, revised: &[(ConceptId, u64)]) {
-        let Some(allocator) = &self.allocator else {
-            return;
-        };
-        let table = self.table.read();
-        for &(concept, seq) in revised {
-            let row = table.by_seq(seq).and_then(|held| held.row);
-            let embedding = row.and_then(|row| self.index()?.vector(row));
-            if let Some(embedding) = embedding
-                && let Err(error) = allocator.door.revise(concept, &embedding)
-            {
-                tracing::warn!(%error, seq, "known by its old embedding until the store is opened again");
-            }
-        }
     }
 
     fn free(&self, row: Option<cortica_index::Row>) {

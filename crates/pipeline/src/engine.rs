@@ -393,29 +393,6 @@ impl Allocate for AllocationEngine {
         Ok(())
     }
 
-    fn revise(&self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError> {
-        if read(&self.concepts).get(concept).is_none() {
-            return Ok(false);
-        }
-        // Near ones are looked for among codes: by the old one none of the new features would be found. What the column
-        // has learned and shows stays with the code that led there.
-        let code = self.i8_code(&self.encode(features)?);
-        let _alone = write(&self.gate);
-        let mut concepts = write(&self.concepts);
-        let Some(known) = concepts.get(concept) else {
-            return Ok(false);
-        };
-        let known = Concept {
-            features: features.into(),
-            ..known.clone()
-        };
-        self.dedup.remove(concept);
-        let restored = self.dedup.restore(concept, &known.id, features, &code);
-        restored.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
-        concepts.insert(concept, known);
-        Ok(true)
-    }
-
     fn windows(&self) -> Windows {
         lock(&self.windows).clone()
     }

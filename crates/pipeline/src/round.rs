@@ -3,7 +3,7 @@
 use crate::concepts::{Concept, ConceptTable};
 use crate::engine::{AllocationEngine, Same, encoded};
 use crate::place::{Placed, Seen};
-use crate::sync::{lock, write};
+use crate::sync::{lock, read, write};
 use crate::worker::Lent;
 use cortica_cortex::{
     AllocateError, Allocation, Code, ColumnId, ConceptId, ConceptRequest, Decision, Learned,
@@ -40,6 +40,12 @@ enum Step<'a> {
     },
     Released {
         released: Released,
+        concept: ConceptId,
+        known: Concept,
+        code: Option<[i8; cortica_cortex::CODE_DIMENSION]>,
+    },
+    /// It has other features now than those that were known, and another code that is looked for.
+    Revised {
         concept: ConceptId,
         known: Concept,
         code: Option<[i8; cortica_cortex::CODE_DIMENSION]>,
@@ -235,6 +241,49 @@ impl<'a> EngineRound<'a> {
         Ok(true)
     }
 
+    /// Near ones are looked for among codes: by the old one none of the new features would be found. What the column
+    /// has learned and shows stays with the code that led there.
+    fn give_features(
+        &mut self,
+        concept: ConceptId,
+        features: &[f32],
+    ) -> Result<bool, AllocateError> {
+        self.keep_early(concept);
+        let engine = self.engine;
+        if read(&engine.concepts).get(concept).is_none() {
+            return Ok(false);
+        }
+        engine.check(&ConceptRequest::new("-", features))?;
+        let code = engine.i8_code(&encoded(self.lent.get()?, features)?);
+        let mut concepts = write(&engine.concepts);
+        let Some(known) = concepts.remove(concept) else {
+            return Ok(false); // Never: nobody else is at work.
+        };
+        let old = engine.dedup.code(concept);
+        engine.dedup.remove(concept);
+        let restored = engine.dedup.restore(concept, &known.id, features, &code);
+        if let (Err(_), Some(old)) = (&restored, &old) {
+            // Its number is free, and it was there: this cannot fail.
+            let (id, features) = (&known.id, &known.features);
+            let _ = engine.dedup.restore(concept, id, features, old);
+        }
+        let revised = Concept {
+            features: match &restored {
+                Ok(()) => features.into(),
+                Err(_) => known.features.clone(),
+            },
+            ..known.clone()
+        };
+        concepts.insert(concept, revised);
+        restored.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
+        self.steps.push(Step::Revised {
+            concept,
+            known,
+            code: old,
+        });
+        Ok(true)
+    }
+
     /// Keeps what was reserved for a concept in this round, so that it can be let go of in it too.
     fn keep_early(&mut self, which: ConceptId) {
         let of =
@@ -328,6 +377,18 @@ impl<'a> EngineRound<'a> {
                     write(&engine.concepts).insert(concept, known);
                     engine.cortex.unrelease(&released);
                 }
+                Some(Step::Revised {
+                    concept,
+                    known,
+                    code,
+                }) => {
+                    engine.dedup.remove(concept);
+                    if let Some(code) = code {
+                        let (id, features) = (&known.id, &known.features);
+                        let _ = engine.dedup.restore(concept, id, features, &code);
+                    }
+                    write(&engine.concepts).insert(concept, known);
+                }
                 None => {}
             }
         }
@@ -383,6 +444,10 @@ impl Round for EngineRound<'_> {
 
     fn release(&mut self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError> {
         self.let_go(column, concept)
+    }
+
+    fn revise(&mut self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError> {
+        self.give_features(concept, features)
     }
 
     fn commit(self: Box<Self>) {

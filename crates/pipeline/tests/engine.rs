@@ -9,7 +9,10 @@
 
 mod common;
 
-use common::{assert_at_rest, assert_same, concepts, engine, engine_with, parts, requests, still};
+use common::{
+    assert_at_rest, assert_same, concepts, engine, engine_state, engine_with, parts, requests,
+    still,
+};
 use cortica_cortex::{
     Allocate, AllocateError, Allocation, ConceptRequest, Cortex, CortexOptions, Grid, Hint, Logged,
     Replayer, Reserved,
@@ -401,6 +404,10 @@ fn a_round_that_is_dropped_leaves_nothing_and_the_next_decides_as_if_it_had_not_
             let mut backwards = batch.to_vec();
             backwards.reverse();
             assert_eq!(round.reserve_many(&backwards).len(), 20);
+            if let Some((older, _)) = disturbed.find(requests[at + 2].concept_id) {
+                let revised = round.revise(older, concepts[500 + at].1);
+                assert_eq!(revised, Ok(true));
+            }
             drop(round);
             assert_eq!(engine_state(&disturbed), before);
         }
@@ -410,32 +417,6 @@ fn a_round_that_is_dropped_leaves_nothing_and_the_next_decides_as_if_it_had_not_
     assert!(disturbed.stats().undone > 100);
     assert_same(&plain, &disturbed);
     assert_at_rest(&disturbed);
-}
-
-/// Everything that decisions depend on.
-fn engine_state(engine: &AllocationEngine) -> impl PartialEq + std::fmt::Debug + use<> {
-    let cortex = engine.cortex();
-    let columns = cortex.grid().columns();
-    let columns: Vec<_> = columns
-        .map(|column| {
-            (
-                cortex.held(column),
-                cortex.learned(column),
-                cortex.exemplar(column),
-            )
-        })
-        .collect();
-    let windows = engine.windows();
-    let windows: Vec<_> = windows
-        .iter()
-        .map(|(stream, codes)| (stream, codes.to_vec()))
-        .collect();
-    (
-        columns,
-        windows,
-        engine.stats().concepts,
-        engine.stats().dedup.concepts,
-    )
 }
 
 /// What a store would log, in its order.
@@ -558,30 +539,4 @@ fn windows_are_kept_of_as_many_streams_as_there_may_be() {
         };
         assert_eq!((field, good), ("streams_max", false), "{streams_max}");
     }
-}
-
-#[test]
-fn a_concept_is_known_by_its_new_features() {
-    let engine = engine(6);
-    let concepts = concepts();
-    let (old, new) = (concepts[0].1, concepts[900].1);
-    engine.allocate(&ConceptRequest::new("tea", old)).unwrap();
-    let (number, at) = engine.find("tea").unwrap();
-    assert_eq!(engine.revise(number, new), Ok(true));
-    assert!(engine.revise(number, &new[1..]).is_err());
-    assert_eq!(
-        engine.revise(cortica_cortex::ConceptId::new(9), new),
-        Ok(false)
-    );
-    assert_eq!(engine.find("tea"), Some((number, at)));
-    let answer = engine.allocate(&ConceptRequest::new("again", new)).unwrap();
-    assert!(matches!(answer, Allocation::Duplicate { column, .. } if column == at));
-    // So is what means the same.
-    let mut near = new.to_vec();
-    near[0] += 1e-4;
-    let near = engine.allocate(&ConceptRequest::new("near", &near));
-    assert!(matches!(near.unwrap(), Allocation::Duplicate { column, .. } if column == at));
-    let answer = engine.allocate(&ConceptRequest::new("old", old)).unwrap();
-    assert!(matches!(answer, Allocation::Allocated { .. }));
-    assert_at_rest(&engine);
 }

@@ -121,7 +121,7 @@ fn nothing_is_freed_under_a_reader_whose_stores_are_late() {
     let source = AtomicPtr::new(bear());
     let (done, changes) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut replaced = 0;
-    let tally = std::thread::scope(|threads| {
+    std::thread::scope(|threads| {
         let reader = threads.spawn(|| {
             stay_on_processor(1);
             let (waste, mut random) = (Waste::new(), 0);
@@ -175,8 +175,5 @@ fn nothing_is_freed_under_a_reader_whose_stores_are_late() {
             "{tally:?} in {TIME_MAX:?} says nothing: {CHANGES_MIN} changes are needed, and a reader that is \
              late once; run it on a machine that does less beside"
         );
-        tally
     });
-    let stats = domain.stats();
-    assert!(stats.late > 0, "never late in {tally:?}: {stats:?}");
 }

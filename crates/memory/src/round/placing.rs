@@ -1,7 +1,6 @@
 //! Columns for new episodes, and for those that are replaced.
 
-use super::Round;
-use crate::codec;
+use super::{Round, check_size};
 use crate::columns::Allocator;
 use crate::draft::Found;
 use crate::episode::Episode;
@@ -9,7 +8,6 @@ use crate::error::StoreError;
 use crate::outcome::StoredColumn;
 use crate::trace::Trace;
 use cortica_cortex::Allocation;
-use cortica_storage::PAYLOAD_MAX;
 
 impl<'a> Round<'a> {
     /// Has a column given to the concept of a new episode.
@@ -24,15 +22,7 @@ impl<'a> Round<'a> {
         else {
             return Ok((None, None));
         };
-        // Once it has a column, nothing may be in the way of its record.
-        let bytes = codec::episode_bytes_at_most(episode);
-        if bytes > PAYLOAD_MAX {
-            return Err(StoreError::TooLarge {
-                field: "episode",
-                got: bytes,
-                max: PAYLOAD_MAX,
-            });
-        }
+        check_size(episode)?; // Once it has a column, nothing may be in the way of its record.
         let request = allocator.request(&episode.id, embedding, episode.stream.as_deref());
         let reserved = match columns.reserve(&request) {
             Ok(reserved) => reserved,
@@ -69,14 +59,24 @@ impl<'a> Round<'a> {
         Ok((Some(answer), Trace::of(&reserved)))
     }
 
-    /// An episode that is replaced keeps its column and its code.
-    pub(super) fn keep_column(&mut self, there: &Found<'_>, episode: &Episode) -> Option<Trace> {
-        let (column, concept) = there.placed?;
-        if episode.embedding.is_some() {
-            self.revised.push((concept, there.seq));
+    /// An episode that is replaced keeps its column and its code. It is known by its new embedding from here on.
+    pub(super) fn keep_column(
+        &mut self,
+        there: &Found<'_>,
+        episode: &Episode,
+    ) -> Result<Option<Trace>, StoreError> {
+        let Some((column, concept)) = there.placed else {
+            return Ok(None);
+        };
+        if let (Some(columns), Some(embedding)) = (&mut self.columns, &episode.embedding) {
+            check_size(episode)?; // Once it is known otherwise, too.
+            if let Err(error) = columns.revise(concept, embedding) {
+                let seq = there.seq;
+                tracing::warn!(%error, seq, "known by its old embedding until the store is opened again");
+            }
         }
         let code = self.draft.code(there.seq).copied();
-        let code = code.or_else(|| self.store.allocator.as_ref()?.exemplar(column))?;
-        Some(Trace::kept(column, concept, code))
+        let code = code.or_else(|| self.store.allocator.as_ref()?.exemplar(column));
+        Ok(code.map(|code| Trace::kept(column, concept, code)))
     }
 }

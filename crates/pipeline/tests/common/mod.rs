@@ -132,3 +132,29 @@ pub fn parts(answer: &Allocation) -> Allocation {
     }
     answer
 }
+
+/// Everything that decisions depend on.
+pub fn engine_state(engine: &AllocationEngine) -> impl PartialEq + std::fmt::Debug + use<> {
+    let cortex = engine.cortex();
+    let columns = cortex.grid().columns();
+    let columns: Vec<_> = columns
+        .map(|column| {
+            (
+                cortex.held(column),
+                cortex.learned(column),
+                cortex.exemplar(column),
+            )
+        })
+        .collect();
+    let windows = engine.windows();
+    let windows: Vec<_> = windows
+        .iter()
+        .map(|(stream, codes)| (stream, codes.to_vec()))
+        .collect();
+    (
+        columns,
+        windows,
+        engine.stats().concepts,
+        engine.stats().dedup.concepts,
+    )
+}
