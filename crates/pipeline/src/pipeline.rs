@@ -122,7 +122,7 @@ pub struct Health {
     pub phase: Phase,
     /// Workers that it was started with.
     pub workers: usize,
-    /// Workers that are there.
+    /// Workers that are there, without those that a shutdown has left behind.
     pub alive: usize,
     /// Workers at a request.
     pub busy: usize,
@@ -304,6 +304,7 @@ impl AllocationPipeline {
         let slot = Arc::new(Slot::new(shelf));
         let job = Job::new(request, Arc::clone(&slot), Arc::clone(&crew.tally));
         let job = Box::new(job);
+        let _entering = crew.tally.enter();
         match crew.take_in(job, &self.seq, wait) {
             Ok(queued) => {
                 crew.tally.taken(queued);
@@ -327,7 +328,7 @@ impl AllocationPipeline {
     /// Takes no more in, does what was taken in until `deadline` from now, answers the rest
     /// [`AllocateError::Stopped`], and stops. A pipeline that does not run has nothing to end.
     pub fn shutdown(&self, deadline: Duration) -> Shutdown {
-        let _changing = lock(&self.changing);
+        let changing = lock(&self.changing);
         let Some(crew) = self.drain() else {
             return Shutdown::default();
         };
@@ -338,9 +339,15 @@ impl AllocationPipeline {
             crew.stopped.store(true, Relaxed);
             detached = crew.join(GRACE);
         }
+        *write(&self.run) = Run {
+            phase: Phase::Stopped,
+            crew: None,
+        };
+        // Whom an answer wakes may start the pipeline again.
+        drop(changing);
         // Whoever is still at a request may take long: nobody else waits for that.
         crew.abandon();
-        write(&self.run).phase = Phase::Stopped;
+        crew.tally.settle(GRACE);
         let after = crew.tally.read();
         Shutdown {
             finished: after.finished - before.finished,
@@ -352,7 +359,7 @@ impl AllocationPipeline {
 
     fn drain(&self) -> Option<Arc<Crew>> {
         let mut run = write(&self.run);
-        let crew = run.crew.take()?;
+        let crew = run.crew.clone()?;
         run.phase = Phase::Draining;
         drop(run);
         crew.close();

@@ -4,8 +4,9 @@ use crate::figures::Totals;
 use crate::sync::lock;
 use crate::ticket::Answer;
 use cortica_cortex::AllocateError;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Never started anew, and of one run alone: what a shutdown tells adds up, whoever resets the totals meanwhile and
 /// whatever workers answer that an earlier run has left behind.
@@ -13,6 +14,17 @@ use std::time::Duration;
 pub(crate) struct Tally {
     pub(crate) totals: Arc<Totals>,
     counts: Mutex<Tallied>,
+    /// Submitters whose request may be in the queue, or answered, and is not counted as taken.
+    entering: AtomicUsize,
+}
+
+/// Counts a submitter as entering until it is dropped.
+pub(crate) struct Entering<'a>(&'a AtomicUsize);
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,9 +36,9 @@ pub(crate) struct Tallied {
 }
 
 impl Tallied {
-    /// Requests without an answer.
+    /// Requests without an answer, once nobody is [entering](Tally::enter).
     pub(crate) fn open(self) -> u64 {
-        // Saturating: one may be answered before it is counted as taken.
+        debug_assert!(self.taken >= self.finished + self.stopped, "{self:?}");
         self.taken.saturating_sub(self.finished + self.stopped)
     }
 }
@@ -36,11 +48,28 @@ impl Tally {
         Tally {
             totals,
             counts: Mutex::default(),
+            entering: AtomicUsize::new(0),
         }
     }
 
     pub(crate) fn read(&self) -> Tallied {
         *lock(&self.counts)
+    }
+
+    /// Before a request is pushed; dropped after it was counted, or refused.
+    pub(crate) fn enter(&self) -> Entering<'_> {
+        // SeqCst, as below: either whoever has closed the queue sees this, or this thread sees that it was closed.
+        self.entering.fetch_add(1, SeqCst);
+        Entering(&self.entering)
+    }
+
+    /// Waits until all that is in a queue which was closed is counted as taken, at most for so long: nothing but a
+    /// few instructions lies between the two.
+    pub(crate) fn settle(&self, at_most: Duration) {
+        let start = Instant::now();
+        while self.entering.load(SeqCst) > 0 && start.elapsed() < at_most {
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn taken(&self, queued: usize) {
