@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use cortica_benches::subjects::SUBJECTS;
-use cortica_benches::{Clock, Pair, Run, Scaled, Setup, Stopwatch, Subject, in_parallel};
+use cortica_benches::{Clock, Pair, Run, Scaled, Setup, Stopwatch, Subject};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 
@@ -76,17 +76,8 @@ fn run_threads(group: &mut Group<'_>, prepare: impl Fn() -> Result<Scaled>) {
     for threads in [1, 2] {
         group.bench_function(BenchmarkId::new("threads", threads), |bencher| {
             let scaled = prepared.get_or_insert_with(|| or_stop(prepare()));
-            bencher.iter_custom(|iterations| {
-                let (calls, whole) = if scaled.splits {
-                    (1, Some(threads))
-                } else {
-                    (threads, None)
-                };
-                or_stop(in_parallel(calls, 1.0, |thread| {
-                    let argument = whole.unwrap_or(thread);
-                    (0..iterations).try_for_each(|_| (scaled.work)(argument))
-                }))
-            });
+            bencher
+                .iter_custom(|iterations| or_stop(scaled.work.elapsed(threads, iterations, 1.0)));
         });
     }
 }

@@ -35,7 +35,7 @@ pub use crate::machine::Machine;
 pub use crate::record::Record;
 pub use crate::stats::{Estimate, RESAMPLES, median};
 pub use crate::stopwatch::Stopwatch;
-pub use crate::subject::{Limited, Pair, Run, Scaled, Setup, Subject, in_parallel};
+pub use crate::subject::{Divided, Limited, Pair, Run, Scaled, Setup, Subject, Work, in_parallel};
 pub use crate::verdict::{
     Outcome, Verdict, WIDTH_MAX, held_to, judge_below, judge_exact, judge_ratio,
 };

@@ -10,7 +10,7 @@ use cortica_simd::Isa;
 use crate::gate::{Clock, Gate, Need};
 use crate::stats::{Estimate, median};
 use crate::stopwatch::Stopwatch;
-use crate::subject::{NoPeer, Pair, Run, Scaled, Setup, Subject, in_parallel};
+use crate::subject::{NoPeer, Pair, Run, Scaled, Setup, Subject, Work};
 use crate::verdict::{Outcome, Verdict, WIDTH_MAX, held_to, judge_below, judge_exact, judge_ratio};
 
 /// Pairs taken at first, and at most when the bounds stay wide.
@@ -278,8 +278,9 @@ fn on_a_machine_that_scales(verdict: Verdict, scales: f64) -> Verdict {
 
 /// How many times as much plain arithmetic two threads do as one.
 fn arithmetic_speed_up(at_least: Duration) -> Result<f64> {
-    let share = Share::warmed_up(&plain_work, false, at_least)?;
-    let samples: Result<Vec<f64>> = (0..PAIRS_MIN).map(|_| share.speed_up(2, 1.0)).collect();
+    let plain = Work::Share(Box::new(plain_work));
+    let plain = Repeated::warmed_up(&plain, at_least)?;
+    let samples: Result<Vec<f64>> = (0..PAIRS_MIN).map(|_| plain.speed_up(2, 1.0)).collect();
     median(&samples?).context("nothing was measured")
 }
 
@@ -292,8 +293,9 @@ fn plain_work(thread: usize) -> Result<()> {
 fn scaling(gate: &Gate, mut scaled: Scaled, at_least: Duration, brake: f64) -> Result<Outcome> {
     (scaled.check)().context("the answer is wrong")?;
     let threads = scaled.threads;
-    let subject = Share::warmed_up(&*scaled.work, scaled.splits, at_least)?;
-    let arithmetic = Share::warmed_up(&plain_work, false, at_least)?;
+    let subject = Repeated::warmed_up(&scaled.work, at_least)?;
+    let arithmetic = Work::Share(Box::new(plain_work));
+    let arithmetic = Repeated::warmed_up(&arithmetic, at_least)?;
     let mut of_arithmetic = Vec::new();
     let mut of_subject = Vec::new();
     let (estimate, pairs) = converge(
@@ -326,48 +328,30 @@ fn scaling(gate: &Gate, mut scaled: Scaled, at_least: Duration, brake: f64) -> R
     Ok(Outcome::with_figure(gate, estimate, verdict, note))
 }
 
-/// Work of which each thread does the same share.
-struct Share<'a> {
-    work: &'a (dyn Fn(usize) -> Result<()> + Sync),
-    /// Whether it divides itself.
-    splits: bool,
-    repeats: u32,
+/// The work of a scaling gate, and how often it is done for one sample.
+struct Repeated<'a> {
+    work: &'a Work,
+    repeats: u64,
 }
 
-impl<'a> Share<'a> {
-    fn warmed_up(
-        work: &'a (dyn Fn(usize) -> Result<()> + Sync),
-        splits: bool,
-        at_least: Duration,
-    ) -> Result<Share<'a>> {
-        let mut share = Share {
+impl<'a> Repeated<'a> {
+    fn warmed_up(work: &'a Work, at_least: Duration) -> Result<Repeated<'a>> {
+        work.elapsed(1, 1, 1.0)?;
+        let once = work.elapsed(1, 1, 1.0)?.as_secs_f64();
+        Ok(Repeated {
             work,
-            splits,
-            repeats: 1,
-        };
-        share.elapsed(1, 1.0)?;
-        let once = share.elapsed(1, 1.0)?.as_secs_f64();
-        share.repeats = repeats(at_least, once);
-        Ok(share)
-    }
-
-    fn elapsed(&self, threads: usize, brake: f64) -> Result<Duration> {
-        let (calls, whole) = if self.splits {
-            (1, Some(threads))
-        } else {
-            (threads, None)
-        };
-        in_parallel(calls, brake, |thread| {
-            let argument = whole.unwrap_or(thread);
-            (0..self.repeats).try_for_each(|_| (self.work)(argument))
+            repeats: repeats(at_least, once).into(),
         })
     }
 
     /// How many times as much gets done per second by `threads` threads as by one. The brake
     /// holds back only the many: it stands for a lock they would wait on.
     fn speed_up(&self, threads: usize, brake: f64) -> Result<f64> {
-        let alone = self.elapsed(1, 1.0)?.as_secs_f64();
-        let together = self.elapsed(threads, brake)?.as_secs_f64();
+        let alone = self.work.elapsed(1, self.repeats, 1.0)?.as_secs_f64();
+        let together = self
+            .work
+            .elapsed(threads, self.repeats, brake)?
+            .as_secs_f64();
         ensure!(together > 0.0, "a sample took no time at all");
         Ok(threads as f64 * alone / together)
     }
@@ -607,12 +591,11 @@ mod tests {
         let scaled = Scaled {
             threads: 2,
             check: Box::new(|| Ok(())),
-            splits: false,
-            work: Box::new(move |_| {
+            work: Work::Share(Box::new(move |_| {
                 let _held = lock.lock();
                 std::thread::sleep(Duration::from_millis(2));
                 Ok(())
-            }),
+            })),
         };
         let gate = gate(Kind::Scaling, ">= 1.6");
         let outcome = scaling(&gate, scaled, Duration::from_millis(4), 1.0).unwrap();

@@ -66,11 +66,36 @@ pub struct Scaled {
     pub threads: usize,
     /// Compares answers before anything is timed.
     pub check: Box<dyn FnMut() -> Result<()>>,
-    /// Whether `work` divides itself among threads of its own. It is called once then, its argument
-    /// is their number, and it does as many shares.
-    pub splits: bool,
-    /// One share of work, the same for every thread; its argument numbers the thread.
-    pub work: Box<dyn Fn(usize) -> Result<()> + Send + Sync>,
+    /// What is done.
+    pub work: Work,
+}
+
+/// Work that divides itself among so many threads.
+pub type Divided = Box<dyn Fn(usize, &mut Stopwatch) -> Result<()>>;
+
+/// The work of a scaling gate.
+pub enum Work {
+    /// One share, the same for every thread; its argument numbers the thread.
+    Share(Box<dyn Fn(usize) -> Result<()> + Send + Sync>),
+    /// As many shares as its argument says, by as many threads of its own. It times its measured sections itself.
+    Divided(Divided),
+}
+
+impl Work {
+    /// How long `threads` threads take for as many shares, so many times. As for [`in_parallel`], a `brake` above 1
+    /// makes that last so many times as long.
+    pub fn elapsed(&self, threads: usize, repeats: u64, brake: f64) -> Result<Duration> {
+        match self {
+            Work::Share(share) => in_parallel(threads, brake, |thread| {
+                (0..repeats).try_for_each(|_| share(thread))
+            }),
+            Work::Divided(work) => {
+                let mut watch = Stopwatch::new(Clock::Wall, brake);
+                (0..repeats).try_for_each(|_| work(threads, &mut watch))?;
+                Ok(watch.total())
+            }
+        }
+    }
 }
 
 /// What is registered under a gate's name.

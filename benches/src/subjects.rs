@@ -80,9 +80,21 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ("allocation.pipeline", Ratio(allocation::one_worker)),
     ("allocation.batch", Ratio(allocation::batch)),
     ("allocation.dedup", Ratio(dedup::against_scan_trained)),
-    ("allocation.two_threads", Scaling(allocation::side_by_side)),
+    (
+        "count.pipeline_allocations",
+        Count(allocation::allocations_of_pipeline),
+    ),
+    (
+        "count.pipeline_allocations_ordered",
+        Count(allocation::allocations_in_order),
+    ),
+    ("allocation.two_threads", Scaling(allocation::two_workers)),
     (
         "allocation.two_threads_quick",
+        Scaling(allocation::two_workers),
+    ),
+    (
+        "allocation.two_threads_direct",
         Scaling(allocation::side_by_side),
     ),
     ("arena.pool_allocations", Count(pool::allocations)),

@@ -9,12 +9,14 @@ use cortica_cortex::{
 };
 use cortica_neural::Networks;
 use cortica_pipeline::{
-    AllocationEngine, AllocationPipeline, Answer, EngineOptions, Order, PipelineOptions, Request,
+    AllocationEngine, AllocationPipeline, Answer, Completions, EngineOptions, Order,
+    PipelineOptions, Request, Ticket,
 };
-use cortica_testkit::{count_allocations, is_counting};
+use cortica_testkit::{count_allocations, count_allocations_of_all, is_counting};
 
 use super::fixture;
-use crate::subject::{Pair, Scaled, Setup};
+use crate::stopwatch::Stopwatch;
+use crate::subject::{Pair, Scaled, Setup, Work};
 
 /// Columns along a side.
 const SIDE: u32 = 20;
@@ -74,7 +76,7 @@ impl World {
         let options = PipelineOptions {
             workers,
             order,
-            capacity: BATCH,
+            capacity: 2 * BATCH,
         };
         let pipeline = AllocationPipeline::new(self.engine.clone(), options)?;
         pipeline.start()?;
@@ -137,6 +139,54 @@ pub(super) fn batch(setup: &Setup) -> Result<Pair> {
     against_direct(setup, workers, Order::Submission)
 }
 
+/// Two workers of a pipeline against one, as they come.
+///
+/// Whoever submits would take time from the workers, on as many processors as there are of them. So all requests are
+/// in the queue, and the workers held by a round of the engine, before the time begins; it ends with the last answer,
+/// which the submitter sleeps for.
+pub(super) fn two_workers(setup: &Setup) -> Result<Scaled> {
+    let world = Arc::new(world(setup)?);
+    let relaxed = |workers| world.pipeline(workers, Order::Relaxed);
+    let pipelines = [relaxed(1)?, relaxed(2)?];
+    let checking = (world.clone(), pipelines.clone());
+    Ok(Scaled {
+        threads: pipelines.len(),
+        check: Box::new(move || {
+            let (world, pipelines) = &checking;
+            for pipeline in pipelines {
+                release(
+                    &world.engine,
+                    pipeline.process_batch(world.requests.clone()),
+                )?;
+                ensure!(world.engine.stats().concepts == RESIDENT);
+            }
+            Ok(())
+        }),
+        work: Work::Divided(Box::new(move |workers, watch| {
+            let pipeline = pipelines
+                .get(workers - 1)
+                .context("as many workers as pipelines")?;
+            (0..workers).try_for_each(|_| drain(&world, pipeline, watch))
+        })),
+    })
+}
+
+/// All requests, which wait in the queue when the time begins.
+fn drain(world: &World, pipeline: &AllocationPipeline, watch: &mut Stopwatch) -> Result<()> {
+    let requests = world.requests.clone();
+    let round = world.engine.begin();
+    let submitted = requests
+        .into_iter()
+        .map(|request| pipeline.submit(request))
+        .collect::<Result<Vec<_>, _>>()?;
+    let answers: Vec<Answer> = watch.time(|| {
+        drop(round);
+        // The last one first, which comes about last: one wake-up instead of one for each.
+        submitted.into_iter().rev().map(Ticket::wait).collect()
+    });
+    release(&world.engine, black_box(answers))
+}
+
 /// Threads that decide side by side, each its own requests.
 pub(super) fn side_by_side(setup: &Setup) -> Result<Scaled> {
     let world = Arc::new(world(setup)?);
@@ -154,8 +204,7 @@ pub(super) fn side_by_side(setup: &Setup) -> Result<Scaled> {
             let answers = checking.engine.allocate_many(&lent, Order::Relaxed);
             release(&checking.engine, answers)
         }),
-        splits: false,
-        work: Box::new(work),
+        work: Work::Share(Box::new(work)),
     })
 }
 
@@ -181,4 +230,53 @@ pub(super) fn allocations(setup: &Setup) -> Result<f64> {
     });
     release(&world.engine, answers)?;
     Ok(counted.allocations as f64 / lent.len() as f64)
+}
+
+/// What a request asks of the allocator on its way through a pipeline, by all threads, once all has been used: to be
+/// submitted and waited for by a ticket, or taken from a stream of completions; what asks for more.
+pub(super) fn allocations_of_pipeline(setup: &Setup) -> Result<f64> {
+    through_pipeline(setup, Order::Relaxed)
+}
+
+/// As [`allocations_of_pipeline`], in the order of submission.
+pub(super) fn allocations_in_order(setup: &Setup) -> Result<f64> {
+    through_pipeline(setup, Order::Submission)
+}
+
+fn through_pipeline(setup: &Setup, order: Order) -> Result<f64> {
+    ensure!(is_counting(), "this program's allocator does not count");
+    let world = world(setup)?;
+    let pipeline = world.pipeline(2, order)?;
+    let count = world.requests.len();
+    let completions = Completions::new(count);
+    let by_tickets = |requests: Vec<Request>| -> Result<Vec<Answer>> {
+        let submitted: Result<Vec<_>, _> = requests
+            .into_iter()
+            .map(|request| pipeline.submit(request))
+            .collect();
+        Ok(submitted?.into_iter().map(Ticket::wait).collect())
+    };
+    let by_completions = |requests: Vec<Request>| -> Result<Vec<Answer>> {
+        for request in requests {
+            pipeline.submit_for(&completions, request)?;
+        }
+        let all = std::iter::from_fn(|| completions.next());
+        Ok(all.map(|completion| completion.answer).collect())
+    };
+    let ways: [&dyn Fn(Vec<Request>) -> Result<Vec<Answer>>; 2] = [&by_tickets, &by_completions];
+    let mut most = 0.0_f64;
+    for way in ways {
+        release(&world.engine, way(world.requests.clone())?)?;
+        let requests = world.requests.clone();
+        let (answers, blocks) = count_allocations_of_all(|| {
+            if setup.corrupt {
+                let wasted: Vec<_> = (0..32 * count).map(|at| Box::new(at as u64)).collect();
+                black_box(&wasted);
+            }
+            way(requests)
+        });
+        release(&world.engine, answers?)?;
+        most = most.max(blocks as f64 / count as f64);
+    }
+    Ok(most)
 }

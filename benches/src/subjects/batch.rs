@@ -12,7 +12,7 @@ use cortica_simd::{cosine_reference, dot, dot_reference, top_k_reference};
 use cortica_testkit::Rng;
 
 use super::fixture;
-use crate::subject::{Pair, Scaled, Setup};
+use crate::subject::{Pair, Scaled, Setup, Work};
 
 const NEIGHBOURS: usize = 10;
 
@@ -330,17 +330,18 @@ pub(super) fn two_workers(_: &Setup) -> Result<Scaled> {
     Ok(Scaled {
         threads: 2,
         check: Box::new(check),
-        splits: true,
-        work: Box::new(move |threads| {
+        work: Work::Divided(Box::new(move |threads, watch| {
             let _ = &store;
-            let operations = searches[..threads * SHARE].to_vec();
-            let config = BatchConfig::default();
             let runner = runners
                 .get(threads - 1)
                 .context("as many workers as runners")?;
-            let done = runner.clone().config(config).run(operations)?;
-            ensure!(done.answers.iter().all(Result::is_ok), "a search failed");
-            Ok(())
-        }),
+            watch.time(|| {
+                let operations = searches[..threads * SHARE].to_vec();
+                let config = BatchConfig::default();
+                let done = runner.clone().config(config).run(operations)?;
+                ensure!(done.answers.iter().all(Result::is_ok), "a search failed");
+                Ok(())
+            })
+        })),
     })
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use cortica::{Cortica, Cue, Recalled};
 
 use super::fixture;
-use crate::subject::{Pair, Scaled, Setup};
+use crate::subject::{Pair, Scaled, Setup, Work};
 
 const NEIGHBOURS: usize = 10;
 const BATCH: usize = 16;
@@ -92,8 +92,7 @@ pub(super) fn two_threads(_: &Setup) -> Result<Scaled> {
     Ok(Scaled {
         threads: next.len(),
         check: Box::new(check),
-        splits: false,
-        work: Box::new(move |thread| {
+        work: Work::Share(Box::new(move |thread| {
             let number = next[thread].fetch_add(1, Relaxed);
             let batches = cues.len() / BATCH;
             let batch = &cues[number % batches * BATCH..][..BATCH];
@@ -101,6 +100,6 @@ pub(super) fn two_threads(_: &Setup) -> Result<Scaled> {
             recalled
                 .into_iter()
                 .try_for_each(|recalled| ensure_full(&recalled?))
-        }),
+        })),
     })
 }

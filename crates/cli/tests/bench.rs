@@ -139,7 +139,11 @@ fn the_bundled_folder_is_recalled_exactly() {
     let of = |outcome: &str| allocation[outcome].as_u64().unwrap();
     assert_eq!(of("allocated") + of("duplicates"), 4_096);
     assert!((1..=8).contains(&of("duplicates")));
-    assert!(allocation["allocations_s"].as_f64().unwrap() > 0.0);
+    let in_order = &allocation["in_order"];
+    for rate in ["allocations_s", "one_worker_s"] {
+        assert!(allocation[rate].as_f64().unwrap() > 0.0, "{rate}");
+        assert!(in_order[rate].as_f64().unwrap() > 0.0, "{rate} in order");
+    }
     let loads = allocation["loads"].as_array().unwrap();
     assert_eq!(loads.len(), 2);
     for load in loads {

@@ -143,7 +143,7 @@ impl Crew {
                         job.work(|job| {
                             let request = job.request.lend();
                             let wanted = job.wanted(&self.stopped);
-                            self.engine.allocate_with(&request, wanted)
+                            self.engine.allocate_checked(&request, wanted)
                         })
                     });
                     job.answer(answer);

@@ -1,6 +1,6 @@
 //! Networks, deduplication and competition, joined.
 
-use crate::concepts::{Concept, ConceptTable};
+use crate::concepts::ConceptTable;
 use crate::model::Model;
 use crate::options::{EngineError, EngineOptions};
 use crate::place::Seen;
@@ -9,12 +9,12 @@ use crate::request;
 use crate::round::EngineRound;
 use crate::settled::Settled;
 use crate::stats::{Counters, EngineStats};
-use crate::sync::{lock, read, write};
+use crate::sync::{lock, read};
 use crate::worker::{Lent, Worker};
 use cortica_cortex::{
     Allocate, AllocateError, Allocation, Code, ColumnId, Competition, ConceptId, ConceptRequest,
-    Cortex, Decision, Dedup, DedupError, Duplicate, Logged, Placement, Replaced, Round, Scorer,
-    Ticket, WINDOW, Window, Windows, normalised,
+    Cortex, Dedup, DedupError, Duplicate, Placement, Replaced, Scorer, Ticket, WINDOW, Window,
+    Windows, normalised,
 };
 use cortica_neural::Networks;
 use cortica_simd::encode_i8;
@@ -57,6 +57,8 @@ pub struct AllocationEngine {
     pub(crate) gate: RwLock<()>,
     /// Moves on whenever a concept that was on its way is no more.
     pub(crate) settled: Settled,
+    /// Moves on whenever a column is no longer kept from others by a request that may still fail.
+    pub(crate) claimed: Settled,
     /// From corner to corner of the grid.
     pub(crate) diameter: f32,
     scorer: Scorer,
@@ -101,6 +103,7 @@ impl AllocationEngine {
             observing: Mutex::default(),
             gate: RwLock::default(),
             settled: Settled::default(),
+            claimed: Settled::default(),
             diameter: sides.iter().sum::<f64>().sqrt() as f32,
             scorer: Scorer::new(options.weights, options.similarity_radius)?,
             competition: Competition::new(options.inhibition, isa)?,
@@ -124,8 +127,16 @@ impl AllocationEngine {
     }
 
     /// Gives a concept a column, or says why not. Threads that call this work side by side.
+    ///
+    /// A request that is none, or comes after its deadline, is refused before anything changes. Every other enters the
+    /// window of its stream, whatever becomes of it. There is no suitable column where none is free: one that another
+    /// thread may yet give up is waited for.
     pub fn allocate(&self, request: &ConceptRequest<'_>) -> Result<Allocation, AllocateError> {
-        self.allocate_with(request, Wanted::ALWAYS)
+        let counting = self.counters.begin();
+        let checked = self.check(request);
+        let answer = checked.and_then(|()| self.decide(request, Wanted::ALWAYS));
+        counting.answered(answer.as_ref());
+        answer
     }
 
     /// Gives many concepts columns, one after the other by this thread; answer i is that of request i, and one that
@@ -319,130 +330,8 @@ impl AllocationEngine {
             drives: Vec::new(),
             claims: Vec::new(),
             window: Vec::new(),
+            moved: 0,
         }
-    }
-}
-
-impl Allocate for AllocationEngine {
-    fn cortex(&self) -> &Cortex {
-        &self.cortex
-    }
-
-    fn begin(&self) -> Box<dyn Round + '_> {
-        Box::new(EngineRound::new(self))
-    }
-
-    /// Beside others who decide: it needs no round of its own.
-    fn release(&self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError> {
-        let _together = read(&self.gate);
-        // A concept is committed under this lock, so that it is known wherever its column holds it.
-        let mut concepts = write(&self.concepts);
-        if !self.cortex.release(column, concept)? {
-            return Ok(false);
-        }
-        self.dedup.remove(concept);
-        concepts.remove(concept);
-        Ok(true)
-    }
-
-    fn replay(&self, logged: &Logged<'_>) -> Result<(), AllocateError> {
-        let _observing = lock(&self.observing);
-        let _alone = write(&self.gate);
-        let (stream, code) = match *logged {
-            Logged::Allocated {
-                decision,
-                concept_id,
-                features,
-            } => {
-                self.take_in(decision, concept_id, features, Decision::carry_out)?;
-                (decision.stream, decision.code)
-            }
-            Logged::Learned(decision) => {
-                decision.teach(&self.cortex)?;
-                (decision.stream, decision.code)
-            }
-            Logged::Held {
-                decision,
-                concept_id,
-                features,
-            } => {
-                let hold = |decision: &Decision, cortex: &Cortex| {
-                    let Decision {
-                        column, concept, ..
-                    } = *decision;
-                    Ok(cortex.occupy(column, concept, &decision.code)?)
-                };
-                return self.take_in(decision, concept_id, features, hold);
-            }
-            Logged::Observed(observed) => {
-                let code = normalised(&observed.code);
-                code.map_err(|refused| AllocateError::Learn(refused.into()))?;
-                (Some(observed.stream), observed.code)
-            }
-            Logged::Released { column, concept } => {
-                if self.cortex.release(column, concept)? {
-                    self.dedup.remove(concept);
-                    write(&self.concepts).remove(concept);
-                }
-                return Ok(());
-            }
-        };
-        if let Some(stream) = stream {
-            drop(lock(&self.windows).push(stream, &code));
-        }
-        Ok(())
-    }
-
-    fn windows(&self) -> Windows {
-        lock(&self.windows).clone()
-    }
-
-    fn set_windows(&self, windows: Windows) {
-        let mut own = Windows::new(self.options.streams_max);
-        for (stream, codes) in windows.iter() {
-            for code in codes {
-                drop(own.push(stream, code));
-            }
-        }
-        let _observing = lock(&self.observing);
-        *lock(&self.windows) = own;
-    }
-}
-
-impl AllocationEngine {
-    fn take_in(
-        &self,
-        decision: &Decision,
-        concept_id: &str,
-        features: &[f32],
-        carry_out: impl FnOnce(&Decision, &Cortex) -> Result<(), AllocateError>,
-    ) -> Result<(), AllocateError> {
-        let concept = decision.concept;
-        let code =
-            normalised(&decision.code).map_err(|refused| AllocateError::Learn(refused.into()))?;
-        let id = concept_id.as_bytes();
-        let restored = self
-            .dedup
-            .restore(concept, id, features, &self.i8_code(&code));
-        restored.map_err(|refused| match refused {
-            DedupError::Taken(concept) => AllocateError::Present(concept),
-            other => AllocateError::Request {
-                field: "concept",
-                got: other.to_string(),
-                expected: "as it was logged".to_owned(),
-            },
-        })?;
-        if let Err(refused) = carry_out(decision, &self.cortex) {
-            self.dedup.remove(concept);
-            return Err(refused);
-        }
-        let known = Concept {
-            id: id.into(),
-            features: features.into(),
-            column: decision.column,
-        };
-        write(&self.concepts).insert(concept, known);
-        Ok(())
     }
 }
 

@@ -31,6 +31,7 @@
 mod completions;
 mod concepts;
 mod crew;
+mod door;
 mod engine;
 mod figures;
 mod job;

@@ -68,10 +68,14 @@ struct Staged {
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "of one job, which lies in one block for all stages"
+)]
 enum Stage {
     Encoded(Code),
-    Windowed(Code, Box<Window>),
-    Seen(Box<Seen>),
+    Windowed(Code, Window),
+    Seen(Seen),
 }
 
 impl Ordered {
@@ -227,7 +231,7 @@ impl Ordered {
                     // Tried first: without the state costs taking it once more.
                     if let Some(_observing) = try_lock(&crew.engine.observing) {
                         let (before, _) = crew.engine.observe(stream, &code);
-                        staged.stage = Ok(Stage::Windowed(code, Box::new(before)));
+                        staged.stage = Ok(Stage::Windowed(code, before));
                         state.windowed.push_back(staged);
                     } else {
                         if !state.windowed.is_empty() {
@@ -237,14 +241,14 @@ impl Ordered {
                         let observing = lock(&crew.engine.observing);
                         let (before, _) = crew.engine.observe(stream, &code);
                         drop(observing);
-                        staged.stage = Ok(Stage::Windowed(code, Box::new(before)));
+                        staged.stage = Ok(Stage::Windowed(code, before));
                         let (again, staged) = self.back(staged);
                         state = again;
                         state.windowed.extend(staged);
                     }
                 }
                 (Ok(Stage::Encoded(code)), None) => {
-                    staged.stage = Ok(Stage::Seen(Box::new(Seen::alone(code))));
+                    staged.stage = Ok(Stage::Seen(Seen::alone(code)));
                     state.make_ready(staged);
                 }
                 _ => state.make_ready(staged),
@@ -303,9 +307,8 @@ fn encode(crew: &Crew, number: u64, mut job: Box<Job>) -> Box<Staged> {
     let engine = &crew.engine;
     let mut timings = Timings::default();
     let stage = job.work(|job| {
-        job.wanted(&crew.stopped).check()?;
         let request = job.request.lend();
-        engine.check_deadline(&request)?;
+        engine.check_before_window(&request, job.wanted(&crew.stopped))?;
         let start = engine.micros();
         let code = encoded(engine.borrow().get()?, request.features)?;
         timings.encode_us = engine.micros().saturating_sub(start);
@@ -322,13 +325,15 @@ fn encode(crew: &Crew, number: u64, mut job: Box<Job>) -> Box<Staged> {
 fn perceive(crew: &Crew, mut staged: Box<Staged>) -> Box<Staged> {
     let engine = &crew.engine;
     if let Ok(Stage::Windowed(code, before)) = &staged.stage {
-        let start = engine.micros();
-        let seen = staged.job.work(|_| {
-            let mut lent = engine.borrow();
-            engine.perceive(lent.get()?, code, before.codes())
+        let timings = &mut staged.timings;
+        let seen = staged.job.work(|job| {
+            engine.check_wanted(&job.request.lend(), job.wanted(&crew.stopped))?;
+            let start = engine.micros();
+            let seen = engine.perceive(engine.borrow().get()?, code, before.codes())?;
+            timings.encode_us += engine.micros().saturating_sub(start);
+            Ok(seen)
         });
-        staged.stage = seen.map(Box::new).map(Stage::Seen);
-        staged.timings.encode_us += engine.micros().saturating_sub(start);
+        staged.stage = seen.map(Stage::Seen);
     }
     staged
 }
@@ -345,8 +350,8 @@ fn decide(crew: &Crew, staged: Staged) {
         Ok(Stage::Seen(seen)) => job.work(|job| {
             let request = job.request.lend();
             let mut round = EngineRound::of_seen(&crew.engine);
-            job.wanted(&crew.stopped).check()?;
-            crew.engine.check_deadline(&request)?;
+            crew.engine
+                .check_wanted(&request, job.wanted(&crew.stopped))?;
             let reserved = round.find(&request, &seen, timings)?;
             round.keep();
             Ok(reserved.allocation)

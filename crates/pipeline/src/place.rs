@@ -1,6 +1,7 @@
 //! The search for a column: candidates, scores, competition, claim.
 
 use crate::engine::AllocationEngine;
+use crate::settled::Open;
 use crate::worker::Worker;
 use cortica_cortex::{AllocateError, Code, ColumnId, ConceptRequest, Reservation, Score, Timings};
 
@@ -15,6 +16,8 @@ pub(crate) struct Placed<'a> {
     pub(crate) score: Score,
     pub(crate) candidates: usize,
     pub(crate) inhibited: usize,
+    /// Last: the column is free again, or holds its concept, when others look.
+    _claimed: Open<'a>,
 }
 
 /// What is known of a concept once networks have seen it.
@@ -124,6 +127,7 @@ impl AllocationEngine {
             .winners
             .iter()
             .map(|winner| (winner.at, winner.activity));
+        let claimed = self.claimed.open();
         for (at, activity) in winners.chain(silent.map(|at| (at, 0.0))) {
             let column = candidates[at];
             let mut claims =
@@ -139,6 +143,7 @@ impl AllocationEngine {
                     score: scores[at],
                     candidates: candidates.len(),
                     inhibited: outcome.inhibited,
+                    _claimed: claimed,
                 }));
             }
         }

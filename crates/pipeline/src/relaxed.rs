@@ -2,15 +2,15 @@
 
 use crate::concepts::Concept;
 use crate::engine::{AllocationEngine, encoded};
-use crate::place::Seen;
-use crate::settled::Settled;
+use crate::place::{Placed, Seen};
+use crate::settled::Open;
 use crate::sync::{lock, read, write};
 use crate::worker::Worker;
 use cortica_cortex::{AllocateError, Allocation, Code, ConceptRequest, Ticket, Timings};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-/// How long one waits who duplicates what is on its way, before deadline and cancellation are looked at again.
+/// How long one waits for what others have on their way, before deadline and cancellation are looked at again.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// Whether an answer is still waited for.
@@ -33,12 +33,16 @@ impl Wanted<'_> {
     pub(crate) fn check(self) -> Result<(), AllocateError> {
         // Relaxed: the flags carry nothing with them.
         if self.cancelled.load(Relaxed) {
-            Err(AllocateError::Cancelled)
-        } else if self.stopped.load(Relaxed) {
-            Err(AllocateError::Stopped)
-        } else {
-            Ok(())
+            return Err(AllocateError::Cancelled);
         }
+        self.check_stopped()
+    }
+
+    pub(crate) fn check_stopped(self) -> Result<(), AllocateError> {
+        if self.stopped.load(Relaxed) {
+            return Err(AllocateError::Stopped);
+        }
+        Ok(())
     }
 }
 
@@ -46,52 +50,40 @@ impl Wanted<'_> {
 struct OnItsWay<'a> {
     /// First: it is gone when the others look.
     ticket: Option<Ticket<'a>>,
-    settled: &'a Settled,
-}
-
-impl Drop for OnItsWay<'_> {
-    fn drop(&mut self) {
-        drop(self.ticket.take());
-        self.settled.settle();
-    }
+    _open: Open<'a>,
 }
 
 impl AllocationEngine {
-    /// Gives a concept a column; given up where nobody wants it any more.
-    pub(crate) fn allocate_with(
+    /// Gives a concept a column; given up where nobody wants it any more. Of a request that was checked.
+    pub(crate) fn allocate_checked(
         &self,
         request: &ConceptRequest<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Allocation, AllocateError> {
         let counting = self.counters.begin();
-        let mut lent = self.borrow();
-        let answer = lent.get().and_then(|worker| {
-            wanted.check()?;
-            self.try_allocate(worker, request, wanted)
-        });
+        let answer = self.decide(request, wanted);
         counting.answered(answer.as_ref());
         answer
     }
 
-    fn try_allocate(
+    pub(crate) fn decide(
         &self,
-        worker: &mut Worker,
         request: &ConceptRequest<'_>,
         wanted: Wanted<'_>,
     ) -> Result<Allocation, AllocateError> {
-        self.check(request)?;
+        let mut lent = self.borrow();
+        let worker = lent.get()?;
+        self.check_before_window(request, wanted)?;
         let mut timings = Timings::default();
         let start = self.micros();
         let code = encoded(worker, request.features)?;
+        let before = request.stream.map(|stream| {
+            let _observing = lock(&self.observing);
+            self.observe(stream, &code).0
+        });
         self.check_wanted(request, wanted)?;
-        let seen = match request.stream {
-            Some(stream) => {
-                let before = {
-                    let _observing = lock(&self.observing);
-                    self.observe(stream, &code).0
-                };
-                self.perceive(worker, &code, before.codes())?
-            }
+        let seen = match before {
+            Some(before) => self.perceive(worker, &code, before.codes())?,
             None => Seen::alone(&code),
         };
         let _together = read(&self.gate);
@@ -103,7 +95,8 @@ impl AllocationEngine {
             Ok(on_its_way) => on_its_way,
             Err(duplicate) => return Ok(duplicate),
         };
-        let Some(placed) = self.place(worker, request, &seen, &mut timings)? else {
+        let placed = self.place_or_wait(worker, request, &seen, wanted, &mut timings)?;
+        let Some(placed) = placed else {
             return Ok(Allocation::NoSuitableColumn);
         };
         self.check_wanted(request, wanted)?;
@@ -147,7 +140,7 @@ impl AllocationEngine {
                 Ok(ticket) => {
                     return Ok(Ok(OnItsWay {
                         ticket: Some(ticket),
-                        settled: &self.settled,
+                        _open: self.settled.open(),
                     }));
                 }
                 Err(same) => same,
@@ -164,7 +157,41 @@ impl AllocationEngine {
         }
     }
 
-    fn check_wanted(
+    /// A column; none where none is free. Those that others may yet give up are waited for.
+    fn place_or_wait(
+        &self,
+        worker: &mut Worker,
+        request: &ConceptRequest<'_>,
+        seen: &Seen,
+        wanted: Wanted<'_>,
+        timings: &mut Timings,
+    ) -> Result<Option<Placed<'_>>, AllocateError> {
+        loop {
+            let claimed = self.claimed.count();
+            let placed = self.place(worker, request, seen, timings)?;
+            if placed.is_some() || self.is_full() || !self.claimed.may_move(claimed) {
+                return Ok(placed);
+            }
+            self.claimed.wait(claimed, PATIENCE);
+            self.check_wanted(request, wanted)?;
+        }
+    }
+
+    /// Gives a request up before its code is made, where nobody wants the answer and no window the code; that of a
+    /// stream only where all ends.
+    pub(crate) fn check_before_window(
+        &self,
+        request: &ConceptRequest<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<(), AllocateError> {
+        if request.stream.is_some() {
+            wanted.check_stopped()
+        } else {
+            self.check_wanted(request, wanted)
+        }
+    }
+
+    pub(crate) fn check_wanted(
         &self,
         request: &ConceptRequest<'_>,
         wanted: Wanted<'_>,

@@ -184,10 +184,13 @@ impl<'a> EngineRound<'a> {
         shown.map_err(|refused| AllocateError::Networks(refused.to_string()))?;
         let rate = engine.options.rate;
         let radius = engine.learning_radius(seen);
-        let mut before = Vec::new();
+        let worker = self.lent.get()?;
+        // As many as before: one allocation.
+        let mut before = Vec::with_capacity(worker.moved);
         engine
             .cortex
             .learn_kept(column, &seen.code, rate, radius, &mut before)?;
+        worker.moved = worker.moved.max(before.len());
         let concept = ticket.concept();
         self.steps.push(Step::Reserved {
             ticket,
@@ -402,6 +405,9 @@ fn keep_one(
     reservation: Reservation<'_>,
     column: ColumnId,
 ) {
+    // It was shown, and nobody else moves a reserved column: this cannot fail. First, because the clock that it asks
+    // may panic, and then nothing is known of the concept.
+    let _ = reservation.commit_shown(ticket.concept());
     let (concept, id, features) = ticket.commit_kept();
     let known = Concept {
         id,
@@ -409,8 +415,6 @@ fn keep_one(
         column,
     };
     concepts.insert(concept, known);
-    // It was shown, and nobody else moves a reserved column: this cannot fail.
-    let _ = reservation.commit_shown(concept);
 }
 
 /// An answer without a column.

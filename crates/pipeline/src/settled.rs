@@ -1,10 +1,10 @@
-//! Where those wait who duplicate what is still on its way.
+//! Where those wait who need to know what becomes of others.
 
 use crate::sync::lock;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Counts concepts that were on their way and are no more: committed or given up.
+/// Counts what was on its way and is no more: committed or given up.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     state: Mutex<State>,
@@ -14,7 +14,23 @@ pub(crate) struct Settled {
 #[derive(Debug, Default)]
 struct State {
     count: u64,
+    open: usize,
     waiting: usize,
+}
+
+/// Something on its way; when it is dropped those who wait look again.
+#[derive(Debug)]
+pub(crate) struct Open<'a>(&'a Settled);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.open -= 1;
+        state.count += 1;
+        if state.waiting > 0 {
+            self.0.moved.notify_all();
+        }
+    }
 }
 
 impl Settled {
@@ -23,13 +39,16 @@ impl Settled {
         lock(&self.state).count
     }
 
-    /// One more; wakes all who wait.
-    pub(crate) fn settle(&self) {
-        let mut state = lock(&self.state);
-        state.count += 1;
-        if state.waiting > 0 {
-            self.moved.notify_all();
-        }
+    /// One is on its way.
+    pub(crate) fn open(&self) -> Open<'_> {
+        lock(&self.state).open += 1;
+        Open(self)
+    }
+
+    /// Whether one is on its way, or there were more than `seen`.
+    pub(crate) fn may_move(&self, seen: u64) -> bool {
+        let state = lock(&self.state);
+        state.open > 0 || state.count != seen
     }
 
     /// Waits until there are more than `seen`, for as long at most.

@@ -14,6 +14,8 @@ pub(crate) struct Worker {
     pub(crate) drives: Vec<f32>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) window: Vec<Code>,
+    /// The most prototypes that it has moved for one concept.
+    pub(crate) moved: usize,
 }
 
 impl std::fmt::Debug for Worker {

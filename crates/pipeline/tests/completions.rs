@@ -128,18 +128,21 @@ fn urgent_ones_go_first_where_they_are_decided_as_they_come() {
     while pipeline.health().queued > 0 {
         std::thread::yield_now();
     }
-    let [low, normal, high, critical] = [
-        (1, Priority::Low),
-        (2, Priority::Normal),
-        (3, Priority::High),
-        (4, Priority::Critical),
-    ]
-    .map(|(at, priority)| submit(at, priority));
+    let others = [Priority::Low, Priority::Normal, Priority::High];
+    let others = others.map(|priority| submit(1 + priority as usize, priority));
+    let critical = [5, 6, 7, 8, 9, 10].map(|at| submit(at, Priority::Critical));
     round.commit();
     let answered: Vec<u64> = std::iter::from_fn(|| completions.next())
         .map(|completion| completion.seq)
         .collect();
-    assert_eq!(answered, [first, critical, high, normal, low]);
+    assert_eq!(answered[0], first);
+    // Three turns of four are theirs; on whose turn the worker looked first is not known.
+    let early = &answered[1..=8];
+    assert!(
+        critical.iter().all(|seq| early.contains(seq)),
+        "{critical:?} before {others:?}: {answered:?}"
+    );
+    assert_eq!(answered.len(), 10);
 }
 
 /// Panics as it is woken.

@@ -6,7 +6,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// The system's allocator, with a count for each thread.
 ///
@@ -110,20 +110,61 @@ pub fn peak_bytes_of_all<R>(work: impl FnOnce() -> R) -> (R, u64) {
         is_counting(),
         "set `CountingAllocator` as this program's #[global_allocator]"
     );
-    let before = LIVE.load(Relaxed);
+    let before = live_bytes();
     MOST.store(before, Relaxed);
+    WATCHED_LIVE.store(before, Relaxed);
+    WATCHED.store(true, Relaxed);
     let result = work();
+    WATCHED.store(false, Relaxed);
     (result, (MOST.load(Relaxed) - before).max(0) as u64)
+}
+
+/// Runs `work` and says how many blocks all threads together asked for meanwhile. Two at a time count each other's.
+///
+/// # Panics
+///
+/// As [`count_allocations`].
+pub fn count_allocations_of_all<R>(work: impl FnOnce() -> R) -> (R, u64) {
+    assert!(
+        is_counting(),
+        "set `CountingAllocator` as this program's #[global_allocator]"
+    );
+    let blocks = || STRIPES.iter().map(|stripe| stripe.blocks.load(Relaxed));
+    let before: u64 = blocks().sum();
+    let result = work();
+    (result, blocks().sum::<u64>() - before)
 }
 
 /// Bytes that all threads together hold now; meaningful in differences.
 #[must_use]
 pub fn live_bytes() -> i64 {
-    LIVE.load(Relaxed)
+    let live = STRIPES.iter().map(|stripe| stripe.live.load(Relaxed));
+    live.sum()
 }
 
-/// Bytes asked for less bytes given back, by all threads, and the most that was, since somebody asked.
-static LIVE: AtomicI64 = AtomicI64::new(0);
+/// What some of the threads asked for. Threads are given stripes in turn, so that two at work seldom write to the same
+/// cache line: what is timed under this allocator must not wait for its counts.
+#[repr(align(128))]
+struct Stripe {
+    /// Bytes asked for less bytes given back.
+    live: AtomicI64,
+    /// Blocks asked for.
+    blocks: AtomicU64,
+}
+
+static STRIPES: [Stripe; 32] = [const {
+    Stripe {
+        live: AtomicI64::new(0),
+        blocks: AtomicU64::new(0),
+    }
+}; 32];
+
+static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
+
+/// While somebody asks for the most that was: bytes of all threads, and the most of them. Only then do all threads write
+/// to the same.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+static WATCHED_LIVE: AtomicI64 = AtomicI64::new(0);
 static MOST: AtomicI64 = AtomicI64::new(0);
 
 /// Whether this program's allocator is a [`CountingAllocator`].
@@ -142,14 +183,34 @@ thread_local! {
 }
 
 thread_local! {
+    /// The stripe of this thread, once it has one.
+    static STRIPE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+thread_local! {
     /// Bytes asked for less bytes given back, and the most that was, since somebody asked.
     static HELD: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
 }
 
+fn stripe() -> &'static Stripe {
+    let number = STRIPE.try_with(|own| {
+        own.get().unwrap_or_else(|| {
+            let next = NEXT_STRIPE.fetch_add(1, Relaxed) % STRIPES.len();
+            own.set(Some(next));
+            next
+        })
+    });
+    // The first, at a thread's end.
+    &STRIPES[number.unwrap_or(0)]
+}
+
 fn allocated(bytes: usize) {
-    // Relaxed: a figure, which orders nothing.
-    let live = LIVE.fetch_add(bytes as i64, Relaxed) + bytes as i64;
-    if live > MOST.load(Relaxed) {
+    // Relaxed, here and below: figures, which order nothing.
+    let stripe = stripe();
+    stripe.live.fetch_add(bytes as i64, Relaxed);
+    stripe.blocks.fetch_add(1, Relaxed);
+    if WATCHED.load(Relaxed) {
+        let live = WATCHED_LIVE.fetch_add(bytes as i64, Relaxed) + bytes as i64;
         MOST.fetch_max(live, Relaxed);
     }
     let _ = HELD.try_with(|held| {
@@ -166,7 +227,10 @@ fn allocated(bytes: usize) {
 }
 
 fn freed(bytes: usize) {
-    LIVE.fetch_sub(bytes as i64, Relaxed);
+    stripe().live.fetch_sub(bytes as i64, Relaxed);
+    if WATCHED.load(Relaxed) {
+        WATCHED_LIVE.fetch_sub(bytes as i64, Relaxed);
+    }
     let _ = HELD.try_with(|held| {
         let (now, most) = held.get();
         held.set((now - bytes as i64, most));

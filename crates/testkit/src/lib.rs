@@ -32,8 +32,8 @@ mod split;
 mod synthetic;
 
 pub use crate::allocator::{
-    Allocations, CountingAllocator, count_allocations, is_counting, live_bytes, peak_bytes,
-    peak_bytes_of_all,
+    Allocations, CountingAllocator, count_allocations, count_allocations_of_all, is_counting,
+    live_bytes, peak_bytes, peak_bytes_of_all,
 };
 pub use crate::counted::{report, size};
 pub use crate::dataset::{

@@ -10,7 +10,9 @@
 use std::hint::black_box;
 use std::thread;
 
-use cortica_testkit::{Allocations, CountingAllocator, count_allocations, is_counting};
+use cortica_testkit::{
+    Allocations, CountingAllocator, count_allocations, count_allocations_of_all, is_counting,
+};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -51,4 +53,21 @@ fn threads_count_for_themselves() {
     });
     assert_eq!(counted_there.bytes, 1_000_000);
     assert!(counted_here.bytes < 100_000, "{counted_here:?}");
+}
+
+#[test]
+fn all_threads_together_are_counted() {
+    let ((), blocks) = count_allocations_of_all(|| {
+        let ask = || {
+            for _ in 0..10_000 {
+                drop(black_box(Box::new([1_u8; 100])));
+            }
+        };
+        thread::scope(|threads| {
+            threads.spawn(ask);
+            threads.spawn(ask);
+        });
+    });
+    // Other tests ask for a little meanwhile.
+    assert!((20_000..21_000).contains(&blocks), "{blocks}");
 }

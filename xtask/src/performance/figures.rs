@@ -72,7 +72,7 @@ macro_rules! figure {
 
 use Aim::{AtLeast, AtMost};
 
-pub(super) const FIGURES: [Figure; 31] = [
+pub(super) const FIGURES: [Figure; 45] = [
     figure!(
         "rows stored a second, buffered, 1,000 a batch",
         PerSecond,
@@ -182,8 +182,22 @@ pub(super) const FIGURES: [Figure; 31] = [
         Some(AtLeast(20_000.0)),
         |r| at(r, "/allocation/allocations_s")
     ),
+    figure!("the same by one worker", PerSecond, None, |r| at(
+        r,
+        "/allocation/one_worker_s"
+    )),
     figure!(
-        "an allocation at half that load, total P50",
+        "concepts given columns a second in the order of submission, two workers",
+        PerSecond,
+        None,
+        |r| at(r, "/allocation/in_order/allocations_s")
+    ),
+    figure!("the same by one worker", PerSecond, None, |r| at(
+        r,
+        "/allocation/in_order/one_worker_s"
+    )),
+    figure!(
+        "an allocation in no order, at half of the rate of two workers, total P50",
         Micros,
         None,
         |r| at(r, "/allocation/loads/0/total/p50_us")
@@ -198,12 +212,32 @@ pub(super) const FIGURES: [Figure; 31] = [
         r,
         "/allocation/loads/0/total/p999_us"
     )),
+    figure!("the same, waiting P50", Micros, None, |r| at(
+        r,
+        "/allocation/loads/0/queue/p50_us"
+    )),
     figure!("the same, waiting P99", Micros, None, |r| at(
         r,
         "/allocation/loads/0/queue/p99_us"
     )),
+    figure!("the same, waiting P99.9", Micros, None, |r| at(
+        r,
+        "/allocation/loads/0/queue/p999_us"
+    )),
+    figure!("the same, work P50", Micros, None, |r| at(
+        r,
+        "/allocation/loads/0/service/p50_us"
+    )),
+    figure!("the same, work P99", Micros, None, |r| at(
+        r,
+        "/allocation/loads/0/service/p99_us"
+    )),
+    figure!("the same, work P99.9", Micros, None, |r| at(
+        r,
+        "/allocation/loads/0/service/p999_us"
+    )),
     figure!(
-        "an allocation at nine tenths of that load, total P50",
+        "the same at nine tenths of that rate, total P50",
         Micros,
         None,
         |r| at(r, "/allocation/loads/1/total/p50_us")
@@ -215,6 +249,30 @@ pub(super) const FIGURES: [Figure; 31] = [
     figure!("the same, total P99.9", Micros, None, |r| at(
         r,
         "/allocation/loads/1/total/p999_us"
+    )),
+    figure!("the same, waiting P50", Micros, None, |r| at(
+        r,
+        "/allocation/loads/1/queue/p50_us"
+    )),
+    figure!("the same, waiting P99", Micros, None, |r| at(
+        r,
+        "/allocation/loads/1/queue/p99_us"
+    )),
+    figure!("the same, waiting P99.9", Micros, None, |r| at(
+        r,
+        "/allocation/loads/1/queue/p999_us"
+    )),
+    figure!("the same, work P50", Micros, None, |r| at(
+        r,
+        "/allocation/loads/1/service/p50_us"
+    )),
+    figure!("the same, work P99", Micros, None, |r| at(
+        r,
+        "/allocation/loads/1/service/p99_us"
+    )),
+    figure!("the same, work P99.9", Micros, None, |r| at(
+        r,
+        "/allocation/loads/1/service/p999_us"
     )),
     figure!("exact recall@10", Share, None, |r| at(
         r,

@@ -11,7 +11,7 @@ use cortica::pipeline::{
 use cortica::{AllocationOptions, Cortex, CortexOptions, EngineOptions, Grid};
 
 use crate::bench::data::{BLOCK_ROWS, Data};
-use crate::bench::report::{Allocation, Load, Skipped, Times};
+use crate::bench::report::{Allocation, InOrder, Load, Skipped, Times};
 use crate::output::Out;
 
 /// More rows than these say nothing more, and their features are held twice.
@@ -53,17 +53,30 @@ pub(crate) fn run(
         }
     }
     let workers = thread::available_parallelism().map_or(1, Into::into);
-    let progress = out.progress(Some(1 + LOADS.len() as u64), "allocating");
+    let dimension = data.dimension();
+    let relaxed = |workers, rate| {
+        let options = pipeline_options(workers, Order::Relaxed);
+        measure(dimension, side, options, &requests, rate)
+    };
+    let progress = out.progress(Some(4 + LOADS.len() as u64), "allocating");
     let mut whole = Measured::default();
     // The second time memory and clock of the machine are warm.
     for _ in 0..2 {
-        whole = measure(data.dimension(), side, workers, &requests, None)?;
+        whole = relaxed(workers, None)?;
     }
     progress.advance(1);
+    let one_worker = relaxed(1, None)?.rate;
+    progress.advance(1);
+    let mut in_order = [0.0; 2];
+    for (rate, workers) in in_order.iter_mut().zip([1, workers]) {
+        let options = pipeline_options(workers, Order::Submission);
+        *rate = measure(dimension, side, options, &requests, None)?.rate;
+        progress.advance(1);
+    }
     let mut loads = Vec::new();
     for share in LOADS {
         let rate = whole.rate * share;
-        let stats = measure(data.dimension(), side, workers, &requests, Some(rate))?.stats;
+        let stats = relaxed(workers, Some(rate))?.stats;
         loads.push(Load {
             share,
             allocations_s: rate,
@@ -81,8 +94,21 @@ pub(crate) fn run(
         allocated: whole.stats.allocated,
         duplicates: whole.stats.duplicates,
         allocations_s: whole.rate,
+        one_worker_s: one_worker,
+        in_order: InOrder {
+            allocations_s: in_order[1],
+            one_worker_s: in_order[0],
+        },
         loads,
     }))
+}
+
+fn pipeline_options(workers: usize, order: Order) -> PipelineOptions {
+    PipelineOptions {
+        workers,
+        order,
+        ..PipelineOptions::default()
+    }
 }
 
 #[derive(Default)]
@@ -95,15 +121,10 @@ struct Measured {
 fn measure(
     dimension: usize,
     side: u32,
-    workers: usize,
+    options: PipelineOptions,
     requests: &[Request],
     rate: Option<f64>,
 ) -> anyhow::Result<Measured> {
-    let options = PipelineOptions {
-        workers,
-        order: Order::Relaxed,
-        ..PipelineOptions::default()
-    };
     let engine = Arc::new(engine(dimension, side)?);
     let pipeline = AllocationPipeline::new(engine, options)?;
     pipeline.start()?;

@@ -126,7 +126,17 @@ pub(crate) struct Allocation {
     pub(crate) duplicates: u64,
     /// All handed in at once.
     pub(crate) allocations_s: f64,
+    /// The same by one worker.
+    pub(crate) one_worker_s: f64,
+    pub(crate) in_order: InOrder,
     pub(crate) loads: Vec<Load>,
+}
+
+/// The same, decided in the order of submission: by all workers, and by one.
+#[derive(Debug, Serialize)]
+pub(crate) struct InOrder {
+    pub(crate) allocations_s: f64,
+    pub(crate) one_worker_s: f64,
 }
 
 /// What a request takes where so many come a second, evenly.
@@ -183,10 +193,17 @@ impl fmt::Display for Allocation {
         )?;
         writeln!(
             f,
-            "  {}/s: {} given a column, {} the same as others; P50 / P99 / P99.9 under load:",
+            "  {}/s ({}/s by one worker): {} given a column, {} the same as others",
             rounded(self.allocations_s),
+            rounded(self.one_worker_s),
             count(self.allocated),
             count(self.duplicates)
+        )?;
+        writeln!(
+            f,
+            "  in the order of submission {}/s ({}/s by one worker); P50 / P99 / P99.9 under load:",
+            rounded(self.in_order.allocations_s),
+            rounded(self.in_order.one_worker_s)
         )?;
         for load in &self.loads {
             writeln!(
