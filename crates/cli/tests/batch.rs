@@ -13,7 +13,7 @@ mod common;
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Folder, command, cortica};
 use cortica::Cortica;
@@ -189,7 +189,7 @@ fn a_kill_leaves_all_or_nothing() {
     let list = |round: u64| {
         let line = |at: u64| {
             let text = "word ".repeat((at % 60) as usize);
-            format!("{{\"store\":{{\"id\":\"r{round} {at}\",\"what\":\"{at} {text}\"}}}}\n")
+            format!("{{\"store\":{{\"id\":\"r{round} {at}\",\"what\":\"{round} {at} {text}\"}}}}\n")
         };
         (0..EPISODES).map(line).collect::<String>()
     };
@@ -197,6 +197,13 @@ fn a_kill_leaves_all_or_nothing() {
     let kills = size("ATOMIC_KILLS", 24);
     let (mut whole, mut none, mut held) = (0, 0, 0);
     let mut random = Rng::new(5);
+    // One that nobody kills says how long it takes; from there on earlier where the last kill came too late, and
+    // later where it came too early: most come as the list is written.
+    let start = Instant::now();
+    let file = folder.write("list.jsonl", list(kills));
+    cortica(&["batch", &file, "--store", &store, "--atomic"]).ok();
+    let mut after = start.elapsed().as_secs_f64();
+    held += EPISODES;
     for round in 0..kills {
         let file = folder.write("list.jsonl", list(round));
         let args = ["batch", &file, "--store", &store, "--atomic"];
@@ -205,14 +212,18 @@ fn a_kill_leaves_all_or_nothing() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(random.below(60_000) as u64));
+        let by = 1.0 + 0.1 * (f64::from(random.unit()) - 0.5);
+        std::thread::sleep(Duration::from_secs_f64(after * by));
         child.kill().unwrap(); // SIGKILL: no handler, no flush, no goodbye.
         child.wait().unwrap();
         let now = if Path::new(&store).exists() {
             let memory = Cortica::open(&store).unwrap();
-            let first = memory.get(&format!("r{round} 0")).is_some();
-            let last = memory.get(&format!("r{round} {}", EPISODES - 1)).is_some();
-            assert_eq!(first, last, "round {round}: a part of it");
+            let there = (0..EPISODES).filter(|at| memory.get(&format!("r{round} {at}")).is_some());
+            let there = there.count() as u64;
+            assert!(
+                [0, EPISODES].contains(&there),
+                "round {round}: {there}, a part of it"
+            );
             memory.stats().episodes
         } else {
             0
@@ -221,13 +232,16 @@ fn a_kill_leaves_all_or_nothing() {
             now == held || now == held + EPISODES,
             "round {round}: {held}, then {now}"
         );
-        whole += u64::from(now > held);
-        none += u64::from(now == held);
+        let is_whole = now > held;
+        whole += u64::from(is_whole);
+        none += u64::from(!is_whole);
         held = now;
+        after *= if is_whole { 1.0 / 1.2 } else { 1.2 };
     }
     report(
         "atomic_kills",
         5,
         &[("kills", kills), ("whole", whole), ("none", none)],
     );
+    assert!(whole > 0 && none > 0, "{whole} whole, {none} none");
 }
