@@ -60,12 +60,13 @@ pub(crate) fn start(
     Ok(answers)
 }
 
-/// Ends the flow also where a panic ends the thread.
+/// Ends the flow also where a panic ends the thread: nobody is left who would do what waits.
 struct Ending<'a>(&'a Flow, Option<Stop>);
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        self.0.end(self.1);
+        let lost = thread::panicking().then_some(Stop::Closed);
+        self.0.end(self.1.or(lost));
     }
 }
 
@@ -84,10 +85,14 @@ fn work(batch: &Batch, flow: &Flow) {
             ending.1 = Some(Stop::Closed);
             return;
         };
-        let bytes = taken.bytes;
-        let answers = answer(taken, batch.settings().memory_limit, |first, operations| {
-            batch.execute(&store, &gate, first, operations)
+        let (bytes, count) = (taken.bytes, taken.operations.len());
+        let answered = guarded(|| {
+            answer(taken, batch.settings().memory_limit, |first, operations| {
+                batch.execute(&store, &gate, first, operations)
+            })
         });
+        // Each operation has its answer, also where a panic came past those who look after one.
+        let answers = answered.unwrap_or_else(|panicked| vec![Err(panicked); count]);
         drop(store); // Whoever closes it waits for this.
         flow.answer(answers, bytes);
         // A panic of somebody else's is no reason to stop.

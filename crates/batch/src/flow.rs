@@ -7,6 +7,7 @@ use crate::config::Backpressure;
 use crate::operation::Operation;
 use crate::progress::Progress;
 use crate::summary::BatchSummary;
+use crate::wake::wake;
 use cortica_arena::{Level, MemoryPressure};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -139,7 +140,7 @@ impl Flow {
         }
         let waker = state.waker.take();
         drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        waker.into_iter().for_each(wake);
     }
 
     /// Says which thread waits for a source, so that it can be woken.
@@ -216,7 +217,7 @@ impl Flow {
                 state.tell_many(Stop::Dropped, dropped);
                 if let Some(waker) = self.told(&mut state) {
                     drop(state);
-                    waker.wake();
+                    wake(waker);
                     state = self.lock();
                     continue; // More may have been dropped meanwhile.
                 }
@@ -267,7 +268,7 @@ impl Flow {
         self.observe(&mut state);
         let waker = self.told(&mut state);
         drop(state);
-        waker.into_iter().for_each(Waker::wake);
+        waker.into_iter().for_each(wake);
     }
 
     /// Nothing more comes out. What still waits is answered so.

@@ -62,6 +62,7 @@ mod reads;
 mod source;
 mod summary;
 mod together;
+mod wake;
 mod workers;
 mod writes;
 
