@@ -40,10 +40,16 @@ pub(crate) fn run(args: &BatchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     }
     let memory = builder.open(&args.store)?;
     folder::tell_found(&memory, out);
+    out.outlive_reader();
 
     let broken = Arc::new(Mutex::new(None));
-    let places = Places::default();
     let limit = (args.memory_limit as usize) << 20;
+    // A list is in memory as a whole, within the limit, and its lines with it.
+    let places = if args.atomic {
+        Places::default()
+    } else {
+        Places::within(limit)
+    };
     let lines = Lines {
         // A line is in memory before it is an operation that can be counted.
         source: jsonl::Reader::with_line_bytes_max(reader, limit.min(LINE_BYTES_MAX)),

@@ -13,6 +13,8 @@ mod common;
 use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::{Folder, command, cortica};
@@ -148,6 +150,48 @@ fn a_stream_of_any_length_goes_through_a_pipe() {
     assert_eq!(summary["outcomes"]["stored"], 500);
     assert_eq!(summary["outcomes"]["updated"], lines - 500);
     assert!(summary["peak_bytes"].as_u64().unwrap() <= 1 << 20);
+}
+
+/// Blank lines are no operations, but what is known of them takes memory until the answers are taken.
+#[test]
+fn lines_are_read_no_further_than_their_numbers_have_room() {
+    const LINES: usize = 300_000;
+    let folder = Folder::new();
+    let store = store(&folder);
+    let args = ["batch", "-", "--store", &store, "--memory-limit", "1"];
+    let args = [&args[..], &["--backpressure", "drop-oldest", "--json"]].concat();
+    let mut child = command(&args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let written = Arc::new(AtomicUsize::new(0));
+    let counting = written.clone();
+    let writing = std::thread::spawn(move || {
+        let lines = "x\n\n".repeat(1_000);
+        for _ in 0..LINES / 1_000 {
+            stdin.write_all(lines.as_bytes()).unwrap();
+            counting.fetch_add(1_000, Relaxed);
+        }
+    });
+    // Nobody reads the answers: the child comes to a standstill, or to the end of what there is.
+    let mut before = usize::MAX;
+    while before != written.load(Relaxed) || before == 0 {
+        before = written.load(Relaxed);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    let output = child.wait_with_output().unwrap();
+    writing.join().unwrap();
+    // A pipe and a buffer hold some thousands, and there is room for a thousand; the rest is waited for.
+    assert!(before < 60_000, "{before} were read");
+    assert_eq!(output.status.code(), Some(1), "none is an operation");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), LINES + 1);
+    for (at, line) in text.lines().take(LINES).enumerate() {
+        let number = format!("\"line\":{}}}", 2 * at + 1);
+        assert!(line.ends_with(&number), "{at}: {line}");
+    }
 }
 
 #[test]

@@ -105,6 +105,39 @@ fn a_reader_that_leaves_does_not_stop_an_ingest() {
 }
 
 #[test]
+fn a_reader_that_leaves_does_not_stop_a_batch() {
+    let folder = Folder::new();
+    let lines = |count: usize, last: &str| {
+        let line = |at| format!("{{\"store\":{{\"id\":\"e{at}\",\"what\":\"text {at}\"}}}}\n");
+        let lines: String = (0..count).map(line).collect();
+        folder.write(&format!("{count}.jsonl"), lines + last)
+    };
+    let refused = "{\"forget\":{\"id\":\"nobody\"}}\n";
+    for (file, more, code, held) in [
+        (lines(3_000, ""), &[][..], 0, 3_000),
+        (lines(3_001, ""), &["--atomic"], 0, 3_001),
+        (lines(3_002, refused), &[], 1, 3_002),
+        (lines(3_003, refused), &["--atomic"], 1, 0),
+    ] {
+        for json in [&["--json"][..], &[]] {
+            let store = folder.path(&format!("{held} {}", json.len()));
+            let args = ["batch", &file, "--store", &store];
+            let args = [&args[..], &["--durability", "buffered"], more, json].concat();
+            let mut child = command(&args)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            drop(child.stdout.take());
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{args:?}");
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+            assert_eq!(stats(&store)["episodes"], held, "{args:?}");
+        }
+    }
+}
+
+#[test]
 fn kernels_that_cannot_run_are_refused() {
     let folder = Folder::new();
     let store = folder.small_store("store");
