@@ -2,13 +2,14 @@
 
 use crate::answer::Answer;
 use crate::answers::Answers;
-use crate::bytes::{needed_by_all, of_answer};
+use crate::bytes::{needed, needed_by_all, of_answer};
 use crate::cancel::{Cancel, Gate};
 use crate::config::{BatchConfig, ConfigError};
 use crate::engine;
 use crate::execute::{Before, Executor};
 use crate::operation::{Kind, Operation};
 use crate::progress::Progress;
+use crate::reads::{WALKS_MAX, is_walk};
 use crate::source;
 use crate::summary::BatchSummary;
 use crate::together;
@@ -110,16 +111,17 @@ impl Batch {
         if atomic {
             together::check(&operations)?;
         }
-        let piece = if !atomic && total > self.config.streaming_threshold {
-            self.config.batch_size
-        } else {
-            total.max(1)
-        };
+        let pieces = !atomic && total > self.config.streaming_threshold;
         let mut answers = Vec::with_capacity(total);
         let (mut held, mut summary) = (0, BatchSummary::new(isa));
         let mut operations = operations.into_iter();
         while answers.len() < total {
-            let piece: Vec<_> = operations.by_ref().take(piece).collect();
+            let length = if pieces {
+                self.piece(operations.as_slice())
+            } else {
+                total
+            };
+            let piece: Vec<_> = operations.by_ref().take(length).collect();
             let asked = needed_by_all(&piece);
             summary.peak_bytes = summary.peak_bytes.max(asked.saturating_add(held));
             let answered = if atomic {
@@ -145,6 +147,27 @@ impl Batch {
         summary.peak_bytes = summary.peak_bytes.max(held);
         summary.wall = begun.elapsed();
         Ok(BatchOutcome { answers, summary })
+    }
+
+    /// How many of these are the next piece: [`batch_size`](BatchConfig::batch_size), and more where
+    /// walks follow each other, as far as all may take so many bytes as a stream might.
+    fn piece(&self, rest: &[Operation]) -> usize {
+        let least = self.config.batch_size;
+        let Some((piece, behind)) = rest.split_at_checked(least) else {
+            return rest.len();
+        };
+        if !piece.last().is_some_and(is_walk) || !behind.first().is_some_and(is_walk) {
+            return least;
+        }
+        // There are enough of them to have the workers started anyway.
+        let most = WALKS_MAX.saturating_mul(self.started_workers().count());
+        let mut bytes = needed_by_all(piece);
+        let fit = |operation: &&Operation| {
+            bytes = bytes.saturating_add(needed(operation));
+            is_walk(operation) && bytes <= self.config.memory_limit
+        };
+        let more = behind.iter().take(most.saturating_sub(least));
+        least + more.take_while(fit).count()
     }
 
     /// Does operations as they come, within [`memory_limit`](BatchConfig::memory_limit) bytes, and

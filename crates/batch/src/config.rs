@@ -10,6 +10,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct BatchConfig {
     /// The most writes in one commit, and the most operations that are taken from a stream at once.
+    /// Approximate recalls gain by each other only from 2,000 for each worker on.
     pub batch_size: usize,
     /// Bytes that a stream holds at most: operations, their texts and vectors, results that wait; the
     /// one operation that has come and waits for room is not counted. A
@@ -20,7 +21,9 @@ pub struct BatchConfig {
     /// are the same bits only within one, so a batch never computes with another one.
     pub simd: Option<Isa>,
     /// Lists of more operations than this are run in pieces of [`batch_size`](Self::batch_size), whose
-    /// operations are let go of piece by piece; shorter ones are run as a whole.
+    /// operations are let go of piece by piece; shorter ones are run as a whole. Approximate recalls that
+    /// follow each other are one piece up to 4,096 for each worker, within
+    /// [`memory_limit`](Self::memory_limit).
     pub streaming_threshold: usize,
     /// What happens when operations come faster than they are done, or answers are fetched.
     pub backpressure: Backpressure,

@@ -19,9 +19,10 @@ const BLOCK_LENGTH: RangeInclusive<usize> = 16..=256;
 /// Blocks for each worker, so that one that is held up leaves its share to others.
 const BLOCKS_EACH: usize = 4;
 
-/// Walks in a block of a batch that may be ended early, which is asked for between blocks: some tenths of
-/// a second, and enough of them for near ones to follow each other.
-const WALKS_MAX: usize = 4_096;
+/// Walks in a block of a batch that may be ended early, which is asked for between blocks, and those of
+/// each worker in a piece of a long list: enough for near ones to follow each other, and a quarter of a
+/// second at the 63 us that `docs/performance.md` has for one.
+pub(crate) const WALKS_MAX: usize = 4_096;
 
 /// A read, beside its cue.
 #[derive(Clone, Copy, Debug)]
@@ -172,8 +173,16 @@ fn answer_all(executor: &Executor<'_>, (asked, cues): (Vec<Asked>, Vec<Cue>)) ->
     answers.collect()
 }
 
+fn walks(cue: &Cue) -> bool {
+    !matches!(cue.how_sure(), Accuracy::Exact)
+}
+
+/// Whether it walks along the graph.
+pub(crate) fn is_walk(operation: &Operation) -> bool {
+    matches!(operation, Operation::Recall { cue, .. } if walks(cue))
+}
+
 fn block_length(cues: &[Cue], workers: usize, gate: &Gate) -> usize {
-    let walks = |cue: &Cue| !matches!(cue.how_sure(), Accuracy::Exact);
     if cues.iter().any(walks) {
         // Walks gain by near queries that follow each other, which only many have.
         let even = cues.len().div_ceil(workers).max(1);

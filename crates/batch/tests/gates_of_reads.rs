@@ -15,6 +15,10 @@ use std::time::Duration;
 /// More blocks of walks than workers.
 const READS: usize = 20_000;
 
+/// The most walks in a block, and searches in one.
+const WALKS_MAX: u64 = 4_096;
+const BLOCK: u64 = 256;
+
 fn vector(number: usize) -> Vec<f32> {
     vec![1.0, number as f32 / 7.0, (number % 13) as f32]
 }
@@ -64,11 +68,17 @@ fn check_prefix(done: &BatchOutcome, kind: ErrorKind) {
     assert_eq!(done.answers.len(), READS);
 }
 
+/// Lists of so many that are run as a whole, and in pieces.
+const THRESHOLDS: [usize; 2] = [READS, READS / 2];
+
 #[test]
 fn cancelled_reads_are_a_suffix() {
     let store = store();
-    for read in RUNS {
-        for threads in [1, 2, 4] {
+    for (run, read) in RUNS.into_iter().enumerate() {
+        for (threads, threshold) in [1, 2, 4]
+            .into_iter()
+            .flat_map(|n| THRESHOLDS.map(|t| (n, t)))
+        {
             let (cancel, cancelling) = (Cancel::new(), Cancel::new());
             let inner = cancelling.clone();
             let before = move |number: u64, _: Kind| {
@@ -76,13 +86,25 @@ fn cancelled_reads_are_a_suffix() {
                     inner.cancel();
                 }
             };
+            let mut config = BatchConfig::default();
+            config.streaming_threshold = threshold;
             let workers = Workers::new(threads).unwrap();
             let batch = Batch::over(&store).workers(&workers).before(before);
+            let batch = batch.config(config);
             let batch = batch.cancelled_by(&cancel).cancelled_by(&cancelling);
             let done = batch.run((0..READS).map(read).collect()).unwrap();
             check_prefix(&done, ErrorKind::Cancelled);
             assert!(done.summary.failed(ErrorKind::Cancelled) > 0);
             assert!(done.summary.applied > 300, "what was begun is done");
+            // A block for each thread at most; long lists of walks come in pieces of such blocks.
+            let walks = run == 1;
+            if walks {
+                assert!(done.summary.applied >= WALKS_MAX, "{threshold}");
+                assert!(done.summary.applied <= WALKS_MAX * threads as u64);
+            }
+            if walks && threads == 1 {
+                assert_eq!(done.summary.applied, WALKS_MAX, "{threshold}");
+            }
         }
     }
 }
@@ -90,13 +112,15 @@ fn cancelled_reads_are_a_suffix() {
 #[test]
 fn time_passes_also_within_one_run_of_reads() {
     let store = store();
+    // Whoever begins a block is late when it is done. Long enough for a busy machine to begin at all.
     let before = |number: u64, _: Kind| {
-        if number == 0 {
-            thread::sleep(Duration::from_millis(60));
+        if number.is_multiple_of(BLOCK) {
+            thread::sleep(Duration::from_millis(1_100));
         }
     };
     let mut config = BatchConfig::default();
-    config.timeout = Some(Duration::from_millis(50));
+    config.timeout = Some(Duration::from_secs(1));
+    config.streaming_threshold = READS;
     for threads in [1, 2] {
         let workers = Workers::new(threads).unwrap();
         let batch = Batch::over(&store).workers(&workers).before(before);
@@ -104,8 +128,9 @@ fn time_passes_also_within_one_run_of_reads() {
         let list: Vec<_> = (0..READS).map(|_| similarity(1)).collect();
         let done = batch.run(list).unwrap();
         check_prefix(&done, ErrorKind::TimedOut);
-        if threads == 1 {
-            assert_eq!(done.summary.applied, 256, "one block was begun");
-        }
+        assert!(done.summary.failed(ErrorKind::TimedOut) > 0);
+        let blocks = done.summary.applied / BLOCK;
+        assert_eq!(done.summary.applied % BLOCK, 0);
+        assert!((1..=threads as u64).contains(&blocks), "{blocks} blocks");
     }
 }
