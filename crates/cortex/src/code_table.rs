@@ -104,7 +104,8 @@ impl CodeTable {
         segment.codes[at * CODE_DIMENSION..].first_chunk().copied()
     }
 
-    /// The concept with this hash that is the one meant.
+    /// The concept with this hash that is the one meant; of several the one with the lowest number, wherever they
+    /// lie in the table, which differs from process to process.
     pub(crate) fn find(
         &self,
         by: By,
@@ -116,9 +117,8 @@ impl CodeTable {
             let (segment, at) = place(*slot);
             self.segments[segment].hashes[at][by as usize] == hash && is_it(ConceptId::new(*slot))
         };
-        table
-            .find(spread(hash), same)
-            .map(|&slot| ConceptId::new(slot))
+        let all = table.iter_hash(spread(hash)).copied();
+        all.filter(same).min().map(ConceptId::new)
     }
 
     /// Gives a concept its code: from now on it is found by it.

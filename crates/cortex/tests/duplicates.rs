@@ -404,3 +404,32 @@ fn of_ten_threads_with_one_concept_one_has_it() {
     assert!(taken.iter().all(|&count| count == 1), "{taken:?}");
     assert_eq!(dedup.stats().concepts, rounds / 2);
 }
+
+/// Updates may give two concepts the same features. Which one is named depends on nothing but their numbers.
+#[test]
+fn of_several_with_the_same_features_the_lowest_number_is_named() {
+    let mut rng = Rng::new(7);
+    let projection = Projection::new(40);
+    for round in 0..50 {
+        let dedup = Dedup::new(DedupParams::default(), Isa::best()).unwrap();
+        let mut known = Known::default();
+        let same = rng.vector(40);
+        let restore = |known: &mut Known, number: u32, features: &[f32]| {
+            let (concept, id) = (ConceptId::new(number), number.to_le_bytes());
+            known.put(concept, &id, features);
+            let code = projection.code(features);
+            dedup.restore(concept, &id, features, &code).unwrap();
+        };
+        for number in 0..40 {
+            restore(&mut known, number, &rng.vector(40));
+        }
+        let numbers = [30, 3 + round % 20, 35];
+        for number in numbers {
+            assert!(dedup.remove(ConceptId::new(number)));
+            restore(&mut known, number, &same);
+        }
+        let found = dedup.reserve(b"like", &same, &known).unwrap_err();
+        let lowest = ConceptId::new(3 + round % 20);
+        assert_eq!(found, DedupError::Duplicate(Duplicate::Content(lowest)));
+    }
+}
