@@ -1,7 +1,9 @@
 //! Graphs of which all was replaced, that are linked while they are searched, and of many copies.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
-use cortica_index::{Codes, Filter, HnswIndex, HnswOptions, Metric, Nearest, Row, VectorIndex};
+use cortica_index::{
+    Codes, Filter, HnswIndex, HnswOptions, Metric, Nearest, Neighbor, Row, SavedKey, VectorIndex,
+};
 use cortica_simd::Isa;
 use cortica_testkit::bundle;
 use std::sync::Mutex;
@@ -60,6 +62,45 @@ fn what_takes_the_place_of_all_is_found_before_a_repair_and_after_it() {
     }
 }
 
+/// Most of the nodes of a graph that was not repaired can only be passed through, and are not counted
+/// among what is gone.
+#[test]
+fn what_takes_the_place_of_most_is_saved_and_loaded_without_a_repair() {
+    for codes in CODES {
+        for kept in [100, 0] {
+            let index = empty(codes);
+            let insert = |number: usize| index.insert(bundle().row(number)).unwrap();
+            let old: Vec<Row> = (0..1_500).map(insert).collect();
+            index.link(usize::MAX);
+            assert!(old[kept..].iter().all(|&row| index.remove(row)));
+            (1_500..2_300).for_each(|number| {
+                insert(number);
+            });
+            index.link(usize::MAX);
+            let saved = index.save(0, |row| {
+                let id = row.get().into();
+                Some(SavedKey { id, check: 1 })
+            });
+            let again = empty(codes);
+            let (old, new) = (0..kept, 1_500..2_300);
+            for number in old.chain(new) {
+                again.insert(bundle().row(number)).unwrap();
+            }
+            let row_of = |key: SavedKey| {
+                let gone = (1_500 - kept) as u32;
+                let row = key.id as u32;
+                Some(Row::new(if row < kept as u32 { row } else { row - gone }))
+            };
+            let loaded = again.load(&saved, row_of).unwrap();
+            let all = 800 + kept;
+            assert_eq!((loaded.linked, loaded.gone), (all, 1_500 - kept));
+            let (found, stats) = (recall(&again), again.graph_stats());
+            assert!(found >= 0.95, "{codes:?}, {kept} kept: {found}, {stats:?}");
+            assert_eq!((stats.linked, stats.reachable), (all, all));
+        }
+    }
+}
+
 /// A search that is at its end when the last that waited is linked, and so waits no more.
 #[test]
 fn what_was_inserted_is_found_also_when_it_is_linked_during_the_search() {
@@ -71,40 +112,79 @@ fn what_was_inserted_is_found_also_when_it_is_linked_during_the_search() {
         index.link(usize::MAX);
         let query = bundle().row(3_500);
         let row = index.insert(query).unwrap();
-        let search = |lets: &(dyn Fn(Row) -> bool + Sync)| {
-            let how = Nearest {
-                k: 1,
-                width: 400,
-                filter: Filter::Predicate(lets),
-            };
-            index.nearest(query, how).unwrap()[0].row
+        let how = Nearest {
+            k: 1,
+            width: 400,
+            ..Nearest::default()
         };
-        let calls = AtomicUsize::new(0);
-        search(&|_| {
-            calls.fetch_add(1, Ordering::Relaxed);
-            true
-        });
-        let late = calls.swap(0, Ordering::Relaxed) * 19 / 20;
-        let (go, started) = mpsc::channel::<()>();
-        let (done, linked) = mpsc::channel::<()>();
-        let linked = Mutex::new(linked);
-        let found = thread::scope(|scope| {
-            let index = &index;
-            scope.spawn(move || {
-                started.recv().unwrap();
-                assert_eq!(index.link(1), 1);
-                done.send(()).unwrap();
-            });
-            search(&|_| {
-                if calls.fetch_add(1, Ordering::Relaxed) == late {
-                    go.send(()).unwrap();
-                    linked.lock().unwrap().recv().unwrap();
-                }
-                true
-            })
-        });
+        let (_, calls) = search_while_linking(&index, query, how, usize::MAX);
+        let (found, _) = search_while_linking(&index, query, how, calls * 19 / 20);
+        let found = found[0].row;
         assert_eq!((found, index.waiting()), (row, 0), "{codes:?}");
     }
+}
+
+/// It is found by the walk too then, and counts once: else one would seem to be missing, and all
+/// vectors would be compared.
+#[test]
+fn what_is_linked_during_a_search_does_not_make_it_compare_all() {
+    for codes in CODES {
+        for new in [1, 5] {
+            let index = empty(codes);
+            for number in 0..2_000 {
+                index.insert(bundle().row(number)).unwrap();
+            }
+            index.link(usize::MAX);
+            let query = bundle().row(3_500);
+            for value in 0..new {
+                let mut near = query.to_vec();
+                near[value] += 0.001;
+                index.insert(&near).unwrap();
+            }
+            let how = Nearest::default();
+            let (quiet, calls) = search_while_linking(&index, query, how, usize::MAX);
+            // A walk begins when a few hundred were asked to tell how many are let through.
+            let (found, calls_then) = search_while_linking(&index, query, how, 290);
+            assert_eq!((found.len(), index.waiting()), (10, 0), "{codes:?}");
+            assert_eq!(found[..new], quiet[..new], "{codes:?}");
+            let what = format!("{codes:?}, {new} new: {calls} calls, then {calls_then}");
+            assert!(calls > 290 && calls_then < calls + 200, "{what}");
+        }
+    }
+}
+
+/// What a search finds, and how often it asks what is let through. When it has asked so many times,
+/// all that waits is linked before it goes on.
+fn search_while_linking(
+    index: &HnswIndex,
+    query: &[f32],
+    how: Nearest<'_>,
+    link_at: usize,
+) -> (Vec<Neighbor>, usize) {
+    let calls = AtomicUsize::new(0);
+    let (go, started) = mpsc::channel::<()>();
+    let (done, linked) = mpsc::channel::<()>();
+    let linked = Mutex::new(linked);
+    let found = thread::scope(|scope| {
+        scope.spawn(move || {
+            if started.recv().is_ok() {
+                index.link(usize::MAX);
+                done.send(()).unwrap();
+            }
+        });
+        // Dropped with the search, so that a thread that was not called for ends.
+        let go = go;
+        let lets = |_| {
+            if calls.fetch_add(1, Ordering::Relaxed) == link_at {
+                go.send(()).unwrap();
+                linked.lock().unwrap().recv().unwrap();
+            }
+            true
+        };
+        let filter = Filter::Predicate(&lets);
+        index.nearest(query, Nearest { filter, ..how }).unwrap()
+    });
+    (found, calls.into_inner())
 }
 
 /// What docs/index.md says of copies.

@@ -31,6 +31,7 @@ use crate::hnsw::{Graph, HnswIndex, SavedGraphError, lock};
 use crate::metric::Metric;
 use crate::vector_index::{Row, VectorIndex};
 use std::collections::HashSet;
+use std::iter::zip;
 use std::sync::PoisonError;
 
 /// What the caller calls a vector: the same key is to mean the same vector when the graph is loaded.
@@ -48,7 +49,8 @@ pub struct SavedKey {
 pub struct LoadedGraph {
     /// Vectors that are part of the graph now.
     pub linked: usize,
-    /// Nodes of the saved graph whose vectors are not there any more; links lead around them.
+    /// Nodes of the saved graph whose vectors are not there any more, with those that were removed
+    /// when it was saved; links lead around them.
     pub gone: usize,
 }
 
@@ -111,7 +113,8 @@ impl HnswIndex {
     ///
     /// What is not wholly as it was saved, or was made with other options, is refused before
     /// anything is changed: link what waits instead. Links lead around vectors that are gone;
-    /// where more than half are, the whole is refused too.
+    /// where more than half of those that could be found when it was saved are, the whole is
+    /// refused too.
     pub fn load(
         &self,
         saved: &[u8],
@@ -130,7 +133,8 @@ impl HnswIndex {
         if linked < rows.len() {
             self.mend(&saved, &rows, &hurt);
         }
-        // Also where nothing is gone: links to what was removed before it was saved are not in it.
+        // Also where nothing is gone: threads that link side by side can leave a node that none
+        // leads to.
         self.reach_all(&|| false);
         self.pack(&|| false);
         Ok(LoadedGraph {
@@ -176,12 +180,12 @@ impl HnswIndex {
         };
         let rows = saved.heads.iter().map(row);
         let rows: Vec<u32> = rows.map(|row| row.unwrap_or(NOBODY)).collect();
-        let gone = rows.iter().filter(|&&row| row == NOBODY).count();
-        if 2 * gone > rows.len() {
-            return Err(SavedGraphError::Outdated {
-                gone,
-                nodes: rows.len(),
-            });
+        // What was only passed through then says nothing of how much has changed since.
+        let findable = || zip(&saved.heads, &rows).filter(|(head, _)| head.key.is_some());
+        let nodes = findable().count();
+        let gone = findable().filter(|&(_, &row)| row == NOBODY).count();
+        if 2 * gone > nodes {
+            return Err(SavedGraphError::Outdated { gone, nodes });
         }
         Ok(rows)
     }

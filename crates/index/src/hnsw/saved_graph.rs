@@ -37,12 +37,12 @@ pub enum SavedGraphError {
         /// What is different.
         what: &'static str,
     },
-    /// Most of its vectors are not there any more.
+    /// Most of the vectors that could be found when it was saved are not there any more.
     #[error("{gone} of the {nodes} vectors of the saved graph are gone")]
     Outdated {
-        /// How many.
+        /// How many of those.
         gone: usize,
-        /// Of how many.
+        /// How many could be found.
         nodes: usize,
     },
     /// The index has a graph already; load before anything is linked.

@@ -80,13 +80,18 @@ impl HnswIndex {
         // What was inserted since the search began has no codes: it is scored in any case.
         let uncoded = space.uncoded.iter().copied().filter(|&row| lets(row));
         let coded = |row: &u32| lets(*row) && !space.uncoded.contains(row);
-        let tail: Vec<u32> = tail.iter().copied().filter(coded).collect();
-        walker.offer_all(space, &tail);
+        let mut tail: Vec<u32> = tail.iter().copied().filter(coded).collect();
+        if !tail.is_empty() {
+            // The walk finds what is linked while it goes on. Offered again it would count twice
+            // among the `k`, and one would be missing in the end.
+            let mut found: Vec<u32> = walker.beam.found().map(|near| near.row).collect();
+            found.sort_unstable();
+            tail.retain(|row| found.binary_search(row).is_err());
+            walker.offer_all(space, &tail);
+        }
         let mut rows = self.worth_scoring(space, walker, k);
         rows.extend(uncoded);
-        // A row that is being linked can be found both ways.
         rows.sort_unstable();
-        rows.dedup();
         rows
     }
 
