@@ -200,6 +200,37 @@ fn many_copies_of_one_do_not_cut_the_others_off() {
     assert!(found >= 0.4, "{found}");
 }
 
+/// A five-hundredth of a hundred-thousandth apart: their codes are the same, their keys are not.
+#[test]
+fn many_near_copies_of_one_do_not_cut_the_others_off() {
+    for metric in [Metric::Cosine, Metric::L2, Metric::Dot] {
+        for codes in [Codes::F32, Codes::I8, Codes::Blocks] {
+            let options = HnswOptions {
+                codes,
+                ..HnswOptions::default()
+            };
+            let index = HnswIndex::new(bundle().dimension, metric, Isa::best(), options).unwrap();
+            for copy in 0..500 {
+                let mut near = bundle().row(0).to_vec();
+                near[copy] += 1e-5 * (1 + copy) as f32 / 500.0;
+                index.insert(&near).unwrap();
+            }
+            for number in 1..2_000 {
+                index.insert(bundle().row(number)).unwrap();
+            }
+            index.link(usize::MAX);
+            let before = recall(&index);
+            index.repair();
+            let found = [before, recall(&index)];
+            let enough = found.iter().all(|&found| found >= 0.95);
+            assert!(
+                enough,
+                "{metric} {codes:?}, before and after a repair: {found:?}"
+            );
+        }
+    }
+}
+
 fn recall_of(numbers: impl Iterator<Item = usize>, codes: Codes) -> f64 {
     let index = empty(codes);
     for number in numbers {

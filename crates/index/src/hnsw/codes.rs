@@ -12,6 +12,7 @@ use cortica_simd::{
 };
 use std::collections::VecDeque;
 use std::iter::zip;
+use std::ops::RangeInclusive;
 
 /// Rows in a piece of memory, and rows whose keys are computed together.
 const PIECE: usize = 1 << 12;
@@ -333,6 +334,26 @@ impl<'a> Space<'a> {
             Form::F32 | Form::Signs => self.keys(query, &[row], &mut key),
         }
         key[0]
+    }
+
+    /// The keys of copies of the row that is the query. By i8 those of near-copies, too: where a row
+    /// has the same codes, which of the two is nearer to what else is chance. By f32 that can be
+    /// told, and only what is the same is a copy.
+    pub(crate) fn keys_of_copies(&self, query: &Prepared, row: u32) -> RangeInclusive<f32> {
+        /// Of the squared length: far less than keys by i8 are off (3e-4 of it for 768 values), so
+        /// that nothing they tell apart is taken for a copy.
+        const TOLERANCE: f32 = 1e-5;
+        let key = self.key(query, row);
+        let off = match (query.form, self.store.metric) {
+            (Form::F32 | Form::Signs, _) => 0.0,
+            (Form::I8, Metric::Cosine) => TOLERANCE,
+            (Form::I8, Metric::Dot | Metric::L2) => TOLERANCE * query.scale.norm.powi(2),
+        };
+        match self.store.metric {
+            // Nothing is nearer than a copy.
+            Metric::Cosine | Metric::L2 => key - off..=f32::INFINITY,
+            Metric::Dot => key - off..=key + off,
+        }
     }
 
     /// `keys[i]` says how near `rows[i]` is; as many keys as rows.

@@ -5,6 +5,7 @@ use crate::hnsw::blocks::Packer;
 use crate::hnsw::codes::{Prepared, Space};
 use crate::hnsw::nodes::Nodes;
 use std::iter::zip;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks that nodes share: who writes a node's links holds its own.
@@ -67,10 +68,10 @@ impl Chooser {
     /// different directions, and two near each other do not both take a place. What room is left
     /// goes to those that are as near to one chosen as to the row.
     ///
-    /// Copies of the row, whose keys are its `own`, are as near as it is to everything: measured by
-    /// them all others would be turned down, and a row with many copies would lead nowhere else.
-    /// They take up to half of the places, and more where others leave room.
-    pub(crate) fn choose(&mut self, space: Space<'_>, degree: usize, own: f32) {
+    /// Copies of the row, whose keys are among its `own`, are as near as it is to everything:
+    /// measured by them all others would be turned down, and a row with many copies would lead
+    /// nowhere else. They take up to half of the places, and more where others leave room.
+    pub(crate) fn choose(&mut self, space: Space<'_>, degree: usize, own: RangeInclusive<f32>) {
         let Self {
             of_candidate,
             keys,
@@ -81,10 +82,13 @@ impl Chooser {
         } = self;
         chosen.clear();
         tied.clear();
-        let copies = candidates.iter().take_while(|near| near.key == own).count();
-        let (copies, others) = candidates.split_at(copies);
+        // By dot product what is longer is nearer than a copy.
+        let nearer = candidates.partition_point(|near| near.key > *own.end());
+        let copies = candidates.partition_point(|near| near.key >= *own.start());
+        let (rest, farther) = candidates.split_at(copies);
+        let (nearer, copies) = rest.split_at(nearer.min(copies));
         let most = degree - copies.len().min(degree / 2);
-        for &candidate in others {
+        for &candidate in nearer.iter().chain(farther) {
             if chosen.len() >= most {
                 break;
             }
@@ -105,9 +109,9 @@ impl Chooser {
         chosen.extend(tied.iter().take(room));
     }
 
-    /// The key that a copy of the row that was [measured](Chooser::measure) from has.
-    pub(crate) fn own(&self, space: Space<'_>, row: u32) -> f32 {
-        space.key(&self.of_row, row)
+    /// The keys that copies of the row that was [measured](Chooser::measure) from have.
+    pub(crate) fn own(&self, space: Space<'_>, row: u32) -> RangeInclusive<f32> {
+        space.keys_of_copies(&self.of_row, row)
     }
 
     /// Adds a link from `row` to `to`; where there is no room, the links are chosen anew from

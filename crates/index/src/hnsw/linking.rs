@@ -8,6 +8,7 @@ use crate::hnsw::nodes::{Nodes, State};
 use crate::hnsw::walk::{Entry, Walker};
 use crate::hnsw::{HnswIndex, lock};
 use cortica_arena::Row as ArenaRow;
+use std::ops::RangeInclusive;
 use std::sync::PoisonError;
 use std::thread::Builder;
 
@@ -199,12 +200,17 @@ impl HnswIndex {
         chooser.choose(space, self.options.degree, own);
     }
 
-    /// The key of a copy of the row, in whose terms the candidates' keys are now.
-    fn measured(space: Space<'_>, row: u32, walker: &Walker, chooser: &mut Chooser) -> f32 {
+    /// The keys of copies of the row, in whose terms the candidates' keys are now.
+    fn measured(
+        space: Space<'_>,
+        row: u32,
+        walker: &Walker,
+        chooser: &mut Chooser,
+    ) -> RangeInclusive<f32> {
         if space.walks_are_coarse() {
             chooser.measure(space, row);
             return chooser.own(space, row);
         }
-        walker.key(space, row)
+        space.keys_of_copies(&walker.query, row)
     }
 }
