@@ -51,6 +51,10 @@ const TABLE: &[(&str, u8, Sees)] = &[
     ("xtask", 6, Sees::Anything),
 ];
 
+/// Crates that a crate's tests see beside those it may see itself: a batch is held to what stores that give columns
+/// answer one by one.
+pub(crate) const TESTS_SEE: &[(&str, &str)] = &[("batch", "neural"), ("batch", "pipeline")];
+
 /// `cortica-env` is called `env` in the tables; the facade keeps its name.
 pub(crate) fn short_name(package: &str) -> &str {
     package.strip_prefix("cortica-").unwrap_or(package)

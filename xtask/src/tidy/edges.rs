@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::Finding;
-use super::allowed::{may_see, short_name};
+use super::allowed::{TESTS_SEE, may_see, short_name};
 use super::tree::Tree;
 use crate::step::cargo;
 
@@ -158,7 +158,7 @@ fn compare(table: &Edges, built: &Edges) -> Vec<Finding> {
 /// Edges that the layering forbids.
 ///
 /// A development dependency never ships, so a crate may also test with the testkit; with
-/// any other crate only if it may see that crate anyway. The testkit sees none of ours, not
+/// any other crate only if it may see that crate anyway, or stands in [`TESTS_SEE`]. The testkit sees none of ours, not
 /// even to test itself: an oracle that uses the engine would agree with its mistakes.
 fn beyond_allowed(packages: &[Package]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -172,7 +172,8 @@ fn beyond_allowed(packages: &[Package]) -> Vec<Finding> {
         for dependency in package.dependencies.iter().filter(|d| d.path.is_some()) {
             let to = short_name(&dependency.name);
             let dev = dependency.kind.as_deref() == Some("dev");
-            let testing = dev && to == "testkit" && from != "testkit";
+            let testing = dev && to == "testkit" && from != "testkit"
+                || dev && TESTS_SEE.contains(&(from, to));
             if !testing && may_see(from, to) != Some(true) {
                 let kind = if dev { "development " } else { "" };
                 let what = format!("the {kind}edge `{from}` -> `{to}` is not allowed");

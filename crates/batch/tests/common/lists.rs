@@ -3,6 +3,7 @@
 
 use cortica_batch::Operation;
 use cortica_memory::{Accuracy, Association, Confidence, Cue, Episode, Value};
+use cortica_testkit::Rng;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -65,13 +66,81 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
+/// Rows that a long list begins with at most.
+const ROWS: u8 = 200;
+
+/// Lists like those that batches are for: vectors, and then runs of reads that several passes and
+/// workers share, with a few other steps between them. The number is how many steps come first, all of
+/// them stores.
+pub(crate) fn long_steps() -> impl Strategy<Value = (usize, Vec<Step>)> {
+    let read = step().prop_filter("a read", Step::reads);
+    let reads = (read, 17..=300_usize, 1..ROWS, any::<bool>());
+    let runs = prop::collection::vec((reads, prop::collection::vec(step(), 1..4)), 1..4);
+    // Half of the recalls walk, and keep fewer candidates than there are rows.
+    let runs = runs.prop_map(|mut runs| {
+        for (read, times, ..) in runs.iter_mut().map(|(reads, _)| reads) {
+            if let Step::Recall { ef, k, .. } = read
+                && times.is_multiple_of(2)
+            {
+                (*ef, *k) = (Some(16), 1 + *k % 16);
+            }
+        }
+        runs
+    });
+    (40..=ROWS, runs).prop_map(|(rows, runs)| {
+        let row = |row: u8| Step::Store {
+            id: 1 + row, // Those that shorter lists are about, and more.
+            text: row % 5,
+            vector: Some(VECTORS + 3 + row),
+            confidence: row % 5,
+            allocate: false,
+        };
+        let mut steps: Vec<Step> = (0..rows).map(row).collect();
+        for ((read, times, by, mixed), others) in runs {
+            steps.extend((0..times).map(|at| read.about((at % 251) as u8, by, mixed)));
+            steps.extend(others);
+        }
+        (usize::from(rows), steps)
+    })
+}
+
+impl Step {
+    /// Whether it is a recall or a search.
+    fn reads(&self) -> bool {
+        matches!(self, Step::Recall { .. } | Step::Similar { .. })
+    }
+
+    /// One of many reads like it, each about another vector; of both kinds in turns, if they are mixed.
+    fn about(&self, at: u8, by: u8, mixed: bool) -> Step {
+        let mut step = self.clone();
+        if let Step::Recall { vector, .. } | Step::Similar { vector, .. } = &mut step {
+            *vector = vector.wrapping_add(at.wrapping_mul(by | 1));
+        }
+        match step {
+            Step::Recall {
+                vector,
+                k,
+                threshold,
+                vectors,
+                ..
+            } if mixed && at.is_multiple_of(3) => Step::Similar {
+                vector,
+                k,
+                threshold,
+                vectors,
+            },
+            step => step,
+        }
+    }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let vector = || 0..VECTORS + 3; // Some that are refused.
     let threshold = || prop::option::weighted(0.2, 0..6_u8);
     let k = || prop_oneof![1..6_usize, Just(0), Just(1_000), Just(2_000)];
     let ef = prop::option::weighted(0.2, prop_oneof![Just(64_usize), Just(0)]);
     prop_oneof![
-        6 => (0..IDS as u8, 0..TEXTS, prop::option::weighted(0.8, vector()), 0..5_u8, prop::bool::weighted(0.05))
+        6 => (0..IDS as u8, 0..TEXTS, prop::option::weighted(0.8, vector()), 0..5_u8, prop::bool::weighted(0.2))
             .prop_map(|(id, text, vector, confidence, allocate)| Step::Store { id, text, vector, confidence, allocate }),
         4 => (vector(), k(), threshold(), ef, prop::bool::weighted(0.2))
             .prop_map(|(vector, k, threshold, ef, vectors)| Step::Recall { vector, k, threshold, ef, vectors }),
@@ -107,12 +176,14 @@ fn varied(step: &Step, by: u8) -> Step {
     step
 }
 
-/// The operations of these steps.
-pub(crate) fn operations(steps: &[Step]) -> Vec<Operation> {
+/// The operations of these steps, in a space of this dimension.
+pub(crate) fn operations(steps: &[Step], dimension: usize) -> Vec<Operation> {
+    let operation = |step| operation(step, dimension);
     steps.iter().map(operation).collect()
 }
 
-fn operation(step: &Step) -> Operation {
+fn operation(step: &Step, dimension: usize) -> Operation {
+    let vector = |number| vector_of(number, dimension);
     match *step {
         Step::Store {
             id,
@@ -196,11 +267,17 @@ fn score(threshold: u8) -> f32 {
 
 /// One of few, whose scores need every bit; beyond them some that are no vectors of the space.
 pub(crate) fn vector(number: u8) -> Vec<f32> {
+    vector_of(number, DIMENSION)
+}
+
+/// As [`vector`], in a space of another dimension. Beyond those that are none, each is another one.
+fn vector_of(number: u8, dimension: usize) -> Vec<f32> {
     match number {
-        VECTORS => vec![0.0; DIMENSION],
-        n if n == VECTORS + 1 => vec![f32::NAN; DIMENSION],
-        n if n > VECTORS + 1 => vec![1.0; DIMENSION - 1],
-        n => (0..DIMENSION)
+        VECTORS => vec![0.0; dimension],
+        n if n == VECTORS + 1 => vec![f32::NAN; dimension],
+        n if n == VECTORS + 2 => vec![1.0; dimension - 1],
+        n if n > VECTORS + 2 => Rng::new(n.into()).vector(dimension),
+        n => (0..dimension)
             .map(|at| ((usize::from(n) * 7 + at * 5 + at * at * 3) % 11) as f32 / 7.0 - 0.6)
             .collect(),
     }
