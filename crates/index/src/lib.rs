@@ -44,7 +44,7 @@ pub use crate::hnsw::{
 pub use crate::metric::{Metric, ParseMetricError};
 pub use crate::prepared::Prepared;
 pub use crate::vector_index::{
-    Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, VectorError, VectorIndex,
+    Checked, DIMENSION_MAX, IndexStats, Neighbor, Query, Row, Upserted, VectorError, VectorIndex,
 };
 
 #[cfg(doctest)]

@@ -34,6 +34,16 @@ pub struct Neighbor {
     pub score: f32,
 }
 
+/// What came of replacing a vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upserted {
+    /// Where the new one lies.
+    pub row: Row,
+    /// Whether the row that was named held one. Of two threads that replace the same at once one is
+    /// told so, and what both have put in is there.
+    pub replaced: bool,
+}
+
 /// What checking a vector found out about it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Checked {
@@ -167,6 +177,17 @@ pub trait VectorIndex: Send + Sync + fmt::Debug {
     /// Removes a vector: it is not found any more when this returns, and its row will be given to
     /// another one. False for a row that holds none. O(1).
     fn remove(&self, row: Row) -> bool;
+
+    /// Puts a vector in the place of the one in `row`, if there is one, and adds it if not. A row is
+    /// no identity, so the new one has another row. When this returns, it can be found and the old
+    /// one cannot; a search that goes on meanwhile finds one of them or both, never neither. A
+    /// vector that is refused changes nothing. O(d).
+    fn upsert(&self, row: Row, vector: &[f32]) -> Result<Upserted, VectorError> {
+        let new = self.insert(vector)?;
+        // Only now: in between, neither would be found.
+        let replaced = self.remove(row);
+        Ok(Upserted { row: new, replaced })
+    }
 
     /// Whether a row holds what inserting `vector` would put there, bit for bit. O(d).
     fn holds(&self, row: Row, vector: &[f32]) -> bool;

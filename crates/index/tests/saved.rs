@@ -7,6 +7,8 @@ use cortica_index::{
 };
 use cortica_simd::Isa;
 use cortica_testkit::{bundle, clustered};
+use std::cell::Cell;
+use std::thread;
 
 const POSITION: u64 = 0x0123_4567_89ab;
 
@@ -46,7 +48,8 @@ fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// Whatever was loaded, nothing leads astray: answers are those of the exact scan.
+/// Whatever was loaded, nothing leads astray: answers are those of the exact scan, where all are
+/// compared, and walks find as many as they should, with the scores of that scan.
 fn check_sound(index: &HnswIndex, context: usize) {
     let stats = index.graph_stats();
     assert_eq!(stats.links_to_removed, 0, "{context}");
@@ -60,6 +63,12 @@ fn check_sound(index: &HnswIndex, context: usize) {
     for vector in clustered(3, 4, 9).chunks(4) {
         let found = index.nearest(vector, how).unwrap();
         assert_eq!(found, index.search(vector, 5).unwrap(), "{context}");
+        // Narrower than most of the graphs are large, so that they walk.
+        let walked = index.nearest(vector, Nearest { width: 8, ..how }).unwrap();
+        let exact = index.search(vector, index.len()).unwrap();
+        assert!(walked.len() >= 5.min(index.len()), "{context}");
+        assert!(walked.iter().all(|near| exact.contains(near)), "{context}");
+        assert!(walked.is_sorted_by(|a, b| (b.score, a.row) < (a.score, b.row)));
     }
     index.link(usize::MAX);
     index.repair();
@@ -165,6 +174,68 @@ fn what_was_removed_or_added_since_is_led_around_and_waits() {
     let refused = most_gone.load(&saved, row_of);
     assert!(matches!(refused, Err(SavedGraphError::Outdated { .. })));
     check_sound(&most_gone, 1);
+}
+
+/// Removed by another thread when its row was looked up, and has no links yet.
+#[test]
+fn what_is_removed_during_a_load_is_not_found() {
+    let index = small(300, narrow());
+    index.link(usize::MAX);
+    let saved = index.save(POSITION, key);
+    let again = small(300, narrow());
+    let looked_up = Cell::new(0);
+    let while_it_loads = |key| {
+        let row = row_of(key);
+        if looked_up.replace(looked_up.get() + 1) == 250 {
+            thread::scope(|scope| {
+                let removed = || (0..100).step_by(10).all(|row| again.remove(Row::new(row)));
+                assert!(scope.spawn(removed).join().unwrap());
+            });
+        }
+        row
+    };
+    let loaded = again.load(&saved, while_it_loads).unwrap();
+    assert_eq!((loaded.linked, loaded.gone), (290, 10));
+    for vector in clustered(300, 4, 3).chunks(4).step_by(10).take(10) {
+        let found = again.nearest(vector, Nearest::default()).unwrap();
+        let is_removed = |row: u32| row < 100 && row.is_multiple_of(10);
+        assert!(found.iter().all(|near| !is_removed(near.row.get())));
+    }
+    again.repair();
+    assert_eq!((again.len(), again.unreleased()), (290, 0));
+    check_sound(&again, 0);
+}
+
+/// A few bytes a node that would take the memory of dozens of lists.
+#[test]
+fn heights_that_no_graph_has_are_refused() {
+    const NODES: u32 = 1_000;
+    let crafted = |level: u8| {
+        let mut bytes = small(5, narrow()).save(POSITION, key);
+        bytes.truncate(72);
+        bytes[64..68].copy_from_slice(&NODES.to_le_bytes());
+        for row in 0..NODES {
+            let key = key(Row::new(row)).unwrap();
+            bytes.extend(key.id.to_le_bytes());
+            bytes.extend(key.check.to_le_bytes());
+            bytes.extend([level, 1]);
+            bytes.resize(bytes.len() + 2 * (1 + usize::from(level)), 0);
+        }
+        bytes.extend([0; 4]);
+        let length = bytes.len() as u64;
+        bytes[56..64].copy_from_slice(&length.to_le_bytes());
+        seal(bytes)
+    };
+    let index = small(NODES as usize, narrow());
+    let before = index.stats().bytes;
+    for level in [1, 5, 31] {
+        let refused = index.load(&crafted(level), row_of);
+        assert!(matches!(refused, Err(SavedGraphError::Damaged { .. })));
+    }
+    assert_eq!(index.stats().bytes, before);
+    let loaded = index.load(&crafted(0), row_of).unwrap();
+    assert_eq!((loaded.linked, loaded.gone), (NODES as usize, 0));
+    check_sound(&index, 0);
 }
 
 #[test]

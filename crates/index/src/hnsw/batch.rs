@@ -173,6 +173,7 @@ impl HnswIndex {
             entry.map(|entry| walker.descend(space, nodes, entry, 0))
         });
         walker.begin(nodes, width, near.as_slice(), lets);
+        walker.beam.admit_copies();
     }
 }
 

@@ -5,9 +5,11 @@ use crate::hnsw::blocks::Blocks;
 use crate::hnsw::codes::Space;
 use crate::hnsw::link::Chooser;
 use crate::hnsw::nodes::{Nodes, State};
+use crate::hnsw::visited::Visited;
 use crate::hnsw::walk::{Entry, Walker};
 use crate::hnsw::{GraphStats, HnswIndex, lock};
 use cortica_arena::Row as ArenaRow;
+use std::collections::VecDeque;
 use std::mem::take;
 use std::sync::PoisonError;
 
@@ -77,7 +79,7 @@ impl HnswIndex {
     /// Leaves no link to `removed`, which rises, in any node that stays: what is removed meanwhile
     /// stays until the next repair, and is passed through. False if it was stopped.
     fn lead_around(&self, removed: &[u32], stop: &impl Fn() -> bool) -> bool {
-        let mut chooser = Chooser::default();
+        let (mut chooser, mut seen) = (Chooser::default(), Visited::default());
         let is_gone = |row: u32| removed.binary_search(&row).is_ok();
         let (mut from, mut rows) = (0, 1);
         while from < rows {
@@ -91,7 +93,8 @@ impl HnswIndex {
                 for row in from..to.min(rows) {
                     let stays = matches!(nodes.state(row), State::Linked | State::Removed);
                     if stays && !is_gone(row) {
-                        self.lead_node_around(space, nodes, row, is_gone, &mut chooser);
+                        let with = (&mut chooser, &mut seen);
+                        self.lead_node_around(space, nodes, row, is_gone, with);
                     }
                 }
                 rows
@@ -108,7 +111,7 @@ impl HnswIndex {
         nodes: &Nodes,
         row: u32,
         is_gone: impl Fn(u32) -> bool,
-        chooser: &mut Chooser,
+        (chooser, seen): (&mut Chooser, &mut Visited),
     ) {
         for level in 0..=nodes.level(row) {
             if !nodes.links(row, level).any(&is_gone) {
@@ -116,7 +119,8 @@ impl HnswIndex {
             }
             let _alone = self.stripes.lock(row);
             let links = |from| nodes.links(from, level);
-            let near = around(row, links, |from| nodes.state(from) == State::Removed);
+            let is_removed = |from| nodes.state(from) == State::Removed;
+            let near = around(row, nodes.rows(), seen, links, is_removed);
             chooser.consider(near);
             chooser.measure(space, row);
             let own = chooser.own(space, row);
@@ -195,25 +199,16 @@ impl HnswIndex {
         entry: Entry,
         walker: &mut Walker,
     ) -> Vec<u32> {
-        let near = walker.descend(space, nodes, entry, 0);
         let is_there = |row: u32| nodes.state(row) == State::Linked;
-        // From the entry itself too: the other may be one of those that none leads to.
+        // From the entry and over the base level only, so that all that is found can be reached:
+        // where a descent comes down may be one of those that none leads to.
         let from = Near {
             row: entry.row,
             key: walker.key(space, entry.row),
         };
-        let width = self.options.build_width;
-        let mut hosts = Vec::new();
-        for starts in [&[from][..], &[near]] {
-            walker.begin(nodes, width, starts, is_there);
-            walker.walk(space, nodes, 0, is_there);
-            hosts.extend(walker.beam.found().map(|near| near.row));
-            if starts[0].row == entry.row {
-                // What this walk found can be reached, by the way it went.
-                break;
-            }
-        }
-        hosts
+        walker.begin(nodes, self.options.build_width, &[from], is_there);
+        walker.walk(space, nodes, 0, is_there);
+        walker.beam.found().map(|near| near.row).collect()
     }
 
     /// What the graph consists of. O(n times degree).
@@ -252,25 +247,30 @@ impl HnswIndex {
 }
 
 /// What a node links to, and in the place of what is gone, what that linked to in turn: some
-/// [`REPLACEMENTS`] nodes.
+/// [`REPLACEMENTS`] nodes, the first that are come by. There are `nodes` of them.
 pub(super) fn around<L: IntoIterator<Item = u32>>(
     node: u32,
+    nodes: usize,
+    seen: &mut Visited,
     links: impl Fn(u32) -> L,
     is_gone: impl Fn(u32) -> bool,
 ) -> Vec<u32> {
-    let mut seen = vec![node];
+    seen.restart(nodes);
+    seen.first(node);
     let mut around = Vec::new();
-    let mut at = 0;
-    while at < seen.len() && around.len() < REPLACEMENTS {
-        let from = seen[at];
-        at += 1;
-        if from != node && !is_gone(from) {
-            around.push(from);
-            continue;
-        }
+    let mut gone = VecDeque::from([node]);
+    while let Some(from) = gone.pop_front() {
         for link in links(from) {
-            if !seen.contains(&link) {
-                seen.push(link);
+            if !seen.first(link) {
+                continue;
+            }
+            if is_gone(link) {
+                gone.push_back(link);
+                continue;
+            }
+            around.push(link);
+            if around.len() == REPLACEMENTS {
+                return around;
             }
         }
     }
@@ -293,5 +293,26 @@ fn spread(nodes: &Nodes, from: u32, reached: &mut [bool]) {
         if !std::mem::replace(place, true) {
             open.extend(nodes.links(row, 0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// Node `n` links to `4 n + 1..=4 n + 4`, of which the last is there and the others are gone.
+    #[test]
+    fn going_around_the_gone_ends_as_soon_as_there_is_enough() {
+        let followed = Cell::new(0);
+        let links = |node: u32| {
+            followed.set(followed.get() + 1);
+            (4 * node + 1..=4 * node + 4).filter(|&link| link < 100_000)
+        };
+        let mut seen = Visited::default();
+        let found = around(0, 100_000, &mut seen, links, |node| node % 4 != 0);
+        assert!(found.iter().all(|node| node % 4 == 0));
+        assert_eq!(found.len(), REPLACEMENTS);
+        assert_eq!(followed.get(), REPLACEMENTS, "each gives one");
     }
 }

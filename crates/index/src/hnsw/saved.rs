@@ -22,10 +22,12 @@
 //! each level from 0 to its own: 2 number of links, 4 for each link, the number of a node
 //! ```
 
+use crate::hnsw::link::Chooser;
 use crate::hnsw::nodes::{Nodes, State};
 use crate::hnsw::options::{Codes, HnswOptions};
 use crate::hnsw::repair::around;
 use crate::hnsw::saved_graph::{HEADER, Head, MAGIC, NOBODY, SavedGraph, VERSION};
+use crate::hnsw::visited::Visited;
 use crate::hnsw::walk::Entry;
 use crate::hnsw::{Graph, HnswIndex, SavedGraphError, lock};
 use crate::metric::Metric;
@@ -126,9 +128,9 @@ impl HnswIndex {
             .topology
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let rows = self.rows_of(&saved, row_of)?;
+        let mut rows = self.rows_of(&saved, row_of)?;
         self.encode();
-        let hurt = self.place(&saved, &rows);
+        let hurt = self.place(&saved, &mut rows);
         let linked = rows.iter().filter(|&&row| row != NOBODY).count();
         if linked < rows.len() {
             self.mend(&saved, &rows, &hurt);
@@ -190,11 +192,17 @@ impl HnswIndex {
         Ok(rows)
     }
 
-    /// Gives rows the levels and links that were saved. The numbers of those that have lost some.
-    fn place(&self, saved: &SavedGraph, rows: &[u32]) -> Vec<usize> {
+    /// Gives rows the levels and links that were saved, but for those that were removed since they
+    /// were looked up, which become nobody's. The numbers of those that have lost some links.
+    fn place(&self, saved: &SavedGraph, rows: &mut [u32]) -> Vec<usize> {
         let mut graph = self.write_graph();
         graph.added = graph.added.max(saved.added);
         let Graph { nodes, blocks, .. } = &mut *graph;
+        for row in &mut *rows {
+            if *row != NOBODY && nodes.state(*row) != State::Pending {
+                *row = NOBODY;
+            }
+        }
         let present = || (0..rows.len()).filter(|&number| rows[number] != NOBODY);
         for number in present() {
             nodes.free(rows[number]);
@@ -236,14 +244,14 @@ impl HnswIndex {
 
     /// In the place of what is gone, nodes link to what that linked to.
     fn mend(&self, saved: &SavedGraph, rows: &[u32], hurt: &[usize]) {
-        let mut chooser = crate::hnsw::link::Chooser::default();
+        let (mut chooser, mut seen) = (Chooser::default(), Visited::default());
         for slice in hurt.chunks(SLICE) {
             self.with_space(|space, nodes| {
                 for &number in slice {
                     for level in 0..=saved.heads[number].level {
                         let links = |from: u32| saved.links(from as usize, level).iter().copied();
                         let is_gone = |from: u32| rows[from as usize] == NOBODY;
-                        let near = around(number as u32, links, is_gone);
+                        let near = around(number as u32, rows.len(), &mut seen, links, is_gone);
                         chooser.consider(near.into_iter().map(|number| rows[number as usize]));
                         let row = rows[number];
                         let _alone = self.stripes.lock(row);

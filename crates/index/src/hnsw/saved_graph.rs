@@ -178,6 +178,10 @@ impl SavedGraph {
 
     fn check(&self) -> Result<(), SavedGraphError> {
         let nodes = self.heads.len();
+        let levels: usize = self.heads.iter().map(|head| head.level).sum();
+        if levels > levels_max(nodes, self.options[1]) {
+            return Err(damaged("its nodes are higher than chance makes them"));
+        }
         if self.entry.is_some_and(|entry| entry >= nodes) {
             return Err(damaged("walks would begin at a node that is not there"));
         }
@@ -207,6 +211,16 @@ impl SavedGraph {
         let list = self.lists.get(self.heads[number].list + level).cloned();
         list.map_or(&[], |list| &self.links[list])
     }
+}
+
+/// More levels above the base, of all nodes together, than any graph has that was built: each takes
+/// the memory of a whole list of links, and a saved one with no link in it takes two bytes. Heights
+/// are geometric, with a mean of `1 / (degree - 1)`; this is eight standard deviations more.
+fn levels_max(nodes: usize, degree: u32) -> usize {
+    let (nodes, degree) = (nodes as f64, f64::from(degree.max(2)));
+    let mean = nodes / (degree - 1.0);
+    let deviation = (nodes * degree).sqrt() / (degree - 1.0);
+    (mean + 8.0 * deviation) as usize + 2 * LEVEL_MAX
 }
 
 fn damaged(why: &'static str) -> SavedGraphError {
