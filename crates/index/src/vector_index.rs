@@ -179,13 +179,15 @@ pub trait VectorIndex: Send + Sync + fmt::Debug {
     fn remove(&self, row: Row) -> bool;
 
     /// Puts a vector in the place of the one in `row`, if there is one, and adds it if not. A row is
-    /// no identity, so the new one has another row. When this returns, it can be found and the old
+    /// no identity: what takes another's place has another row, and what is added may have any. Two
+    /// callers who replace the same row at once are to agree who does, since a row that was given up
+    /// may be given to a third. When this returns, it can be found and the old
     /// one cannot; a search that goes on meanwhile finds one of them or both, never neither. A
     /// vector that is refused changes nothing. O(d).
     fn upsert(&self, row: Row, vector: &[f32]) -> Result<Upserted, VectorError> {
         let new = self.insert(vector)?;
         // Only now: in between, neither would be found.
-        let replaced = self.remove(row);
+        let replaced = new != row && self.remove(row);
         Ok(Upserted { row: new, replaced })
     }
 

@@ -52,6 +52,16 @@ fn the_new_one_is_found_and_the_old_one_is_not() {
             let added = index.upsert(rows[id], &vector(id, 2)).unwrap();
             assert!(!added.replaced && index.remove(added.row));
         }
+        // Also where it happens to get the very row that was named.
+        let free = index.insert(&vector(8, 1)).unwrap().get() + 1;
+        for row in free..free + 3 {
+            let added = index
+                .upsert(Row::new(row), &vector(9, row as usize))
+                .unwrap();
+            assert!(!added.replaced && index.holds(added.row, &vector(9, row as usize)));
+            assert!(index.remove(added.row));
+        }
+        assert!(index.remove(Row::new(free - 1)));
         let refused = index.upsert(rows[0], &[1.0]);
         assert!(refused.is_err() && index.holds(rows[0], &vector(0, 0)));
         assert_eq!(index.len(), 200);

@@ -304,13 +304,14 @@ impl AllocationPipeline {
         let slot = Arc::new(Slot::new(shelf));
         let job = Job::new(request, Arc::clone(&slot), Arc::clone(&crew.tally));
         let job = Box::new(job);
-        let _entering = crew.tally.enter();
+        let entering = crew.tally.enter();
         match crew.take_in(job, &self.seq, wait) {
             Ok(queued) => {
                 crew.tally.taken(queued);
                 Ok(slot)
             }
             Err(not_taken) => {
+                drop(entering); // Whom this wakes may shut the pipeline down.
                 if let Some(completions) = completions {
                     completions.refused();
                 }

@@ -173,7 +173,6 @@ impl HnswIndex {
             entry.map(|entry| walker.descend(space, nodes, entry, 0))
         });
         walker.begin(nodes, width, near.as_slice(), lets);
-        walker.beam.admit_copies();
     }
 }
 

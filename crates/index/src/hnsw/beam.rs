@@ -17,8 +17,6 @@ struct Node {
     open: bool,
     /// It may be found; others are only passed through.
     eligible: bool,
-    /// It takes one of the beam's places.
-    counted: bool,
 }
 
 /// Nodes by key, best first: the `width` best that may be found, and all that are no farther but
@@ -32,20 +30,12 @@ pub(crate) struct Beam {
     width: usize,
     keys: Vec<f32>,
     nodes: Vec<Node>,
-    /// Nodes that are counted, and those that may be found and are not.
-    counted: usize,
-    copies: usize,
-    copies_max: usize,
-    /// Nodes with the same key that are kept.
-    alike_max: usize,
+    eligible: usize,
     /// No node before it is open.
     next: usize,
     /// What is above it has a place.
     limit: f32,
 }
-
-/// Copies that a beam keeps for each of its places.
-const COPIES: usize = 15;
 
 /// So many keys are counted rather than searched: no step has to wait for the one before.
 const COUNTED: usize = 128;
@@ -56,10 +46,7 @@ impl Beam {
         self.width = width.max(1);
         self.keys.clear();
         self.nodes.clear();
-        self.counted = 0;
-        self.copies = 0;
-        self.copies_max = 0;
-        self.alike_max = usize::MAX;
+        self.eligible = 0;
         self.next = 0;
         self.limit = f32::NEG_INFINITY;
     }
@@ -73,27 +60,13 @@ impl Beam {
             row: near.row,
             open: false,
             eligible: true,
-            counted: true,
         }));
-        self.counted = self.nodes.len();
+        self.eligible = self.nodes.len();
         self.set_limit();
     }
 
-    /// From now on copies, as far as keys tell, of a node that is there take no place, up to
-    /// [`COPIES`] for each place, and as many of one as there are places. Where all have copies, a
-    /// beam of them would hold few that differ, and end far from the nearest.
-    pub(crate) fn admit_copies(&mut self) {
-        self.copies_max = COPIES.saturating_mul(self.width);
-        self.alike_max = self.width;
-    }
-
-    /// Takes no more than so many with the same key from now on.
-    pub(crate) fn limit_copies(&mut self, alike_max: usize) {
-        self.alike_max = alike_max;
-    }
-
     fn set_limit(&mut self) {
-        if let (true, Some(&last)) = (self.counted >= self.width, self.keys.last()) {
+        if let (true, Some(&last)) = (self.eligible >= self.width, self.keys.last()) {
             self.limit = last;
         }
     }
@@ -135,52 +108,29 @@ impl Beam {
             return;
         }
         let at = self.place_of(near.key);
-        let is_alike = eligible && self.is_found(at, near.key);
-        if is_alike && self.has_enough(at, near.key) {
-            return;
-        }
         self.keys.insert(at, near.key);
-        let is_copy = is_alike && self.copies < self.copies_max;
         let node = Node {
             row: near.row,
             open: true,
             eligible,
-            counted: eligible && !is_copy,
         };
         self.nodes.insert(at, node);
         self.next = self.next.min(at);
-        self.copies += usize::from(is_copy);
-        self.counted += usize::from(node.counted);
-        if self.counted >= self.width {
+        self.eligible += usize::from(eligible);
+        if self.eligible >= self.width {
             self.cut();
             self.set_limit();
         }
     }
 
-    /// Whether what lies just before a place has this key and may be found.
-    #[inline]
-    fn is_found(&self, place: usize, key: f32) -> bool {
-        let before = place.wrapping_sub(1);
-        let node = self.nodes.get(before);
-        self.keys.get(before) == Some(&key) && node.is_some_and(|node| node.eligible)
-    }
-
-    /// Whether as many as may be lie before a place with this key.
-    #[inline]
-    fn has_enough(&self, place: usize, key: f32) -> bool {
-        let first = place.checked_sub(self.alike_max);
-        first.is_some_and(|first| self.keys.get(first) == Some(&key))
-    }
-
-    /// Drops what lies behind the `width`-th node that is counted, and its copies.
+    /// Drops what lies behind the `width`-th node that may be found.
     fn cut(&mut self) {
         while let Some(last) = self.nodes.last() {
-            let surplus = self.counted > self.width;
+            let surplus = self.eligible > self.width;
             if !surplus && last.eligible {
                 break;
             }
-            self.counted -= usize::from(last.counted);
-            self.copies -= usize::from(last.eligible && !last.counted);
+            self.eligible -= usize::from(last.eligible);
             self.nodes.pop();
         }
         self.keys.truncate(self.nodes.len());
@@ -287,25 +237,5 @@ mod tests {
             [Some((7, false)), Some((0, true)), None]
         );
         assert_eq!(beam.peek(), None);
-    }
-
-    #[test]
-    fn copies_take_no_place_up_to_a_number_of_each() {
-        let mut beam = Beam::default();
-        beam.restart(2);
-        beam.admit_copies();
-        let keys = [1.0, 3.0, 3.0, 3.0, 1.0, 2.0, 0.5];
-        for (row, key) in (0..).zip(keys) {
-            beam.offer(Near { key, row }, true);
-        }
-        assert_eq!(rows(&beam), [1, 2, 5], "two of each, and two that differ");
-        assert!(beam.takes(2.5) && !beam.takes(2.0));
-
-        beam.restart(3);
-        beam.limit_copies(2);
-        for (row, key) in (0..).zip(keys) {
-            beam.offer(Near { key, row }, true);
-        }
-        assert_eq!(rows(&beam), [1, 2, 5], "none of them beside the places");
     }
 }

@@ -134,8 +134,6 @@ impl HnswIndex {
         for level in (0..=level.min(entry.level)).rev() {
             let width = self.options.build_width;
             walker.begin(nodes, width, &starts, may_be_linked);
-            // As many as links may lead to, and no more: the others are to differ.
-            walker.beam.limit_copies(self.options.degree);
             walker.walk(space, nodes, level, may_be_linked);
             starts.clear();
             starts.extend(walker.beam.found());

@@ -92,6 +92,7 @@ impl HnswIndex {
         let mut rows = self.worth_scoring(space, walker, k);
         rows.extend(uncoded);
         rows.sort_unstable();
+        rows.dedup(); // A row that was given up and given again may stand among those without codes twice.
         rows
     }
 
