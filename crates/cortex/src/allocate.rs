@@ -123,7 +123,7 @@ pub trait Round {
     /// column is free again for those that come after, and what was learned from it stays.
     fn release(&mut self, column: ColumnId, concept: ConceptId) -> Result<bool, AllocateError>;
 
-    /// A concept, of this round or from before, has other features from here on: see [`Allocate::revise`].
+    /// A concept, of this round or from before, has other features from here on, or none: see [`Allocate::revise`].
     fn revise(&mut self, concept: ConceptId, features: &[f32]) -> Result<bool, AllocateError>;
 
     /// Keeps what was decided, and shows it to others.

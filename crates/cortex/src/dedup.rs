@@ -326,7 +326,8 @@ impl Dedup {
     }
 
     /// Puts a concept there under a number that it had before: one that is read back, or whose removal is undone.
-    /// From now on its id and features are looked for where [`Concepts`] has them. O(free numbers).
+    /// From now on its id and features are looked for where [`Concepts`] has them. It may have no features, or such as
+    /// have no direction: then its number is taken, its id is known, and nothing is like it. O(free numbers).
     pub fn restore(
         &self,
         concept: ConceptId,
@@ -334,7 +335,7 @@ impl Dedup {
         features: &[f32],
         code: &[i8; CODE_DIMENSION],
     ) -> Result<(), DedupError> {
-        check(id, features)?;
+        check_values(id, features)?;
         if code.iter().all(|&value| value == 0) {
             return Err(DedupError::NoCode);
         }
@@ -412,15 +413,20 @@ impl Dedup {
 }
 
 fn check(id: &[u8], features: &[f32]) -> Result<(), DedupError> {
+    check_values(id, features)?;
+    if features.iter().all(|&value| value == 0.0) {
+        return Err(DedupError::NoFeatures);
+    }
+    Ok(())
+}
+
+fn check_values(id: &[u8], features: &[f32]) -> Result<(), DedupError> {
     if id.is_empty() || id.len() > Dedup::ID_BYTES_MAX {
         return Err(DedupError::Id(id.len()));
     }
     if let Some(at) = features.iter().position(|value| !value.is_finite()) {
         let value = features[at];
         return Err(DedupError::NotFinite { at, value });
-    }
-    if features.iter().all(|&value| value == 0.0) {
-        return Err(DedupError::NoFeatures);
     }
     Ok(())
 }

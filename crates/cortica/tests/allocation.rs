@@ -182,6 +182,51 @@ fn what_is_like_an_update_of_the_same_batch_is_known_as_one_by_one() {
     }
 }
 
+#[test]
+fn an_update_without_an_embedding_keeps_its_column_and_number_and_nothing_is_like_it() {
+    let disks = [SimDisk::new(), SimDisk::new()];
+    let [plain, opened] = disks.each_ref().map(|disk| {
+        let is_opened = std::ptr::eq(disk, &raw const disks[1]);
+        let mut memory = open(disk);
+        let again = |memory: Cortica| {
+            if !is_opened {
+                return memory;
+            }
+            let digest = memory.state_digest();
+            drop(memory);
+            let memory = open(disk);
+            assert_eq!(memory.state_digest(), digest);
+            memory
+        };
+        let tea = column_of(&memory.store(episode(3)).unwrap());
+        memory.store(Episode::new("e3", "without")).unwrap();
+        memory = again(memory);
+        assert_eq!(memory.column("e3"), Some(tea));
+        let like = Episode::new("like", "like").with_embedding(vector(3));
+        let like_at = column_of(&memory.store(like).unwrap());
+        memory = again(memory);
+        memory.store(episode(6)).unwrap();
+        memory.forget("e3").unwrap();
+        memory = again(memory);
+        // The number of the one that is gone was nobody else's.
+        let second = Episode::new("second", "second").with_embedding(vector(3));
+        let second = memory.store(second).unwrap().allocation;
+        assert!(
+            matches!(&second, Some(StoredColumn::Duplicate { column, of, .. }) if *column == like_at && &**of == "like"),
+            "{second:?}"
+        );
+        memory.store(Episode::new("like", "without")).unwrap();
+        memory = again(memory);
+        memory.store(Episode::new("like", "with").with_embedding(vector(50))).unwrap();
+        memory = again(memory);
+        let third = Episode::new("third", "third").with_embedding(vector(50));
+        let third = memory.store(third).unwrap().allocation;
+        assert!(matches!(&third, Some(StoredColumn::Duplicate { of, .. }) if &**of == "like"));
+        again(memory).state_digest()
+    });
+    assert_eq!(plain, opened);
+}
+
 /// Near, not the same to the bit: found among codes.
 #[test]
 fn what_is_near_an_updated_embedding_is_a_duplicate_before_and_after_opening() {

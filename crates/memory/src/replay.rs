@@ -202,15 +202,8 @@ impl Replay {
             concept_id: &held.memory.id,
             features: embedding.as_deref().unwrap_or_default(),
         };
-        let Decision {
-            column, concept, ..
-        } = *decision;
-        // An embedding by which nothing can be known again is no reason to lose the column.
+        // One whose embedding is gone, or leads nowhere, keeps its column and its number, which nothing else may get.
         door.replay(&logged).is_ok()
-            || door
-                .cortex()
-                .occupy(column, concept, &decision.code)
-                .is_ok()
     }
 
     /// Has what means the same as the new embedding of an episode be found by it, where there are networks.

@@ -253,22 +253,27 @@ impl<'a> EngineRound<'a> {
     ) -> Result<bool, AllocateError> {
         self.keep_early(concept);
         let engine = self.engine;
-        if read(&engine.concepts).get(concept).is_none() {
+        let is_there = read(&engine.concepts).get(concept).is_some();
+        let Some(old) = engine.dedup.code(concept).filter(|_| is_there) else {
             return Ok(false);
-        }
-        engine.check(&ConceptRequest::new("-", features))?;
-        let code = engine.i8_code(&encoded(self.lent.get()?, features)?);
+        };
+        let code = if features.is_empty() {
+            old
+        } else {
+            engine.check(&ConceptRequest::new("-", features))?;
+            // Of some that may be stored the networks make no code. Then it is as when a store is opened.
+            encoded(self.lent.get()?, features).map_or(old, |code| engine.i8_code(&code))
+        };
         let mut concepts = write(&engine.concepts);
         let Some(known) = concepts.remove(concept) else {
             return Ok(false); // Never: nobody else is at work.
         };
-        let old = engine.dedup.code(concept);
         engine.dedup.remove(concept);
         let restored = engine.dedup.restore(concept, &known.id, features, &code);
-        if let (Err(_), Some(old)) = (&restored, &old) {
+        if restored.is_err() {
             // Its number is free, and it was there: this cannot fail.
             let (id, features) = (&known.id, &known.features);
-            let _ = engine.dedup.restore(concept, id, features, old);
+            let _ = engine.dedup.restore(concept, id, features, &old);
         }
         let revised = Concept {
             features: match &restored {
@@ -282,7 +287,7 @@ impl<'a> EngineRound<'a> {
         self.steps.push(Step::Revised {
             concept,
             known,
-            code: old,
+            code: Some(old),
         });
         Ok(true)
     }

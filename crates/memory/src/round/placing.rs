@@ -59,7 +59,8 @@ impl<'a> Round<'a> {
         Ok((Some(answer), Trace::of(&reserved)))
     }
 
-    /// An episode that is replaced keeps its column and its code. It is known by its new embedding from here on.
+    /// An episode that is replaced keeps its column and its code. It is known by its new embedding from here on, or without one by
+    /// its id alone.
     pub(super) fn keep_column(
         &mut self,
         there: &Found<'_>,
@@ -68,9 +69,10 @@ impl<'a> Round<'a> {
         let Some((column, concept)) = there.placed else {
             return Ok(None);
         };
-        if let (Some(columns), Some(embedding)) = (&mut self.columns, &episode.embedding) {
+        if let Some(columns) = &mut self.columns {
             check_size(episode)?; // Once it is known otherwise, too.
-            if let Err(error) = columns.revise(concept, embedding) {
+            let features = episode.embedding.as_deref().unwrap_or_default();
+            if let Err(error) = columns.revise(concept, features) {
                 let seq = there.seq;
                 tracing::warn!(%error, seq, "known by its old embedding until the store is opened again");
             }
