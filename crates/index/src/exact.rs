@@ -231,7 +231,7 @@ impl ExactIndex {
         let reader = vectors.rows.read();
         let slices = &slices[..queries.len()];
         self.scan(vectors, &reader, slices, keys, |query, first_row, keys| {
-            collectors[query].offer(first_row, keys, |kth| below(query, kth));
+            collectors[query].offer(self.isa, first_row, keys, |kth| below(query, kth));
         });
         for (at, query) in queries.iter().enumerate() {
             let rows = collectors[at].finish(|kth| below(at, kth));

@@ -1,5 +1,10 @@
 //! Keeps the candidates that may be among the k best.
 
+use cortica_simd::{Isa, Scored, select_at_least};
+
+/// Keys looked at before there is a limit: all of them pass, so no more than give a useful one.
+const FIRST: usize = 64;
+
 /// Collects keys block by block and forgets those that cannot matter any more.
 ///
 /// A key is what a selecting kernel computed: near the score that counts, not equal to it. So a
@@ -10,7 +15,7 @@ pub(crate) struct Collector {
     k: usize,
     limit: f32,
     prune_at: usize,
-    kept: Vec<(f32, u32)>,
+    kept: Vec<Scored>,
 }
 
 impl Collector {
@@ -24,14 +29,25 @@ impl Collector {
     }
 
     /// Offers the keys of consecutive rows. `limit_of` maps the k-th best key to the limit.
-    pub(crate) fn offer(&mut self, first_row: usize, keys: &[f32], limit_of: impl Fn(f32) -> f32) {
-        for (at, &key) in keys.iter().enumerate() {
-            if key >= self.limit {
-                self.kept.push((key, (first_row + at) as u32));
+    pub(crate) fn offer(
+        &mut self,
+        isa: Isa,
+        first_row: usize,
+        keys: &[f32],
+        limit_of: impl Fn(f32) -> f32,
+    ) {
+        let without_limit = if self.limit == f32::NEG_INFINITY {
+            FIRST.min(keys.len())
+        } else {
+            0
+        };
+        let (some, others) = keys.split_at(without_limit);
+        for (from, keys) in [(0, some), (without_limit, others)] {
+            let first = (first_row + from) as u32;
+            select_at_least(isa, keys, self.limit, first, &mut self.kept);
+            if self.kept.len() >= self.prune_at {
+                self.prune(&limit_of);
             }
-        }
-        if self.kept.len() >= self.prune_at {
-            self.prune(limit_of);
         }
     }
 
@@ -42,7 +58,7 @@ impl Collector {
         limit_of: impl Fn(f32) -> f32,
     ) -> impl Iterator<Item = u32> + '_ {
         self.prune(limit_of);
-        self.kept.drain(..).map(|(_, row)| row)
+        self.kept.drain(..).map(|kept| kept.row)
     }
 
     /// Gives memory back beyond that of so many candidates.
@@ -60,19 +76,20 @@ impl Collector {
 
     fn prune(&mut self, limit_of: impl Fn(f32) -> f32) {
         if self.kept.len() > self.k {
-            let by_key = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0);
-            let (_, &mut (kth, _), _) = self.kept.select_nth_unstable_by(self.k - 1, by_key);
-            self.limit = self.limit.max(limit_of(kth));
+            let by_key = |a: &Scored, b: &Scored| b.score.total_cmp(&a.score);
+            let (_, &mut kth, _) = self.kept.select_nth_unstable_by(self.k - 1, by_key);
+            self.limit = self.limit.max(limit_of(kth.score));
             let limit = self.limit;
-            self.kept.retain(|&(key, _)| key >= limit);
+            self.kept.retain(|kept| kept.score >= limit);
         }
         self.prune_at = prune_at(self.k, self.kept.len());
     }
 }
 
-/// Twice what is held, so that pruning costs O(1) a candidate even when nothing can be forgotten.
+/// Twice what is held, so that pruning costs O(1) a candidate even when nothing can be forgotten;
+/// for a small k no more than what is looked at without a limit.
 fn prune_at(k: usize, held: usize) -> usize {
-    (2 * held).max(k + k / 2 + 64)
+    (2 * held).max(k + k / 2 + FIRST / 2)
 }
 
 #[cfg(test)]
@@ -83,7 +100,7 @@ mod tests {
         let mut collector = Collector::new(k);
         let mut first = 0;
         for block in blocks {
-            collector.offer(first, block, |kth| kth - slack);
+            collector.offer(Isa::best(), first, block, |kth| kth - slack);
             first += block.len();
         }
         let mut rows: Vec<_> = collector.finish(|kth| kth - slack).collect();
