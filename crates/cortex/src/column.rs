@@ -105,12 +105,35 @@ impl Column {
         self.fired.store(bits(now), Relaxed);
     }
 
+    pub(crate) fn spike(&self) -> Spike {
+        Spike {
+            potential: self.potential.load(Relaxed),
+            stepped: self.stepped.load(Relaxed),
+            fired: self.fired.load(Relaxed),
+        }
+    }
+
+    /// By its holder.
+    pub(crate) fn set_spike(&self, spike: Spike) {
+        self.potential.store(spike.potential, Relaxed);
+        self.stepped.store(spike.stepped, Relaxed);
+        self.fired.store(spike.fired, Relaxed);
+    }
+
     /// By whoever finds that the clock was put back behind this spike; a newer one stays.
     pub(crate) fn put_back_fired(&self, fired: Timestamp, now: Timestamp) {
         let _ = self
             .fired
             .compare_exchange(bits(fired), bits(now), Relaxed, Relaxed);
     }
+}
+
+/// When a column fired, and what its membrane did then, as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spike {
+    potential: u64,
+    stepped: u64,
+    fired: u64,
 }
 
 /// The earliest moment there is stands for none: the one after it for that.

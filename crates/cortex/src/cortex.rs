@@ -10,6 +10,7 @@ use crate::prototype::{CODE_DIMENSION, Code, CodeError, normalised};
 use crate::refractory::millis_between;
 use crate::state::{ChangeError, Snapshot, State};
 use crate::stats::{CortexStats, Counters};
+use crate::undo::{Committed, Learned};
 use cortica_env::Timestamp;
 use cortica_simd::{encode_i8, f32_from_f16};
 
@@ -33,11 +34,11 @@ use cortica_simd::{encode_i8, f32_from_f16};
 #[derive(Debug)]
 pub struct Cortex {
     grid: Grid,
-    columns: Vec<Column>,
+    pub(crate) columns: Vec<Column>,
     /// Which columns have an exemplar, a bit each: what is looked at before a column is.
-    shown: Bits,
+    pub(crate) shown: Bits,
     options: CortexOptions,
-    counters: Counters,
+    pub(crate) counters: Counters,
 }
 
 impl Cortex {
@@ -220,51 +221,6 @@ impl Cortex {
         Ok(released)
     }
 
-    /// As [`release`](Cortex::release), for who may have to take it back: see [`unrelease`](Cortex::unrelease).
-    /// `None` where the column does not hold the concept.
-    pub fn release_kept(
-        &self,
-        id: ColumnId,
-        concept: ConceptId,
-    ) -> Result<Option<Released>, GridError> {
-        let exemplar = self.exemplar(id)?;
-        Ok(self.release(id, concept)?.then_some(Released {
-            column: id,
-            concept,
-            exemplar,
-        }))
-    }
-
-    /// Takes a release back: the column holds its concept again, whether it rests or not. Whether it could be: not
-    /// where another concept came to it or another thread has it.
-    pub fn unrelease(&self, released: &Released) -> bool {
-        let Some(column) = self.columns.get(released.column.index()) else {
-            return false;
-        };
-        let mut seen = column.state.load();
-        if column.held().is_some() {
-            return false;
-        }
-        if seen.state() == State::Refractory {
-            match self.moved(column, seen, State::Available, 0.0) {
-                Ok(rested) => seen = rested,
-                Err(_) => return false,
-            }
-        }
-        let Ok(seen) = self.moved(column, seen, State::Activated, 0.0) else {
-            return false;
-        };
-        self.counters.holds();
-        column.learned.set_exemplar(&released.exemplar);
-        self.shown.set(released.column.index());
-        column.hold(released.concept);
-        self.give_back(&Claim {
-            column: released.column,
-            seen,
-        });
-        true
-    }
-
     /// Gives a free column a concept without a competition, for one that is read back: the column neither
     /// fires nor rests.
     pub fn occupy(&self, id: ColumnId, concept: ConceptId, code: &Code) -> Result<(), OccupyError> {
@@ -314,18 +270,6 @@ impl Cortex {
         before: &mut Vec<Learned>,
     ) -> Result<usize, LearnError> {
         self.learn_with(winner, code, rate, radius, |learned| before.push(learned))
-    }
-
-    /// Takes moves back, the last one first. Bit for bit, unless others moved the same columns since: those moves are
-    /// lost.
-    pub fn unlearn(&self, before: &[Learned]) {
-        for learned in before.iter().rev() {
-            if let Some(column) = self.columns.get(learned.column.index()) {
-                column
-                    .learned
-                    .restore(&learned.prototype, learned.learnings);
-            }
-        }
     }
 
     /// What a column has learned, of one moment.
@@ -452,7 +396,7 @@ impl Cortex {
         Some(since.max(0.0))
     }
 
-    fn moved(
+    pub(crate) fn moved(
         &self,
         column: &Column,
         seen: Snapshot,
@@ -480,14 +424,16 @@ impl Cortex {
         let _ = self.change(claim, State::Available, 0.0);
     }
 
-    /// Lets others find a reserved column by the code of its concept; `commit` counts on it.
-    pub(crate) fn show(&self, claim: &Claim, code: &Code) -> Result<(), CodeError> {
+    /// Lets others find a reserved column by the code of its concept; `commit` counts on it. When that was: the clock,
+    /// which may panic, is asked before anything is written.
+    pub(crate) fn show(&self, claim: &Claim, code: &Code) -> Result<Timestamp, CodeError> {
         let exemplar = self.exemplar_of(code)?;
+        let now = self.options.clock.now();
         self.columns[claim.column.index()]
             .learned
             .set_exemplar(&exemplar);
         self.shown.set(claim.column.index());
-        Ok(())
+        Ok(now)
     }
 
     pub(crate) fn hide(&self, claim: &Claim) {
@@ -514,49 +460,48 @@ impl Cortex {
         step
     }
 
+    /// Commits with the code, now.
     pub(crate) fn commit(
         &self,
         claim: &Claim,
         concept: ConceptId,
-        code: Option<&Code>,
+        code: &Code,
     ) -> Result<(), CommitError> {
-        let exemplar = code.map(|code| self.exemplar_of(code)).transpose()?;
+        let exemplar = self.exemplar_of(code)?;
+        let now = self.options.clock.now();
+        self.commit_at(claim, concept, Some(exemplar), now)?;
+        Ok(())
+    }
+
+    /// Commits with this exemplar, or the one that is shown. Nothing is asked that may panic.
+    pub(crate) fn commit_at(
+        &self,
+        claim: &Claim,
+        concept: ConceptId,
+        exemplar: Option<[i8; CODE_DIMENSION]>,
+        now: Timestamp,
+    ) -> Result<Committed, CommitError> {
         let column = &self.columns[claim.column.index()];
         if column.state.load() != claim.seen {
             return Err(CommitError::Gone);
         }
-        let now = self.options.clock.now();
         self.counters.holds(); // Before anybody can release it.
         if let Some(exemplar) = exemplar {
             column.learned.set_exemplar(&exemplar);
             self.shown.set(claim.column.index());
         }
+        let committed = Committed {
+            column: claim.column,
+            concept,
+            spike: column.spike(),
+        };
         column.hold(concept);
         column.set_fired(now);
         column.set_potential(0.0, now);
         let fired = self.moved(column, claim.seen, State::Refractory, 0.0);
         fired.map_err(|_| CommitError::Gone)?;
-        Ok(())
+        Ok(committed)
     }
-}
-
-/// What a column had learned, and how often it was moved: to be put back by [`Cortex::unlearn`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Learned {
-    /// The column.
-    pub column: ColumnId,
-    /// Its prototype, in f16.
-    pub prototype: [u16; CODE_DIMENSION],
-    /// How often it was moved.
-    pub learnings: u64,
-}
-
-/// A concept that was let go of, to be put back by [`Cortex::unrelease`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Released {
-    column: ColumnId,
-    concept: ConceptId,
-    exemplar: [i8; CODE_DIMENSION],
 }
 
 /// Why a column was not given a concept.

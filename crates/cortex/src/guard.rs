@@ -6,6 +6,8 @@ use crate::grid::ColumnId;
 use crate::membrane::Step;
 use crate::prototype::{Code, CodeError};
 use crate::state::{ChangeError, Snapshot, State};
+use crate::undo::Committed;
+use cortica_env::Timestamp;
 
 /// A column as its holder last left it.
 #[derive(Clone, Copy, Debug)]
@@ -93,7 +95,7 @@ impl<'a, 'b> Claims<'a, 'b> {
         Some(Reservation {
             cortex: self.cortex,
             claim: Some(Claim { column, seen }),
-            shown: false,
+            shown: None,
         })
     }
 }
@@ -112,8 +114,8 @@ impl Drop for Claims<'_, '_> {
 pub struct Reservation<'a> {
     cortex: &'a Cortex,
     claim: Option<Claim>,
-    /// Whether the exemplar is there already.
-    shown: bool,
+    /// Since when the exemplar is there, if it is.
+    shown: Option<Timestamp>,
 }
 
 impl Reservation<'_> {
@@ -126,24 +128,25 @@ impl Reservation<'_> {
     /// Lets scores of other columns count this one's concept before it is committed.
     pub fn show(&mut self, code: &Code) -> Result<(), CommitError> {
         let claim = self.claim.ok_or(CommitError::Gone)?;
-        self.cortex.show(&claim, code)?;
-        self.shown = true;
+        self.shown = Some(self.cortex.show(&claim, code)?);
         Ok(())
     }
 
-    /// As [`commit`](Reservation::commit), with the code that was [shown](Reservation::show).
-    pub fn commit_shown(mut self, concept: ConceptId) -> Result<ColumnId, CommitError> {
-        let claim = self.claim.filter(|_| self.shown).ok_or(CommitError::Gone)?;
-        self.cortex.commit(&claim, concept, None)?;
+    /// As [`commit`](Reservation::commit), with the code that was [shown](Reservation::show), as of that moment: no
+    /// clock is asked, so that nothing can panic between what depends on this and what this depends on. Gives what takes
+    /// it [back](Cortex::uncommit).
+    pub fn commit_shown(mut self, concept: ConceptId) -> Result<Committed, CommitError> {
+        let (claim, shown) = self.claim.zip(self.shown).ok_or(CommitError::Gone)?;
+        let committed = self.cortex.commit_at(&claim, concept, None, shown)?;
         self.claim = None;
-        Ok(claim.column)
+        Ok(committed)
     }
 
     /// Gives the column its concept, with the code by which others find it near. It fires, and rests.
     /// Nothing is committed where the code is refused: the column is given back.
     pub fn commit(mut self, concept: ConceptId, code: &Code) -> Result<ColumnId, CommitError> {
         let claim = self.claim.ok_or(CommitError::Gone)?;
-        self.cortex.commit(&claim, concept, Some(code))?;
+        self.cortex.commit(&claim, concept, code)?;
         self.claim = None;
         Ok(claim.column)
     }
@@ -152,7 +155,7 @@ impl Reservation<'_> {
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
-            if self.shown {
+            if self.shown.is_some() {
                 self.cortex.hide(&claim);
             }
             self.cortex.give_back(&claim);

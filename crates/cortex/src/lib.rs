@@ -52,13 +52,14 @@ mod state;
 mod stats;
 mod stdp;
 mod sync;
+mod undo;
 mod window;
 mod winners;
 
 pub use crate::allocate::{Allocate, AllocateError, Round};
 pub use crate::column::ConceptId;
 pub use crate::competition::{CompeteError, Competition, Outcome, Winner};
-pub use crate::cortex::{Cortex, LearnError, Learned, OccupyError, Released};
+pub use crate::cortex::{Cortex, LearnError, OccupyError};
 pub use crate::dedup::{
     Concepts, Dedup, DedupError, DedupParams, DedupStats, Duplicate, Near, Ticket,
 };
@@ -79,6 +80,7 @@ pub use crate::score::{Score, ScoreError, ScoreWeights, Scorer};
 pub use crate::state::{ChangeError, Snapshot, State, StateWord};
 pub use crate::stats::CortexStats;
 pub use crate::stdp::{Connections, ConnectionsFull, StdpParams};
+pub use crate::undo::{Committed, Learned, Released};
 pub use crate::window::{Replaced, STREAMS_MAX, WINDOW, Window, Windows};
 pub use crate::winners::{Contender, Winners};
 

@@ -129,7 +129,7 @@ impl Allocate for Replayer {
 /// A round in which nothing is decided.
 struct Releases<'a> {
     cortex: &'a Cortex,
-    released: Vec<crate::cortex::Released>,
+    released: Vec<crate::undo::Released>,
 }
 
 impl Round for Releases<'_> {

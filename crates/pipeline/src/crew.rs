@@ -10,7 +10,7 @@ use cortica_cortex::Priority;
 use cortica_queue::{CapacityError, Lane, PriorityLanes, PushError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What workers of one run share.
 #[derive(Debug)]
@@ -25,6 +25,9 @@ pub(crate) struct Crew {
     /// Workers that have not ended.
     alive: Mutex<usize>,
     ended: Condvar,
+    /// Whether its shutdown is done.
+    over: Mutex<bool>,
+    is_over: Condvar,
 }
 
 #[derive(Debug)]
@@ -58,6 +61,8 @@ impl Crew {
             busy: AtomicUsize::new(0),
             alive: Mutex::new(0),
             ended: Condvar::new(),
+            over: Mutex::new(false),
+            is_over: Condvar::new(),
         })
     }
 
@@ -166,19 +171,26 @@ impl Crew {
 
     /// Waits until all workers have ended; how many have not after so long.
     pub(crate) fn join(&self, at_most: Duration) -> usize {
-        let until = Instant::now().checked_add(at_most);
-        let mut alive = lock(&self.alive);
-        while *alive > 0 {
-            let left = until.map_or(Duration::from_hours(1), |until| {
-                until.saturating_duration_since(Instant::now())
-            });
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.ended.wait_timeout(alive, left);
-            alive = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *alive
+        let alive = lock(&self.alive);
+        let waited = self
+            .ended
+            .wait_timeout_while(alive, at_most, |alive| *alive > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// All that is to be answered is.
+    pub(crate) fn end(&self) {
+        *lock(&self.over) = true;
+        self.is_over.notify_all();
+    }
+
+    /// Waits until its shutdown, by another thread, is done, for so long at most.
+    pub(crate) fn await_end(&self, at_most: Duration) {
+        let over = lock(&self.over);
+        let waited = self
+            .is_over
+            .wait_timeout_while(over, at_most, |over| !*over);
+        drop(waited);
     }
 }
 

@@ -42,7 +42,8 @@ impl Percentiles {
 }
 
 /// Counts since the pipeline was made or they were reset: `attempted = allocated + duplicates + none + failed`, exactly,
-/// and `submitted = attempted + queued + running`, while nobody is at work.
+/// and `attempted <= submitted` where nobody has reset them; `submitted = attempted + queued + running` while nobody is at
+/// work.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct PipelineStats {
@@ -128,9 +129,13 @@ impl Totals {
         })
     }
 
-    pub(crate) fn submitted(&self, queued: usize) {
+    pub(crate) fn submitted(&self) {
+        lock(&self.counts).stats.submitted += 1;
+    }
+
+    /// So many wait, with one that came in.
+    pub(crate) fn queued(&self, queued: usize) {
         let mut counts = lock(&self.counts);
-        counts.stats.submitted += 1;
         counts.stats.queue_peak = counts.stats.queue_peak.max(queued);
     }
 

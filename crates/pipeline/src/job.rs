@@ -61,7 +61,10 @@ impl Job {
         part: impl FnOnce(&Job) -> Result<T, AllocateError>,
     ) -> Result<T, AllocateError> {
         let start = Instant::now();
-        self.started.get_or_insert(start);
+        if self.started.is_none() {
+            self.started = Some(start);
+            self.tally.begun(&self.slot);
+        }
         // What a panic leaves behind is undone by guards while it passes.
         let done = catch_unwind(AssertUnwindSafe(|| part(self)));
         self.busy += start.elapsed();
@@ -84,7 +87,8 @@ impl Job {
         self.answered = true;
         let queued = self.started.map(|started| started - self.submitted);
         let (total, busy) = (self.submitted.elapsed(), self.busy);
-        self.tally.answered(&answer, queued, busy, total);
+        self.tally
+            .answered(&self.slot, &answer, queued, busy, total);
         self.slot.answer(answer);
     }
 }

@@ -11,6 +11,7 @@ use crate::ticket::{Answer, Slot, Ticket};
 use cortica_cortex::AllocateError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 /// How a pipeline works.
@@ -161,8 +162,8 @@ pub struct AllocationPipeline {
     options: PipelineOptions,
     totals: Arc<Totals>,
     seq: AtomicU64,
-    /// Held while it is started or shut down.
-    changing: Mutex<()>,
+    /// Held while it is started.
+    starting: Mutex<()>,
     run: RwLock<Run>,
 }
 
@@ -170,6 +171,8 @@ pub struct AllocationPipeline {
 struct Run {
     phase: Phase,
     crew: Option<Arc<Crew>>,
+    /// The last one that a shutdown has begun to end, and the thread that does it, until it is done.
+    ending: Option<(Arc<Crew>, ThreadId)>,
 }
 
 impl AllocationPipeline {
@@ -196,17 +199,18 @@ impl AllocationPipeline {
             options,
             totals: Arc::new(totals),
             seq: AtomicU64::new(0),
-            changing: Mutex::default(),
+            starting: Mutex::default(),
             run: RwLock::new(Run {
                 phase: Phase::New,
                 crew: None,
+                ending: None,
             }),
         })
     }
 
-    /// Starts the workers, the first time or again.
+    /// Starts the workers, the first time or again. Refused while it runs or drains.
     pub fn start(&self) -> Result<(), PipelineError> {
-        let _changing = lock(&self.changing);
+        let _starting = lock(&self.starting);
         let phase = read(&self.run).phase;
         if matches!(phase, Phase::Running | Phase::Draining) {
             return Err(PipelineError::Started(phase));
@@ -229,10 +233,9 @@ impl AllocationPipeline {
                 return Err(PipelineError::Thread { number, source });
             }
         }
-        *write(&self.run) = Run {
-            phase: Phase::Running,
-            crew: Some(crew),
-        };
+        let mut run = write(&self.run);
+        run.phase = Phase::Running;
+        run.crew = Some(crew);
         Ok(())
     }
 
@@ -277,7 +280,7 @@ impl AllocationPipeline {
 
     fn hand_in(
         &self,
-        request: Request,
+        mut request: Request,
         completions: Option<&Completions>,
         wait: bool,
     ) -> Result<Arc<Slot>, SubmitError> {
@@ -289,82 +292,95 @@ impl AllocationPipeline {
         if let Err(reason) = self.engine.check(&request.lend()) {
             return refused(request, reason.into());
         }
-        let (phase, crew) = {
-            let run = read(&self.run);
-            (run.phase, run.crew.clone())
-        };
-        let Some(crew) = crew.filter(|_| phase == Phase::Running) else {
-            return refused(request, SubmitReason::NotRunning(phase));
-        };
-        let shelf = match completions.map(Completions::open) {
-            Some(None) => return refused(request, SubmitReason::Full),
-            Some(shelf) => shelf,
-            None => None,
-        };
-        let slot = Arc::new(Slot::new(shelf));
-        let job = Job::new(request, Arc::clone(&slot), Arc::clone(&crew.tally));
-        let job = Box::new(job);
-        let entering = crew.tally.enter();
-        match crew.take_in(job, &self.seq, wait) {
-            Ok(queued) => {
-                crew.tally.taken(queued);
-                Ok(slot)
+        loop {
+            let (phase, crew) = {
+                let run = read(&self.run);
+                (run.phase, run.crew.clone())
+            };
+            let Some(crew) = crew.filter(|_| phase == Phase::Running) else {
+                return refused(request, SubmitReason::NotRunning(phase));
+            };
+            let shelf = match completions.map(Completions::open) {
+                Some(None) => return refused(request, SubmitReason::Full),
+                Some(shelf) => shelf,
+                None => None,
+            };
+            let slot = Arc::new(Slot::new(shelf));
+            let job = Job::new(request, Arc::clone(&slot), Arc::clone(&crew.tally));
+            let not_taken = match crew.take_in(Box::new(job), &self.seq, wait) {
+                Ok(queued) => {
+                    crew.tally.taken(&slot, queued);
+                    return Ok(slot);
+                }
+                Err(not_taken) => not_taken,
+            };
+            if let Some(completions) = completions {
+                completions.refused();
             }
-            Err(not_taken) => {
-                drop(entering); // Whom this wakes may shut the pipeline down.
-                if let Some(completions) = completions {
-                    completions.refused();
-                }
-                match not_taken {
-                    NotTaken::Full(job) => refused(job.refused(), SubmitReason::Full),
-                    NotTaken::Closed(job) => {
-                        let phase = read(&self.run).phase;
-                        refused(job.refused(), SubmitReason::NotRunning(phase))
-                    }
-                }
+            match not_taken {
+                NotTaken::Full(job) => return refused(job.refused(), SubmitReason::Full),
+                // It was shut down since; it may run again.
+                NotTaken::Closed(job) => request = job.refused(),
             }
         }
     }
 
     /// Takes no more in, does what was taken in until `deadline` from now, answers the rest
     /// [`AllocateError::Stopped`], and stops. A pipeline that does not run has nothing to end.
+    ///
+    /// Where another thread is at that already, its end is awaited for as long as `deadline`, and what comes of it from
+    /// now on is told; the deadline that counts for requests is that of the other.
     pub fn shutdown(&self, deadline: Duration) -> Shutdown {
-        let changing = lock(&self.changing);
-        let Some(crew) = self.drain() else {
-            return Shutdown::default();
-        };
-        let before = crew.tally.read();
+        match self.drain() {
+            Draining::Nothing => Shutdown::default(),
+            Draining::Here(crew) => told(&crew, || self.end(&crew, deadline)),
+            Draining::Elsewhere(crew) => told(&crew, || {
+                crew.await_end(deadline);
+                crew.alive()
+            }),
+        }
+    }
+
+    /// Ends a crew that drains; how many workers are left behind.
+    fn end(&self, crew: &Arc<Crew>, deadline: Duration) -> usize {
         let mut detached = crew.join(deadline);
         if detached > 0 {
             // Relaxed: the flag carries nothing with it.
             crew.stopped.store(true, Relaxed);
             detached = crew.join(GRACE);
         }
-        *write(&self.run) = Run {
-            phase: Phase::Stopped,
-            crew: None,
-        };
-        // Whom an answer wakes may start the pipeline again.
-        drop(changing);
-        // Whoever is still at a request may take long: nobody else waits for that.
-        crew.abandon();
-        crew.tally.settle(GRACE);
-        let after = crew.tally.read();
-        Shutdown {
-            finished: after.finished - before.finished,
-            cancelled: after.stopped - before.stopped,
-            open: after.open(),
-            detached,
+        {
+            let mut run = write(&self.run);
+            run.phase = Phase::Stopped;
+            run.crew = None;
         }
+        // Whom an answer wakes may start the pipeline again. Whoever is still at a request may take long: nobody waits
+        // for that.
+        crew.abandon();
+        crew.end();
+        let mut run = write(&self.run);
+        if matches!(&run.ending, Some((ending, _)) if Arc::ptr_eq(ending, crew)) {
+            run.ending = None;
+        }
+        detached
     }
 
-    fn drain(&self) -> Option<Arc<Crew>> {
+    fn drain(&self) -> Draining {
+        let here = std::thread::current().id();
         let mut run = write(&self.run);
-        let crew = run.crew.clone()?;
-        run.phase = Phase::Draining;
-        drop(run);
-        crew.close();
-        Some(crew)
+        match (&run.crew, &run.ending) {
+            (Some(crew), _) if run.phase == Phase::Running => {
+                let crew = Arc::clone(crew);
+                run.phase = Phase::Draining;
+                run.ending = Some((Arc::clone(&crew), here));
+                drop(run);
+                crew.close();
+                Draining::Here(crew)
+            }
+            // Whom an answer wakes in the middle of it does not wait for its own thread.
+            (_, Some((crew, by))) if *by != here => Draining::Elsewhere(Arc::clone(crew)),
+            _ => Draining::Nothing,
+        }
     }
 
     /// How it is.
@@ -409,13 +425,33 @@ impl AllocationPipeline {
     }
 }
 
+/// Who ends the crew, if there is one to end.
+enum Draining {
+    Nothing,
+    Here(Arc<Crew>),
+    Elsewhere(Arc<Crew>),
+}
+
+/// What became of the requests of a crew while `end` went on, which gives the workers that are left.
+fn told(crew: &Crew, end: impl FnOnce() -> usize) -> Shutdown {
+    let before = crew.tally.read();
+    let detached = end();
+    let after = crew.tally.read();
+    Shutdown {
+        finished: after.finished - before.finished,
+        cancelled: after.stopped - before.stopped,
+        open: after.open(),
+        detached,
+    }
+}
+
 /// How long workers have, after the deadline, to answer what was left.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Ends it at once: what is being worked on is finished, what waits is answered [`AllocateError::Stopped`].
 impl Drop for AllocationPipeline {
     fn drop(&mut self) {
-        if let Some(crew) = self.drain() {
+        if let Draining::Here(crew) = self.drain() {
             crew.stopped.store(true, Relaxed);
             crew.join(GRACE);
             crew.abandon();

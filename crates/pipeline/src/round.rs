@@ -6,8 +6,8 @@ use crate::place::{Placed, Seen};
 use crate::sync::{lock, read, write};
 use crate::worker::Lent;
 use cortica_cortex::{
-    AllocateError, Allocation, Code, ColumnId, ConceptId, ConceptRequest, Decision, Learned,
-    Observed, Released, Replaced, Reservation, Reserved, Round, Ticket, Timings,
+    AllocateError, Allocation, Code, ColumnId, Committed, ConceptId, ConceptRequest, Decision,
+    Learned, Observed, Released, Replaced, Reservation, Reserved, Round, Ticket, Timings,
 };
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{MutexGuard, RwLockWriteGuard};
@@ -35,7 +35,7 @@ enum Step<'a> {
     /// What was reserved was kept before the end of the round, because it was let go of in it.
     Kept {
         concept: ConceptId,
-        column: ColumnId,
+        committed: Option<Committed>,
         before: Vec<Learned>,
     },
     Released {
@@ -48,7 +48,7 @@ enum Step<'a> {
     Revised {
         concept: ConceptId,
         known: Concept,
-        code: Option<[i8; cortica_cortex::CODE_DIMENSION]>,
+        code: [i8; cortica_cortex::CODE_DIMENSION],
     },
 }
 
@@ -287,7 +287,7 @@ impl<'a> EngineRound<'a> {
         self.steps.push(Step::Revised {
             concept,
             known,
-            code: Some(old),
+            code: old,
         });
         Ok(true)
     }
@@ -313,11 +313,11 @@ impl<'a> EngineRound<'a> {
             return; // Never: it was looked for.
         };
         let mut concepts = write(&self.engine.concepts);
-        keep_one(&mut concepts, ticket, reservation, column);
+        let committed = keep_one(&mut concepts, ticket, reservation, column);
         drop(concepts);
         self.steps.push(Step::Kept {
             concept,
-            column,
+            committed,
             before,
         });
         let last = self.steps.len() - 1;
@@ -360,13 +360,14 @@ impl<'a> EngineRound<'a> {
                 }
                 Some(Step::Kept {
                     concept,
-                    column,
+                    committed,
                     before,
                 }) => {
                     engine.cortex.unlearn(&before);
-                    // It holds the concept again: what let go of it was undone before. It has fired, so
-                    // it rests for a moment; nothing else is left of it.
-                    let _ = engine.cortex.release(column, concept);
+                    // It holds the concept again: what let go of it was undone before.
+                    if let Some(committed) = committed {
+                        engine.cortex.uncommit(&committed);
+                    }
                     engine.dedup.remove(concept);
                     write(&engine.concepts).remove(concept);
                     engine.counters.undone.fetch_add(1, Relaxed);
@@ -391,10 +392,9 @@ impl<'a> EngineRound<'a> {
                     code,
                 }) => {
                     engine.dedup.remove(concept);
-                    if let Some(code) = code {
-                        let (id, features) = (&known.id, &known.features);
-                        let _ = engine.dedup.restore(concept, id, features, &code);
-                    }
+                    let (id, features) = (&known.id, &known.features);
+                    // Its number is free.
+                    let _ = engine.dedup.restore(concept, id, features, &code);
                     write(&engine.concepts).insert(concept, known);
                 }
                 None => {}
@@ -409,10 +409,9 @@ fn keep_one(
     ticket: Ticket<'_>,
     reservation: Reservation<'_>,
     column: ColumnId,
-) {
-    // It was shown, and nobody else moves a reserved column: this cannot fail. First, because the clock that it asks
-    // may panic, and then nothing is known of the concept.
-    let _ = reservation.commit_shown(ticket.concept());
+) -> Option<Committed> {
+    // It was shown, and nobody else moves a reserved column: this cannot fail.
+    let committed = reservation.commit_shown(ticket.concept()).ok();
     let (concept, id, features) = ticket.commit_kept();
     let known = Concept {
         id,
@@ -420,6 +419,7 @@ fn keep_one(
         column,
     };
     concepts.insert(concept, known);
+    committed
 }
 
 /// An answer without a column.

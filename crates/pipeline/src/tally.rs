@@ -2,29 +2,20 @@
 
 use crate::figures::Totals;
 use crate::sync::lock;
-use crate::ticket::Answer;
+use crate::ticket::{Answer, Slot};
 use cortica_cortex::AllocateError;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Never started anew, and of one run alone: what a shutdown tells adds up, whoever resets the totals meanwhile and
 /// whatever workers answer that an earlier run has left behind.
+///
+/// A request is taken in when it is in the queue, where it may be begun and answered before its submitter comes to count
+/// it. Whoever is first counts it: no reading has more answers than requests, nor fewer requests than workers are at.
 #[derive(Debug)]
 pub(crate) struct Tally {
     pub(crate) totals: Arc<Totals>,
     counts: Mutex<Tallied>,
-    /// Submitters whose request may be in the queue, or answered, and is not counted as taken.
-    entering: AtomicUsize,
-}
-
-/// Counts a submitter as entering until it is dropped.
-pub(crate) struct Entering<'a>(&'a AtomicUsize);
-
-impl Drop for Entering<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, SeqCst);
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,10 +27,17 @@ pub(crate) struct Tallied {
 }
 
 impl Tallied {
-    /// Requests without an answer, once nobody is [entering](Tally::enter).
+    /// Under the lock, with the totals: whoever finds it counted finds it in both.
+    fn take(&mut self, slot: &Slot, totals: &Totals) {
+        if slot.count() {
+            self.taken += 1;
+            totals.submitted();
+        }
+    }
+
+    /// Requests without an answer.
     pub(crate) fn open(self) -> u64 {
-        // Saturating: whoever enters may be held up for longer than is waited for.
-        self.taken.saturating_sub(self.finished + self.stopped)
+        self.taken - (self.finished + self.stopped)
     }
 }
 
@@ -48,7 +46,6 @@ impl Tally {
         Tally {
             totals,
             counts: Mutex::default(),
-            entering: AtomicUsize::new(0),
         }
     }
 
@@ -56,35 +53,30 @@ impl Tally {
         *lock(&self.counts)
     }
 
-    /// Before a request is pushed; dropped after it was counted, or refused.
-    pub(crate) fn enter(&self) -> Entering<'_> {
-        // SeqCst, as below: either whoever has closed the queue sees this, or this thread sees that it was closed.
-        self.entering.fetch_add(1, SeqCst);
-        Entering(&self.entering)
+    /// By the submitter, once it is in the queue, with how many wait there.
+    pub(crate) fn taken(&self, slot: &Slot, queued: usize) {
+        let mut counts = lock(&self.counts);
+        counts.take(slot, &self.totals);
+        self.totals.queued(queued);
     }
 
-    /// Waits until all that is in a queue which was closed is counted as taken, at most for so long: nothing but a
-    /// few instructions lies between the two.
-    pub(crate) fn settle(&self, at_most: Duration) {
-        let start = Instant::now();
-        while self.entering.load(SeqCst) > 0 && start.elapsed() < at_most {
-            std::thread::yield_now();
+    /// By who begins to work on it.
+    pub(crate) fn begun(&self, slot: &Slot) {
+        if !slot.is_counted() {
+            lock(&self.counts).take(slot, &self.totals);
         }
-    }
-
-    pub(crate) fn taken(&self, queued: usize) {
-        lock(&self.counts).taken += 1;
-        self.totals.submitted(queued);
     }
 
     pub(crate) fn answered(
         &self,
+        slot: &Slot,
         answer: &Answer,
         queued: Option<Duration>,
         busy: Duration,
         total: Duration,
     ) {
         let mut counts = lock(&self.counts);
+        counts.take(slot, &self.totals);
         match answer {
             Err(AllocateError::Stopped) => counts.stopped += 1,
             _ => counts.finished += 1,

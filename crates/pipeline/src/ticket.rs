@@ -15,6 +15,8 @@ pub type Answer = Result<Allocation, AllocateError>;
 pub(crate) struct Slot {
     seq: AtomicU64,
     pub(crate) cancelled: AtomicBool,
+    /// Whether it is counted as taken in.
+    counted: AtomicBool,
     state: Mutex<State>,
     ready: Condvar,
     /// Who takes answers as they come, instead of a ticket.
@@ -33,6 +35,7 @@ impl Slot {
         Slot {
             seq: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
             state: Mutex::default(),
             ready: Condvar::new(),
             shelf,
@@ -47,6 +50,16 @@ impl Slot {
 
     pub(crate) fn seq(&self) -> u64 {
         self.seq.load(Relaxed)
+    }
+
+    /// Marks it as counted; whether it was not before. By who holds the counts.
+    pub(crate) fn count(&self) -> bool {
+        // Relaxed, as below: the lock of the counts orders them.
+        !self.counted.swap(true, Relaxed)
+    }
+
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted.load(Relaxed)
     }
 
     /// The first answer counts; whether it was this one.

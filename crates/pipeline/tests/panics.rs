@@ -8,8 +8,8 @@
 
 mod common;
 
-use common::{assert_at_rest, assert_known, concepts, cortex};
-use cortica_cortex::{AllocateError, Allocation, CortexOptions};
+use common::{assert_at_rest, assert_known, assert_same, concepts, cortex, engine_state, requests};
+use cortica_cortex::{Allocate, AllocateError, Allocation, CortexOptions};
 use cortica_env::{Clock, SystemClock, Timestamp};
 use cortica_neural::Networks;
 use cortica_pipeline::{
@@ -18,6 +18,7 @@ use cortica_pipeline::{
 };
 use futures_core::Stream;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -48,6 +49,83 @@ impl Clock for MoodyClock {
         }
         SystemClock.now()
     }
+}
+
+/// Stands still, and panics at one reading from when it is armed.
+#[derive(Debug, Default)]
+struct PanicsOnce {
+    left: AtomicU64,
+}
+
+impl Clock for PanicsOnce {
+    fn now(&self) -> Timestamp {
+        let left = self.left.load(Relaxed);
+        self.left.store(left.saturating_sub(1), Relaxed);
+        assert!(left != 1, "a clock stops");
+        Timestamp::from_micros(1_000)
+    }
+}
+
+#[test]
+fn a_clock_that_panics_at_any_reading_leaves_a_round_done_or_undone() {
+    let concepts = concepts();
+    let requests = requests(&concepts[..20]);
+    let networks = Arc::new(Networks::shipped_768().unwrap());
+    let fresh = || {
+        let clock = Arc::new(PanicsOnce::default());
+        let options = CortexOptions {
+            clock: clock.clone(),
+            ..CortexOptions::default()
+        };
+        let engine = AllocationEngine::new(
+            cortex(6, options),
+            networks.clone(),
+            EngineOptions::default(),
+        );
+        (engine.unwrap(), clock)
+    };
+    let (engine, _) = fresh();
+    engine.allocate_many(&requests[..8], Order::Submission);
+    let before = engine_state(&engine);
+    // Reserved, known otherwise, let go of, and kept.
+    let work = |engine: &AllocationEngine| {
+        let mut round = engine.begin();
+        let reserved = round.reserve_many(&requests[8..14]);
+        let own = reserved.iter().flatten().filter_map(|one| one.decision);
+        let own: Vec<_> = own.collect();
+        round.revise(own[0].concept, concepts[600].1).unwrap();
+        round.release(own[1].column, own[1].concept).unwrap();
+        round.commit();
+    };
+    let mut reading = 0;
+    loop {
+        reading += 1;
+        let (engine, clock) = fresh();
+        engine.allocate_many(&requests[..8], Order::Submission);
+        clock.left.store(reading, Relaxed);
+        let done = catch_unwind(AssertUnwindSafe(|| work(&engine)));
+        let left = clock.left.swap(0, Relaxed);
+        assert_at_rest(&engine);
+        assert_known(&engine, requests.iter().map(|request| request.concept_id));
+        if done.is_ok() {
+            assert!(
+                left > 0,
+                "reading {reading} panicked, and who asked went on"
+            );
+            break;
+        }
+        assert_eq!(engine_state(&engine), before, "reading {reading}");
+        // It goes on, and decides what it would have.
+        let (like, _) = fresh();
+        for engine in [&engine, &like] {
+            if std::ptr::eq(engine, &raw const like) {
+                engine.allocate_many(&requests[..8], Order::Submission);
+            }
+            engine.allocate_many(&requests[14..], Order::Submission);
+        }
+        assert_same(&engine, &like);
+    }
+    assert!(reading > 20, "{reading}");
 }
 
 /// Wakes its thread, and panics every third time.

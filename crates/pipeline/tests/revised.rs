@@ -9,10 +9,12 @@
 
 mod common;
 
-use common::{assert_at_rest, concepts, engine, engine_state, engine_with, requests};
-use cortica_cortex::{Allocate, Allocation, ConceptId, ConceptRequest, CortexOptions, Reserved};
+use common::{assert_at_rest, concepts, engine, engine_state, engine_with, requests, still};
+use cortica_cortex::{
+    Allocate, Allocation, ColumnId, ConceptId, ConceptRequest, CortexOptions, Reserved,
+};
 use cortica_env::ManualClock;
-use cortica_pipeline::Order;
+use cortica_pipeline::{AllocationEngine, Order};
 use std::sync::Arc;
 
 #[test]
@@ -66,8 +68,7 @@ fn what_came_in_a_round_is_known_by_its_new_features_in_it_and_not_after_it_was_
     assert_eq!(round.revise(own[0].concept, concepts[700].1), Ok(false));
     drop(round);
     assert_eq!(engine_state(&engine), before);
-    // What they had is nobody's, once the columns that fired have rested.
-    clock.advance_micros(3_000);
+    // What they had is nobody's.
     for concept in &concepts[600..600 + own.len()] {
         let answer = engine
             .allocate(&ConceptRequest::new("new", concept.1))
@@ -77,4 +78,42 @@ fn what_came_in_a_round_is_known_by_its_new_features_in_it_and_not_after_it_was_
         clock.advance_micros(3_000);
     }
     assert_at_rest(&engine);
+}
+
+#[test]
+fn after_a_dropped_round_every_column_is_free_at_once() {
+    let concepts = concepts();
+    let requests = requests(&concepts[..8]);
+    // A grid that they fill, and a clock at rest: what rested once would rest for ever.
+    let engine = engine_with(2, still());
+    let free = |engine: &AllocationEngine| {
+        let mut free = Vec::new();
+        let cortex = engine.cortex();
+        cortex
+            .free_within(ColumnId::new(0), 4.0, &mut free)
+            .unwrap();
+        free.len()
+    };
+    let mut round = engine.begin();
+    let reserved = round.reserve_many(&requests);
+    let decision = |reserved: &Result<Reserved, _>| reserved.as_ref().ok()?.decision;
+    let own: Vec<_> = reserved.iter().filter_map(decision).collect();
+    assert_eq!(own.len(), 8);
+    for (own, concept) in own.iter().zip(&concepts[600..]) {
+        assert_eq!(round.revise(own.concept, concept.1), Ok(true));
+    }
+    for own in &own[..4] {
+        assert_eq!(round.release(own.column, own.concept), Ok(true));
+    }
+    drop(round);
+    assert_eq!(free(&engine), 8);
+    assert_at_rest(&engine);
+    for own in &own {
+        assert_eq!(engine.cortex().since_fired_ms(own.column), Ok(None));
+    }
+    let answers = engine.allocate_many(&requests, Order::Submission);
+    let allocated =
+        |answer: &Result<Allocation, _>| matches!(answer, Ok(Allocation::Allocated { .. }));
+    assert!(answers.iter().all(allocated), "{answers:?}");
+    assert_eq!(free(&engine), 0);
 }

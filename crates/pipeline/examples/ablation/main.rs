@@ -5,7 +5,8 @@
 //! concepts) out on a grid, with the networks and with each one's stand-ins, and prints figures with 95% bootstrap
 //! intervals of the differences. Codes are placed along the principal components of those of the training side, each encoder's
 //! its own, as weight files carry them; `--placing fitted` takes directions by chance with ranks of the training side, `unknown`
-//! knows nothing of it. `--only` map, encoder, predictor, detector or terms. Options: radius, proximity, rate, learning, similarity (a radius), weights=A,B,C, fill, seeds.
+//! knows nothing of it. `--only` map, encoder, predictor, detector or terms. Options: radius, proximity, rate, learning, similarity (a radius), weights=A,B,C, fill, seeds,
+//! alarms (the share of places at which the detector, and what stands in for it, are to raise one; the engine's threshold else).
 #![allow(
     clippy::unwrap_used,
     clippy::too_many_lines,
@@ -229,7 +230,9 @@ fn main() -> Result<()> {
         predictor(&data, &making, &full, &streams, seeds)?;
     }
     if only("detector") {
-        detector(&data, &making, &full, &streams, &rows, seeds)?;
+        let alarms = option("alarms", f32::NAN);
+        let alarms = Some(alarms).filter(|alarms| alarms.is_finite());
+        detector(&data, &making, &full, &streams, &rows, seeds, alarms)?;
     }
     if only("terms") {
         terms::terms(&data, &making, &full, &streams, seeds)?;
@@ -330,9 +333,10 @@ fn detector(
     streams: &[Vec<usize>],
     rows: &[usize],
     seeds: u64,
+    alarms: Option<f32>,
 ) -> Result<()> {
     let streams = planted(streams, rows);
-    let maps = |detect: Detect| -> Result<(Vec<Option<f64>>, u64)> {
+    let maps = |making: &Making, detect: Detect| -> Result<(Vec<Option<f64>>, u64)> {
         let (mut places, mut exceptions) = (Vec::new(), 0);
         for seed in 0..seeds {
             let mut making = making.clone();
@@ -353,7 +357,7 @@ fn detector(
     };
     // Alarms among all requests with a code before them, and the cosine below which as many lie.
     let mut worker = full.worker(Isa::best());
-    let (mut cosines, mut alarms) = (Vec::new(), 0);
+    let (mut cosines, mut probabilities) = (Vec::new(), Vec::new());
     for stream in &streams {
         let codes: Vec<Code> = stream
             .iter()
@@ -362,23 +366,32 @@ fn detector(
         for at in 1..codes.len() {
             cosines.push(cosine(Isa::best(), &codes[at - 1], &codes[at]));
             let window = &codes[(at + 1).saturating_sub(8)..=at];
-            alarms += usize::from(worker.detect(window)? >= making.engine.exception_min);
+            probabilities.push(worker.detect(window)?);
         }
     }
+    probabilities.sort_by(|a, b| b.total_cmp(a));
+    let mut making = making.clone();
+    if let Some(wanted) = alarms {
+        let last = (wanted * probabilities.len() as f32).round() as usize;
+        let last = probabilities.get(last.saturating_sub(1));
+        making.engine.exception_min = last.copied().unwrap_or(1.0);
+    }
+    let least = making.engine.exception_min;
+    let alarms = probabilities.partition_point(|probability| *probability >= least);
     cosines.sort_by(f32::total_cmp);
-    let least = cosines.get(alarms).copied().unwrap_or(0.0);
-    let (ours, exceptions) = maps(Detect::Network)?;
+    let cosine_least = cosines.get(alarms).copied().unwrap_or(0.0);
+    let (ours, exceptions) = maps(&making, Detect::Network)?;
     println!(
-        "detector: trustworthiness@10 {:.4}; alarms at {:.4} of {} places, {exceptions} in all maps",
+        "detector: trustworthiness@10 {:.4}; alarms from {least:.4} on, at {:.4} of {} places, {exceptions} in all maps",
         mean(&ours),
         alarms as f64 / cosines.len() as f64,
         cosines.len()
     );
     for (name, detect) in [
-        ("cosine to previous", Detect::CosineBelow(least)),
+        ("cosine to previous", Detect::CosineBelow(cosine_least)),
         ("never", Detect::Never),
     ] {
-        let (theirs, _) = maps(detect)?;
+        let (theirs, _) = maps(&making, detect)?;
         compare(
             &format!("detector against {name}: trustworthiness@10"),
             &ours,
