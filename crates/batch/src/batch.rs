@@ -16,6 +16,7 @@ use crate::together;
 use crate::workers::Workers;
 use cortica_arena::Level;
 use cortica_memory::{Atomicity, MemoryStore};
+use cortica_simd::Isa;
 use futures_core::Stream;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -104,7 +105,7 @@ impl Batch {
         let begun = Instant::now();
         let store = self.store.upgrade().ok_or(ConfigError::Closed)?;
         let isa = store.isa();
-        self.config.check(isa)?;
+        self.check(isa)?;
         let gate = self.gate(begun);
         let total = operations.len();
         let atomic = self.config.atomicity == Atomicity::All;
@@ -237,6 +238,22 @@ impl Batch {
     pub(crate) fn tell(&self, progress: impl FnOnce() -> Progress) {
         if let Some(told) = &self.told {
             told(&progress());
+        }
+    }
+
+    /// Whether it can be run as it is configured; threads that have to be somewhere are started.
+    pub(crate) fn check(&self, isa: Isa) -> Result<(), ConfigError> {
+        self.config.check(isa)?;
+        let Some(asked) = self.config.numa_node else {
+            return Ok(());
+        };
+        if self.workers.get().is_none() {
+            let started = Workers::on_node(asked)?;
+            let _ = self.workers.set(started); // Or somebody else's, which are looked at below.
+        }
+        match self.workers.get().and_then(Workers::node) {
+            Some(node) if node == asked => Ok(()),
+            found => Err(ConfigError::OtherNode { asked, found }),
         }
     }
 

@@ -35,6 +35,10 @@ pub struct BatchConfig {
     /// How long the batch may take. What was not begun by then is answered
     /// [`TimedOut`](crate::ItemError::TimedOut).
     pub timeout: Option<Duration>,
+    /// The NUMA node, by the system's number, on whose processors reads run that are more than one block:
+    /// one thread for each, started when the batch is first run ([`Workers::on_node`](crate::Workers::on_node)).
+    /// `None` leaves threads to the system. The calling thread, which does the rest, stays where it is.
+    pub numa_node: Option<u32>,
 }
 
 /// What a stream does when its bytes are used up.
@@ -89,6 +93,29 @@ pub enum ConfigError {
     /// What is done together has to be there at once; run a list.
     #[error("atomicity: a stream has no end to wait for; run a list")]
     AtomicStream,
+    /// This machine has no such node, or none with processors.
+    #[error("numa_node: got {asked}, expected one of {nodes:?}")]
+    NoNode {
+        /// What was asked for.
+        asked: u32,
+        /// The nodes that have processors.
+        nodes: Vec<u32>,
+    },
+    /// The threads are there already, and elsewhere; take a new batch, or give it those of
+    /// [`Workers::on_node`](crate::Workers::on_node).
+    #[error("numa_node: asked for {asked}, and the batch has threads that {}", place(*.found))]
+    OtherNode {
+        /// What was asked for.
+        asked: u32,
+        /// Where the threads are kept; `None`: they run anywhere.
+        found: Option<u32>,
+    },
+    /// Threads cannot be kept on these processors: the system has no way to, or does not let this process.
+    #[error("numa_node: {why}")]
+    NotPinned {
+        /// Why.
+        why: String,
+    },
     /// The store was closed.
     #[error("the store was closed")]
     Closed,
@@ -100,6 +127,13 @@ pub enum ConfigError {
         /// Why that failed.
         why: String,
     },
+}
+
+fn place(node: Option<u32>) -> String {
+    node.map_or_else(
+        || "run anywhere".to_owned(),
+        |node| format!("are kept on {node}"),
+    )
 }
 
 /// The least [`memory_limit`](BatchConfig::memory_limit): room for a few small operations.
@@ -117,6 +151,7 @@ impl Default for BatchConfig {
             backpressure: Backpressure::Block,
             atomicity: Atomicity::Each,
             timeout: None,
+            numa_node: None,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn start(
 ) -> Result<Answers, ConfigError> {
     let isa = batch.store().ok_or(ConfigError::Closed)?.isa();
     let config = batch.settings();
-    config.check(isa)?;
+    batch.check(isa)?;
     if config.atomicity == Atomicity::All {
         return Err(ConfigError::AtomicStream);
     }
@@ -47,7 +47,7 @@ pub(crate) fn start(
     let intake = intake.spawn(move || {
         flow.intake_is(thread::current());
         let pulled = catch_unwind(AssertUnwindSafe(|| pull(&flow)));
-        let panicked = pulled.err().map(|panic| words(&*panic));
+        let panicked = pulled.err().map(words);
         if let Some(panic) = &panicked {
             tracing::error!(
                 panic,

@@ -8,6 +8,7 @@ use crate::workers::Workers;
 use crate::writes::writes;
 use cortica_memory::MemoryStore;
 use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -102,12 +103,15 @@ impl Executor<'_> {
 /// Runs what may panic. What it works on is whole also after a panic: locks of the store are let go
 /// of, and what a write had begun is not seen.
 pub(crate) fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, ItemError> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| ItemError::Panicked(words(&*panic)))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| ItemError::Panicked(words(panic)))
 }
 
-/// What a panic said.
-pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
+/// What a panic said. What it carried may panic itself when it is dropped: then it is not.
+pub(crate) fn words(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        mem::forget(again);
+    }
     text.unwrap_or_else(|| "for an unknown reason".to_owned())
 }

@@ -20,8 +20,7 @@ const BLOCK_LENGTH: RangeInclusive<usize> = 16..=256;
 const BLOCKS_EACH: usize = 4;
 
 /// Walks in a block of a batch that may be ended early, which is asked for between blocks, and those of
-/// each worker in a piece of a long list: enough for near ones to follow each other, and a quarter of a
-/// second at the 63 us that `docs/performance.md` has for one.
+/// each worker in a piece of a long list: enough for near ones to follow each other, and few enough to wait for.
 pub(crate) const WALKS_MAX: usize = 4_096;
 
 /// A read, beside its cue.

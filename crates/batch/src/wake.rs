@@ -1,12 +1,13 @@
 //! Waking whoever waits for an answer.
 
+use crate::execute::words;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 /// Calls a waker. What it does is not ours to know: a panic in it is the trouble of whoever waits, and
 /// no reason to leave others without answers or to stop what is being done.
 pub(crate) fn wake(waker: Waker) {
-    if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-        tracing::warn!("a waker of a batch panicked");
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        tracing::warn!(panic = words(panic), "a waker of a batch panicked");
     }
 }

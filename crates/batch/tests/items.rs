@@ -10,6 +10,7 @@ use cortica_batch::{
     Outcome, Workers,
 };
 use cortica_memory::{Association, Cue, Episode, MemoryStore, SpaceSpec, StoreOptions};
+use std::panic::panic_any;
 use std::sync::Arc;
 
 const COUNT: usize = 1_000;
@@ -112,6 +113,44 @@ fn a_panic_in_a_worker_fails_alone() {
         };
         assert_eq!(words, "on purpose");
     }
+}
+
+/// Carried by a panic, and panics when it is dropped.
+struct Again;
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        panic_any("and again");
+    }
+}
+
+#[test]
+fn what_a_panic_carries_may_panic_too() {
+    let before = |number: u64, _: Kind| {
+        if number == POISONED as u64 {
+            panic_any(Again);
+        }
+    };
+    for threads in [1, 3] {
+        let workers = Workers::new(threads).unwrap();
+        let batch = |store: &Arc<MemoryStore>| Batch::over(store).workers(&workers).before(before);
+        let search = |number| Operation::similarity(vector(number), 5);
+        let searches: Vec<_> = (0..COUNT).map(search).collect();
+        fails_alone(&batch(&filled()), searches, ErrorKind::Panicked);
+        let stores: Vec<_> = (0..COUNT).map(episode).collect();
+        fails_alone(&batch(&store()), stores, ErrorKind::Panicked);
+    }
+    // The thread of the source has nobody to fail.
+    let faulty = (0..2).map(|number| match number {
+        0 => episode(0),
+        _ => panic_any(Again),
+    });
+    let store = store();
+    let mut answers = Batch::over(&store).stream(faulty).unwrap();
+    assert!(answers.by_ref().all(|(_, answer)| answer.is_ok()));
+    let summary = answers.finish();
+    assert_eq!(summary.applied, 1);
+    assert!(summary.source_panicked.is_some());
 }
 
 #[test]

@@ -44,6 +44,46 @@ no JSON
 }
 
 #[test]
+fn the_field_that_is_to_blame_is_named() {
+    let bad = [
+        (
+            r#"{"store":{"id":"a","what":"a","embedding":[1,"x"]}}"#,
+            "store.embedding: ",
+        ),
+        (
+            r#"{"store":{"id":"a","what":"a","who":["a",3]}}"#,
+            "store.who[1]: ",
+        ),
+        (r#"{"recall":{"embedding":[1],"k":-1}}"#, "recall.k: "),
+        (
+            r#"{"recall":{"embedding":[1],"nearest":1}}"#,
+            "recall.nearest: ",
+        ),
+        (
+            r#"{"similarity_search":{"embedding":[1],"threshold":"high"}}"#,
+            "similarity_search.threshold: ",
+        ),
+        (
+            r#"{"associate":{"from":"a","to":"b","weight":[]}}"#,
+            "associate.weight: ",
+        ),
+        (r#"{"recal":{"embedding":[1]}}"#, "unknown variant `recal`"),
+        ("[1", ""),
+    ];
+    let folder = Folder::new();
+    let text = bad.map(|(line, _)| line).join("\n");
+    let file = folder.write("bad.jsonl", &text);
+    let args = ["batch", &file, "--store", &folder.path("store"), "--json"];
+    let lines = cortica(&args).failed(1, &[]).json();
+    for (at, (line, named)) in bad.iter().enumerate() {
+        let error = lines[at]["error"].as_str().unwrap();
+        let starts = format!("line {}: {named}", at + 1);
+        assert!(error.starts_with(&starts), "{line}: {error}");
+        assert!(error.contains(" at column "), "{line}: {error}");
+    }
+}
+
+#[test]
 fn a_line_beyond_the_memory_limit_is_refused_alone() {
     let folder = Folder::new();
     let store = folder.path("store");

@@ -41,7 +41,7 @@ pub enum JsonlError {
     Invalid {
         /// Where.
         line: u64,
-        /// What the parser said, with the column.
+        /// Which field it is, and what the parser said, with the column.
         why: String,
     },
     /// A value cannot be written as JSON, a map with keys that are no strings say.
@@ -131,7 +131,7 @@ impl<R: BufRead, T: DeserializeOwned> Iterator for Reader<R, T> {
                     let value = serde_json::from_slice(&self.bytes);
                     return Some(value.map_err(|error| JsonlError::Invalid {
                         line: self.line,
-                        why: column_only(&error),
+                        why: why::<T>(&self.bytes, &error),
                     }));
                 }
             }
@@ -140,10 +140,18 @@ impl<R: BufRead, T: DeserializeOwned> Iterator for Reader<R, T> {
     }
 }
 
-/// The parser saw a single line, so its "at line 1" would contradict ours.
-fn column_only(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.replace(" at line 1 column ", " at column ")
+/// What is wrong with a line, and where. The parser saw a single line, so its "at line 1" would contradict
+/// ours. Which field it was in costs a second look, which only bad lines take.
+fn why<T: DeserializeOwned>(line: &[u8], error: &serde_json::Error) -> String {
+    let text = error
+        .to_string()
+        .replace(" at line 1 column ", " at column ");
+    let mut parser = serde_json::Deserializer::from_slice(line);
+    let again: Result<T, _> = serde_path_to_error::deserialize(&mut parser);
+    match again.map_err(|error| error.path().to_string()) {
+        Err(path) if path != "." => format!("{path}: {text}"),
+        _ => text,
+    }
 }
 
 /// Writes one value per line. Not atomic: lines go straight to the writer, in order.
