@@ -131,8 +131,9 @@ impl HnswIndex {
             let walkers = walking.map(|(_, walker, _)| &mut **walker);
             walk(space, nodes, walkers, lets);
             let chosen = searches.into_iter().map(|(query, walker, few)| {
-                let rows =
-                    few.unwrap_or_else(|| self.candidates(space, walker, query.k, &tail, lets));
+                let k = (query.k, how.width_for(query.k));
+                let walked = |walker| self.candidates(space, nodes, walker, k, &tail, lets);
+                let rows = few.unwrap_or_else(|| walked(walker));
                 // Some cannot be reached: better slow than short of what there is.
                 if rows.len() < query.k {
                     all().collect()
@@ -172,7 +173,8 @@ impl HnswIndex {
             let entry = *lock(&self.entry);
             entry.map(|entry| walker.descend(space, nodes, entry, 0))
         });
-        walker.begin(nodes, width, near.as_slice(), lets);
+        walker.begin(space, nodes, width, near.as_slice(), lets);
+        walker.beam.follow_for(asked.query.k);
     }
 }
 

@@ -74,7 +74,9 @@ impl Walker {
             // The limit rises with each that is taken.
             if beam.takes(key) && visited.first(link) {
                 blocks.expect(link);
-                beam.offer(Near { row: link, key }, eligible(link));
+                beam.offer(Near { row: link, key }, eligible(link), |a, b| {
+                    space.is_same(a, b)
+                });
             }
         });
     }
@@ -111,6 +113,33 @@ impl Walker {
         self.scored
             .sort_unstable_by(|a, b| b.key.total_cmp(&a.key).then(a.row.cmp(&b.row)));
         self.beam.refill(&self.scored);
+    }
+
+    /// Walks again, from what was scored on and by the nodes' own codes, where many of those are
+    /// copies. Estimates of copies differ with the nodes they were come by from, so that a walk over
+    /// blocks cannot tell them, and its beam holds few that differ.
+    pub(crate) fn walk_past_copies(
+        &mut self,
+        space: Space<'_>,
+        nodes: &Nodes,
+        (k, width): (usize, usize),
+        eligible: impl Fn(u32) -> bool + Copy,
+    ) {
+        /// One in so many is a copy.
+        const MANY: usize = 4;
+        let pairs = self.scored.windows(2);
+        let copies = pairs.filter(|pair| {
+            let (a, b) = (pair[0], pair[1]);
+            a.key == b.key && space.is_same(a.row, b.row)
+        });
+        if MANY * copies.count() < self.scored.len().max(width / 2) {
+            return;
+        }
+        let starts = std::mem::take(&mut self.scored);
+        self.begin(space, nodes, width, &starts, eligible);
+        self.beam.follow_for(k);
+        self.walk(space, nodes, 0, eligible);
+        self.scored = starts;
     }
 }
 

@@ -321,6 +321,15 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// Whether two rows hold the same vector, bit by bit. Codes, which a walk has read, are compared
+    /// first.
+    pub(crate) fn is_same(&self, a: u32, b: u32) -> bool {
+        let bits = |row| bytemuck::cast_slice::<f32, u32>(self.vector(row));
+        let alike =
+            self.store.codes == Codes::F32 || self.store.words.row(a) == self.store.words.row(b);
+        alike && !bits(a).is_empty() && bits(a) == bits(b)
+    }
+
     /// How near a row is: as [`keys`](Space::keys), of one.
     #[inline]
     pub(crate) fn key(&self, query: &Prepared, row: u32) -> f32 {

@@ -133,7 +133,7 @@ impl HnswIndex {
         let may_be_linked = |other: u32| other != row && nodes.is_findable(other);
         for level in (0..=level.min(entry.level)).rev() {
             let width = self.options.build_width;
-            walker.begin(nodes, width, &starts, may_be_linked);
+            walker.begin(space, nodes, width, &starts, may_be_linked);
             walker.walk(space, nodes, level, may_be_linked);
             starts.clear();
             starts.extend(walker.beam.found());
@@ -189,7 +189,7 @@ impl HnswIndex {
         chooser: &mut Chooser,
     ) {
         let is_linked = |other: u32| other != row && nodes.is_linked(other);
-        walker.begin(nodes, self.options.build_width, from, is_linked);
+        walker.begin(space, nodes, self.options.build_width, from, is_linked);
         walker.walk(space, nodes, level, is_linked);
         chooser.candidates.clear();
         let removed = |near: &Near| nodes.state(near.row) == State::Removed;

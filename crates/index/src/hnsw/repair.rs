@@ -206,7 +206,7 @@ impl HnswIndex {
             row: entry.row,
             key: walker.key(space, entry.row),
         };
-        walker.begin(nodes, self.options.build_width, &[from], is_there);
+        walker.begin(space, nodes, self.options.build_width, &[from], is_there);
         walker.walk(space, nodes, 0, is_there);
         walker.beam.found().map(|near| near.row).collect()
     }

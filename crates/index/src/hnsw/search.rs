@@ -69,13 +69,15 @@ impl HnswIndex {
     pub(super) fn candidates(
         &self,
         space: Space<'_>,
+        nodes: &Nodes,
         walker: &mut Walker,
-        k: usize,
+        (k, width): (usize, usize),
         tail: &[u32],
-        lets: impl Fn(u32) -> bool,
+        lets: impl Fn(u32) -> bool + Copy,
     ) -> Vec<u32> {
         if space.blocks.is_some() {
             walker.keep_scored();
+            walker.walk_past_copies(space, nodes, (k, width), lets);
         }
         // What was inserted since the search began has no codes: it is scored in any case.
         let uncoded = space.uncoded.iter().copied().filter(|&row| lets(row));

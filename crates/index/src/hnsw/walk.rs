@@ -46,7 +46,7 @@ impl Walker {
         };
         self.path = Path::default();
         for level in (level + 1..=entry.level).rev() {
-            self.begin(nodes, 1, &[near], |_| true);
+            self.begin(space, nodes, 1, &[near], |_| true);
             self.walk(space, nodes, level, |_| true);
             near = self.beam.best().unwrap_or(near);
             if let Some(place) = self.path.len().checked_sub(level) {
@@ -66,6 +66,7 @@ impl Walker {
     /// A new beam of `width` that holds `starts`.
     pub(crate) fn begin(
         &mut self,
+        space: Space<'_>,
         nodes: &Nodes,
         width: usize,
         starts: &[Near],
@@ -76,7 +77,8 @@ impl Walker {
         self.scored.clear();
         for &near in starts {
             if self.visited.first(near.row) {
-                self.beam.offer(near, eligible(near.row));
+                self.beam
+                    .offer(near, eligible(near.row), |a, b| space.is_same(a, b));
             }
         }
     }
@@ -126,7 +128,7 @@ impl Walker {
         space.keys(query, rows, keys);
         for (&row, &key) in rows.iter().zip(&*keys) {
             if beam.takes(key) {
-                beam.offer(Near { key, row }, eligible(row));
+                beam.offer(Near { key, row }, eligible(row), |a, b| space.is_same(a, b));
             }
         }
     }
@@ -135,7 +137,8 @@ impl Walker {
         self.keys.resize(rows.len(), 0.0);
         space.keys(&self.query, rows, &mut self.keys);
         for (&row, &key) in rows.iter().zip(&self.keys) {
-            self.beam.offer(Near { key, row }, true);
+            self.beam
+                .offer(Near { key, row }, true, |a, b| space.is_same(a, b));
         }
     }
 }
