@@ -10,6 +10,7 @@ mod cortex;
 mod counting_disk;
 mod counts;
 mod dedup;
+mod filtered;
 mod fixture;
 mod gemm;
 mod graph;
@@ -104,6 +105,7 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
         "arena.pool_1024",
         Ratio(|_| Ok(pool::against_slab::<1024>())),
     ),
+    ("answers.filtered_recall", Answer(filtered::recall)),
     ("answers.graph_recall", Answer(graph::recall)),
     ("answers.two_stage_recall", Answer(two_stage::recall)),
     ("simd.dot", Limited(pairs::dot_of_768)),

@@ -52,6 +52,9 @@ fn approximate_recall_finds_nearly_all_that_exact_recall_finds() {
         found += some.iter().filter(|one| all.contains(one)).count();
     }
     assert!(found >= 380, "{found} of 400");
+    // Along the graph: comparing all would find all also where few candidates are kept.
+    let narrow = ["--accuracy", "approximate", "--ef", "10"];
+    assert_ne!(results(&store, &queries, &narrow), exact);
     let wide = ["--accuracy", "approximate", "--ef", "3000"];
     assert_eq!(results(&store, &queries, &wide), exact);
 }
