@@ -43,7 +43,7 @@ pub struct Hit {
     pub score: f32,
     /// Its embedding, where the operation asked for it, as it is after the search: where somebody else
     /// updated the episode in the meantime, not the one that has the score, and none where it was
-    /// removed.
+    /// removed, also where another one has its name now.
     pub vector: Option<Vec<f32>>,
 }
 

@@ -234,11 +234,11 @@ fn answer_block(
 
 fn answer(store: &MemoryStore, asked: Asked, found: Result<Vec<Recalled>, RecallError>) -> Answer {
     let hit = |recalled: Recalled| {
-        let id = recalled.memory.id.clone();
-        let vector = asked.vectors.then(|| store.embedding(&id)).flatten();
+        let seq = recalled.memory.seq;
+        let vector = asked.vectors.then(|| store.embedding_of(seq)).flatten();
         Hit {
-            seq: recalled.memory.seq,
-            id,
+            seq,
+            id: recalled.memory.id.clone(),
             score: recalled.score,
             vector,
         }

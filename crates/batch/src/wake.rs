@@ -8,6 +8,7 @@ use std::task::Waker;
 /// no reason to leave others without answers or to stop what is being done.
 pub(crate) fn wake(waker: Waker) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        tracing::warn!(panic = words(panic), "a waker of a batch panicked");
+        let words = words(panic); // Also where nobody listens.
+        tracing::warn!(words, "a waker of a batch panicked");
     }
 }

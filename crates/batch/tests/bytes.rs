@@ -6,12 +6,14 @@
     reason = "a panic is how a test reports"
 )]
 
-use cortica_batch::{Backpressure, Batch, BatchConfig, ItemError, Operation, Workers};
+use cortica_batch::{
+    Backpressure, Batch, BatchConfig, ItemError, Operation, Progress, Watch, Workers,
+};
 use cortica_memory::{Cue, Episode, IndexLag, MemoryStore, SpaceSpec, StoreOptions};
 use cortica_testkit::{CountingAllocator, Rng, live_bytes, peak_bytes_of_all, report, size};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -94,6 +96,79 @@ fn stream(batch: &Batch, count: u64, consumer: Consumer) -> (u64, u64) {
     let summary = answers.finish();
     assert_eq!((summary.operations, summary.applied), (count, count));
     (next, dropped)
+}
+
+/// Waits until a stream that nobody takes from stands still: full, or done. What is done at once shows when it
+/// is done.
+fn standing(watch: &Watch, limit: usize) -> Progress {
+    let still = Duration::from_millis(200 + (limit >> 17) as u64);
+    let (mut last, mut since) = (watch.progress(), Instant::now());
+    loop {
+        thread::sleep(Duration::from_millis(5));
+        let now = watch.progress();
+        if (now.submitted, now.answered) != (last.submitted, last.answered) {
+            (last, since) = (now, Instant::now());
+        } else if since.elapsed() > still {
+            return now;
+        }
+    }
+}
+
+/// Answers of a hundred thousand bytes each, of which nobody takes one until no more come: the limit is really
+/// reached, by the allocator too, and all goes on from there.
+#[test]
+fn a_stalled_consumer_fills_the_limit_and_no_more() {
+    let _alone = alone();
+    let store = store();
+    let workers = Workers::new(2).unwrap();
+    let search = |number| Operation::similarity(vector(number), ROWS).with_vectors();
+    for limit in [1 << 20, 16 << 20, 256 << 20_usize] {
+        for strategy in STRATEGIES {
+            let mut config = BatchConfig::default();
+            config.memory_limit = limit;
+            config.backpressure = strategy;
+            let batch = Batch::over(&store).config(config).workers(&workers);
+            let what = format!("{limit} {strategy:?}");
+            let count = 40 + 3 * limit as u64 / 100_000;
+            let before = live_bytes();
+            let (held, peak) = peak_bytes_of_all(|| {
+                let mut answers = batch.stream((0..count).map(search)).unwrap();
+                let still = standing(&answers.watch(), limit);
+                let held = live_bytes() - before;
+                assert_eq!(still.taken, 0, "{what}");
+                if strategy == Backpressure::DropOldest {
+                    assert_eq!(
+                        still.submitted, count,
+                        "{what}: the source waits for nobody"
+                    );
+                } else {
+                    assert!(still.submitted < count, "{what}: {still:?}");
+                }
+                let (mut answered, mut dropped) = (0, 0);
+                for (number, answer) in answers.by_ref() {
+                    assert_eq!(number, answered, "{what}");
+                    answered += 1;
+                    match answer {
+                        Ok(_) => {}
+                        Err(ItemError::Dropped) => dropped += 1,
+                        Err(error) => panic!("{what}: {error}"),
+                    }
+                }
+                assert_eq!(answered, count, "{what}");
+                assert_eq!(dropped > 0, strategy == Backpressure::DropOldest, "{what}");
+                held
+            });
+            println!("{what}: {held} bytes held, {peak} at most");
+            assert!(peak <= limit as u64, "{what}: {peak} bytes at most");
+            // Room is kept for the next one's answer; and, where the oldest go, for all that wait.
+            let share = if strategy == Backpressure::DropOldest {
+                4
+            } else {
+                2
+            };
+            assert!(share * held >= limit as i64, "{what}: only {held} bytes");
+        }
+    }
 }
 
 #[test]

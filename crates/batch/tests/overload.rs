@@ -150,6 +150,19 @@ fn capacity(batch: &Batch, operations: &Arc<[Operation]>) -> f64 {
     count as f64 / started.elapsed().as_secs_f64()
 }
 
+/// Little, too much, and little again.
+fn phases(capacity: f64, overload: Duration, after: Duration) -> [Phase; 3] {
+    let phase = |share: f64, lasts| Phase {
+        rate: capacity * share,
+        lasts,
+    };
+    [
+        phase(EASY, Duration::from_secs(1)),
+        phase(OVERLOAD, overload),
+        phase(EASY, after),
+    ]
+}
+
 /// What was seen of one phase.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
@@ -177,15 +190,8 @@ fn ten_times_the_load() {
     } else {
         Duration::from_secs(2)
     };
-    let phase = |share: f64, lasts| Phase {
-        rate: capacity * share,
-        lasts,
-    };
-    let phases = [
-        phase(EASY, Duration::from_secs(1)),
-        phase(OVERLOAD, Duration::from_secs(seconds)),
-        phase(EASY, after),
-    ];
+    let overload = Duration::from_secs(seconds);
+    let phases = phases(capacity, overload, after);
     let begun = Arc::new(Begun::new());
     let before = live_bytes();
     let mut seen = [Seen::default(); 3];

@@ -365,6 +365,13 @@ impl MemoryStore {
         self.index()?.vector(table.get(id)?.row?)
     }
 
+    /// As [`embedding`](Self::embedding), of the memory with this identity: none once it was forgotten, also where
+    /// another one was stored with its id.
+    pub fn embedding_of(&self, seq: u64) -> Option<Vec<f32>> {
+        let table = self.table.read();
+        self.index()?.vector(table.by_seq(seq)?.row?)
+    }
+
     /// Waits until all that is stored at this moment is part of the graph index, and helps with it.
     /// Recalls find it before that too; approximate ones are slower while much waits.
     pub fn wait_indexed(&self) -> Result<(), IndexingError> {

@@ -189,6 +189,8 @@ fn what_was_lost_is_made_up_for() {
     );
     assert_eq!(store.get("a").unwrap().seq, 5);
     assert_eq!(store.embedding("a").unwrap(), b);
+    assert_eq!(store.embedding_of(5).unwrap(), b);
+    assert_eq!(store.embedding_of(0), None, "another one with its id");
 }
 
 /// Only a log from which records were lost can hold such a link; the rest of it is as good as ever.

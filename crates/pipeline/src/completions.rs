@@ -1,5 +1,6 @@
 //! Answers in the order in which they come.
 
+use crate::job::message;
 use crate::sync::lock;
 use crate::ticket::Answer;
 use futures_core::Stream;
@@ -51,8 +52,9 @@ impl Shelf {
         self.ready.notify_all();
         for waker in wakers {
             // The trouble of whoever waits: who answers goes on, and the others are woken.
-            if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-                tracing::warn!("a waker of completions panicked");
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+                let words = message(panic); // Also where nobody listens.
+                tracing::warn!(words, "a waker of completions panicked");
             }
         }
     }

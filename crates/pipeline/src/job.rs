@@ -70,7 +70,7 @@ impl Job {
         self.busy += start.elapsed();
         done.unwrap_or_else(|payload| {
             self.tally.totals.panicked();
-            let message = message(&*payload);
+            let message = message(payload);
             tracing::warn!(concept = %self.request.concept_id, %message, "allocating panicked");
             Err(AllocateError::Panicked(message))
         })
@@ -100,8 +100,14 @@ impl Drop for Job {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("something that is no text").to_owned()
+/// What a panic said. What it carried may panic itself when it is dropped: then it is not.
+pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+    text.unwrap_or_else(|| "something that is no text".to_owned())
 }

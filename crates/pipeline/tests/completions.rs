@@ -145,12 +145,21 @@ fn urgent_ones_go_first_where_they_are_decided_as_they_come() {
     assert_eq!(answered.len(), 10);
 }
 
+/// Carried by a panic, and panics when it is dropped.
+struct Again;
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        std::panic::resume_unwind(Box::new("and again"));
+    }
+}
+
 /// Panics as it is woken.
 struct Faulty;
 
 impl Wake for Faulty {
     fn wake(self: Arc<Faulty>) {
-        std::panic::resume_unwind(Box::new("no message"));
+        std::panic::resume_unwind(Box::new(Again));
     }
 }
 
