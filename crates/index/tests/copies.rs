@@ -1,35 +1,12 @@
 //! Sets of which all or half are copies of few vectors: what a graph finds of them.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
-use cortica_index::{
-    Codes, Filter, HnswIndex, HnswOptions, Metric, Nearest, Row, SavedKey, VectorIndex,
-};
-use cortica_simd::Isa;
+mod common;
+
+use common::{CODES, empty, recall};
+use cortica_index::{Codes, Filter, Nearest, Row, SavedKey, VectorIndex};
 use cortica_testkit::bundle;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-const CODES: [Codes; 4] = [Codes::F32, Codes::I8, Codes::Signs, Codes::Blocks];
-
-fn empty(codes: Codes) -> HnswIndex {
-    let options = HnswOptions {
-        codes,
-        ..HnswOptions::default()
-    };
-    HnswIndex::new(bundle().dimension, Metric::Cosine, Isa::best(), options).unwrap()
-}
-
-/// Of 100 queries that are not in the set, the share of the ten nearest that a search at defaults
-/// finds, by score: of copies any counts that is as near as the exact tenth.
-fn recall(index: &HnswIndex) -> f64 {
-    let mut right = 0;
-    for query in (0..100).map(|query| bundle().query(query)) {
-        let exact = index.search(query, 10).unwrap();
-        let found = index.nearest(query, Nearest::default()).unwrap();
-        let near = found.iter().take(10);
-        right += near.filter(|near| near.score >= exact[9].score).count();
-    }
-    f64::from(right as u32) / 1_000.0
-}
 
 /// Built, with every second row deleted, repaired, and loaded.
 fn check(numbers: &[usize]) {

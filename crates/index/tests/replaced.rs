@@ -1,6 +1,9 @@
 //! Graphs of which all was replaced, that are linked while they are searched, and of many copies.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
+mod common;
+
+use common::{CODES, empty, recall};
 use cortica_index::{
     Codes, Filter, HnswIndex, HnswOptions, Metric, Nearest, Neighbor, Row, SavedKey, VectorIndex,
 };
@@ -10,31 +13,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
-
-const CODES: [Codes; 4] = [Codes::F32, Codes::I8, Codes::Signs, Codes::Blocks];
-
-fn empty(codes: Codes) -> HnswIndex {
-    let options = HnswOptions {
-        codes,
-        ..HnswOptions::default()
-    };
-    HnswIndex::new(bundle().dimension, Metric::Cosine, Isa::best(), options).unwrap()
-}
-
-/// Of 100 queries, the share of the exact ten nearest scores that the graph comes to.
-fn recall(index: &HnswIndex) -> f64 {
-    let mut right = 0;
-    for query in (0..100).map(|query| bundle().query(query)) {
-        let exact = index.search(query, 10).unwrap();
-        let found = index.nearest(query, Nearest::default()).unwrap();
-        right += found
-            .iter()
-            .take(10)
-            .filter(|near| near.score >= exact[9].score)
-            .count();
-    }
-    f64::from(right as u32) / 1_000.0
-}
 
 #[test]
 fn what_takes_the_place_of_all_is_found_before_a_repair_and_after_it() {
