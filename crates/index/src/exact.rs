@@ -86,6 +86,10 @@ impl ExactIndex {
         })
     }
 
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     /// Lends the vectors to `visit` as they lie in memory, in runs without gaps, by rising row.
     /// Under cosine they come with their inverse norms, and a vector longer than 2^50 or shorter
     /// than 2^-50 is scaled by a power of two. Inserts wait until `visit` is done.

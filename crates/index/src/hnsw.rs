@@ -4,6 +4,7 @@ mod batch;
 mod beam;
 mod block_walk;
 mod blocks;
+mod chain;
 mod codes;
 mod link;
 mod linking;

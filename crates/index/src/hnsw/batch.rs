@@ -4,8 +4,10 @@ use crate::exact::Admitted;
 use crate::hnsw::beam::Near;
 use crate::hnsw::block_walk::walk_in_turns;
 use crate::hnsw::blocks::Blocks;
+use crate::hnsw::chain::chain;
 use crate::hnsw::codes::Space;
 use crate::hnsw::nodes::Nodes;
+use crate::hnsw::options::Codes;
 use crate::hnsw::search::Nearest;
 use crate::hnsw::walk::{Path, Walker};
 use crate::hnsw::{HnswIndex, lock};
@@ -71,7 +73,7 @@ impl HnswIndex {
             self.encode();
             let mut turns = 1;
             if let (true, Some(walker)) = (asked.len() >= ORDERED_MIN, walkers.first_mut()) {
-                self.put_in_order(&mut asked, walker);
+                asked = self.put_in_order(asked, walker);
                 turns = IN_TURNS;
             }
             for group in asked.chunks(turns) {
@@ -87,9 +89,10 @@ impl HnswIndex {
         answers
     }
 
-    /// Leads every query down to the base level, and puts those beside each other that came there
-    /// by the same nodes.
-    fn put_in_order(&self, asked: &mut [Asked<'_>], walker: &mut Walker) {
+    /// Leads every query down to the base level, puts those beside each other that came there by the
+    /// same nodes, and of these near ones one after the other, unless walks read blocks: those gain
+    /// less by it than it takes.
+    fn put_in_order<'a>(&self, mut asked: Vec<Asked<'a>>, walker: &mut Walker) -> Vec<Asked<'a>> {
         for asked in asked.chunks_mut(SLICE) {
             self.with_space(|space, nodes| {
                 let Some(entry) = *lock(&self.entry) else {
@@ -103,6 +106,12 @@ impl HnswIndex {
             });
         }
         asked.sort_unstable_by_key(|asked| (asked.path, asked.place));
+        match self.options.codes {
+            Codes::Blocks => asked,
+            Codes::F32 | Codes::I8 | Codes::Signs => {
+                chain(self.exact.isa(), asked, |asked| &asked.query.vector)
+            }
+        }
     }
 
     /// As many walkers as queries, or more.
