@@ -42,7 +42,7 @@ pub(crate) fn steps(root: &Path) -> Result<Vec<Step>> {
 }
 
 /// What lies in a folder, in order.
-fn names(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
     let context = || format!("cannot list {}", folder.display());
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(context)? {

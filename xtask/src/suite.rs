@@ -1,11 +1,12 @@
 //! The whole test run: every step is run whatever the others did, then a summary.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::step::{Outcome, Step, cargo};
 use crate::tally::Tally;
@@ -35,11 +36,33 @@ const ISA_BLIND: [&str; 7] = [
     "xtask",
 ];
 
+/// Test targets, of the other crates, that are about files, signals, words and links, which no instruction
+/// set changes either, and take long. All that is not named here is run on the portable path.
+const ISA_BLIND_TESTS: [&str; 17] = [
+    "bench",
+    "chaos",
+    "copies",
+    "durability",
+    "flips",
+    "full_disk",
+    "kill",
+    "kill_allocate",
+    "kill_checkpoint",
+    "kill_upkeep",
+    "overload",
+    "readme",
+    "replaced",
+    "shutdown",
+    "signals",
+    "space",
+    "sweep",
+];
+
 /// Runs all steps and prints the summary; its last line is `N passed, N failed`.
 pub(crate) fn run(root: &Path, extent: Extent) -> Result<ExitCode> {
     let mut to = std::io::stdout().lock();
     let mut outcomes = Vec::new();
-    let mut steps = steps(root, extent).into_iter();
+    let mut steps = steps(root, extent)?.into_iter();
     // Formatting first and tidy second: the cheapest answers come before the long builds.
     if let Some(format) = steps.next() {
         outcomes.push(format.run(&mut to)?);
@@ -53,7 +76,7 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Result<ExitCode> {
     Ok(exit_code(good))
 }
 
-fn steps(root: &Path, extent: Extent) -> Vec<Step> {
+fn steps(root: &Path, extent: Extent) -> Result<Vec<Step>> {
     let all = |command: &mut Command| {
         command.arg("--workspace");
         match extent {
@@ -97,14 +120,19 @@ fn steps(root: &Path, extent: Extent) -> Vec<Step> {
     all(&mut docs.command);
     docs.command.env("RUSTDOCFLAGS", "-D warnings");
 
+    // In one call of cargo, whatever the crate: for fewer packages it would build their libraries anew,
+    // with fewer features.
     let mut scalar = step(
         "tests on the scalar path",
         true,
-        &["test", "--no-fail-fast", "--lib", "--bins", "--tests"],
+        &["test", "--no-fail-fast", "--lib", "--bins"],
     );
     all(&mut scalar.command);
     for name in ISA_BLIND {
         scalar.command.args(["--exclude", name]);
+    }
+    for target in test_targets(root)? {
+        scalar.command.args(["--test", &target]);
     }
     scalar.command.env("CORTICA_ISA", "scalar");
 
@@ -129,7 +157,33 @@ fn steps(root: &Path, extent: Extent) -> Vec<Step> {
             ],
         ));
     }
-    all
+    Ok(all)
+}
+
+/// The names of the test targets that instruction sets may change.
+fn test_targets(root: &Path) -> Result<BTreeSet<String>> {
+    let mut targets = BTreeSet::new();
+    let crates = root.join("crates");
+    for name in loom::names(&crates)? {
+        let tests = crates.join(&name).join("tests");
+        let package = format!("cortica-{name}");
+        let is_tested = package != TRAINER && !ISA_BLIND.contains(&&*package);
+        if !is_tested || !tests.is_dir() {
+            continue;
+        }
+        for file in loom::names(&tests)? {
+            let folder = tests.join(&file).join("main.rs").is_file();
+            let target = file.strip_suffix(".rs").or(folder.then_some(&*file));
+            targets.extend(target.map(str::to_owned));
+        }
+    }
+    for blind in ISA_BLIND_TESTS {
+        ensure!(
+            targets.remove(blind),
+            "there is no test target {blind} any more: take it out of ISA_BLIND_TESTS"
+        );
+    }
+    Ok(targets)
 }
 
 fn tidy_step(root: &Path, to: &mut impl Write) -> Result<Outcome> {
@@ -241,9 +295,29 @@ mod tests {
     }
 
     #[test]
+    fn what_gives_answers_is_among_the_tests_of_the_scalar_path() {
+        let targets = test_targets(&crate::repository_root()).unwrap();
+        for answers in [
+            "equivalence",
+            "exact",
+            "forced",
+            "golden",
+            "hnsw",
+            "model",
+            "networks",
+        ] {
+            assert!(targets.contains(answers), "{answers} of {targets:?}");
+        }
+        for blind in ISA_BLIND_TESTS {
+            assert!(!targets.contains(blind), "{blind}");
+        }
+    }
+
+    #[test]
     fn what_is_heavy_is_only_in_check_all() {
         let arguments = |extent| -> Vec<String> {
-            steps(Path::new("."), extent)
+            steps(&crate::repository_root(), extent)
+                .unwrap()
                 .iter()
                 .flat_map(|step| step.command.get_args())
                 .map(|argument| argument.to_string_lossy().into_owned())
@@ -257,7 +331,7 @@ mod tests {
         assert_eq!(excluded(Extent::CheckAll), 0);
         // Every step that covers the workspace.
         let whole = |step: &Step| step.command.get_args().any(|it| it == "--workspace");
-        let steps = steps(Path::new("."), Extent::Test);
+        let steps = steps(&crate::repository_root(), Extent::Test).unwrap();
         assert_eq!(
             excluded(Extent::Test),
             steps.iter().filter(|it| whole(it)).count()

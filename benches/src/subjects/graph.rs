@@ -89,7 +89,7 @@ impl Work {
     fn exact(&self) -> Result<Search> {
         let (index, data) = (self.graph(Codes::Blocks)?, self.data.clone());
         Ok(Arc::new(move |query, _| {
-            let found = index.exact().search(data.query(query), K)?;
+            let found = index.search(data.query(query), K)?;
             Ok(found.iter().map(|near| near.row.get()).collect())
         }))
     }

@@ -414,9 +414,17 @@ pub(crate) struct BenchArgs {
     /// length.
     #[arg(long, value_name = "FILE.svg")]
     pub(crate) curves: Option<PathBuf>,
+    /// Measures for a twentieth of the time: to see that it runs, not for figures.
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
 
 impl BenchArgs {
+    /// How long something is measured that is worth `full`.
+    pub(crate) fn measured_for(&self, full: std::time::Duration) -> std::time::Duration {
+        if self.quick { full / 20 } else { full }
+    }
+
     /// How the graph index is built.
     pub(crate) fn graph(&self) -> cortica::HnswOptions {
         cortica::HnswOptions {

@@ -66,10 +66,13 @@ fn the_bundled_folder_is_recalled_exactly() {
     let folder = tempfile::tempdir().unwrap();
     let curves = folder.path().join("curves.svg");
     let curves = curves.to_str().unwrap();
-    let report = cortica(&["bench", "--data", data, "--json", "--curves", curves])
-        .ok()
-        .json()
-        .remove(0);
+    let report = cortica(&[
+        "bench", "--data", data, "--json", "--quick", "--curves", curves,
+    ])
+    .ok()
+    .json()
+    .remove(0);
+    assert!(skipped(&report, "time").is_some_and(|why| why.contains("--quick")));
     let wanted = [
         "n",
         "d",
@@ -167,10 +170,12 @@ fn fewer_rows_than_results_and_no_truth_given() {
     folder.npy("data/X.npy", 5, &clustered(7, 5, 1));
     folder.npy("data/q.npy", 5, &clustered(3, 5, 2));
     let (data, store) = (folder.path("data"), folder.path("store"));
-    let report = cortica(&["bench", "--data", &data, "--store", &store, "--json"])
-        .ok()
-        .json()
-        .remove(0);
+    let report = cortica(&[
+        "bench", "--data", &data, "--store", &store, "--json", "--quick",
+    ])
+    .ok()
+    .json()
+    .remove(0);
     assert_eq!(report["exact"]["recall_at_10"], 1.0);
     assert_eq!(report["exact"]["recall_at_100"], 1.0);
     assert!(report["exact"]["hit_at_10"].is_null());
@@ -187,9 +192,10 @@ fn fewer_rows_than_results_and_no_truth_given() {
     // The store was asked for, so it stays; and it is not measured into twice.
     assert_eq!(common::stats(&store)["episodes"], 7);
     cortica(&["bench", "--data", &data, "--store", &store]).failed(1, &["not empty"]);
-    cortica(&["bench", "--data", &data])
-        .ok()
-        .says(&["recall@10", "1.0000", "P99", "skipped"]);
+    // In full, and in words.
+    let run = cortica(&["bench", "--data", &data]).ok();
+    assert!(!run.stdout.contains("--quick"), "{}", run.stdout);
+    run.says(&["recall@10", "1.0000", "P99", "skipped"]);
 }
 
 #[test]
@@ -208,7 +214,7 @@ fn a_wrong_truth_is_seen() {
         "0\tlemma\t0\tfirst\n1\tlemma\t1\tsecond\n",
     );
     let data = folder.path("data");
-    let report = cortica(&["bench", "--data", &data, "--json"])
+    let report = cortica(&["bench", "--data", &data, "--json", "--quick"])
         .ok()
         .json()
         .remove(0);
@@ -236,7 +242,7 @@ fn a_row_that_the_store_refuses_is_nobodys_neighbour() {
     // The second query means the row that is not there.
     folder.write("data/queries.tsv", "0\tlemma\t0\n1\tlemma\t7\n");
     let run = || {
-        let run = cortica(&["bench", "--data", &data, "--json"]);
+        let run = cortica(&["bench", "--data", &data, "--json", "--quick"]);
         let report = run.ok().json().remove(0);
         for depth in ["recall_at_10", "recall_at_100", "hit_at_10"] {
             assert_eq!(report["exact"][depth], 1.0, "{depth}");

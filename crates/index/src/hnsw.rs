@@ -171,12 +171,12 @@ impl HnswIndex {
         self.options
     }
 
-    /// The exact scan of the same vectors.
-    pub fn exact(&self) -> &ExactIndex {
-        &self.exact
+    /// What the vectors alone come to, without graph and codes.
+    pub fn vector_stats(&self) -> IndexStats {
+        self.exact.stats()
     }
 
-    /// Vectors that wait for links.
+    /// Vectors that wait for links. One that was removed while it waited counts until its turn comes.
     pub fn waiting(&self) -> usize {
         let waiting = lock(&self.waiting);
         waiting.queue.len() + waiting.linking.len()

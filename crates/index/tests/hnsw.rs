@@ -14,7 +14,6 @@ use cortica_index::{
 use cortica_simd::Isa;
 use cortica_testkit::{Rng, bundle};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 const CODES: [Codes; 4] = [Codes::F32, Codes::I8, Codes::Signs, Codes::Blocks];
 
@@ -426,83 +425,4 @@ fn a_bad_query_of_a_batch_fails_alone() {
             .nearest(bundle().query(0), Nearest { k: 0, ..how })
             .is_err()
     );
-}
-
-/// Eight threads insert, link, search one by one and together, remove and repair at once; what is
-/// there at the end is found.
-#[test]
-fn everything_at_once_loses_nothing() {
-    for codes in CODES {
-        let index = empty(768, Metric::Cosine, codes);
-        let vectors = real(1_600);
-        let done = AtomicBool::new(false);
-        let kept: Vec<(Row, usize)> = std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..4)
-                .map(|writer| {
-                    let index = &index;
-                    scope.spawn(move || {
-                        let mut kept = Vec::new();
-                        for number in (writer..1_600).step_by(4) {
-                            let vector = &vectors[number * 768..][..768];
-                            let row = index.insert(vector).unwrap();
-                            if number % 3 == 0 {
-                                index.link(2);
-                            }
-                            if number % 5 == 0 {
-                                assert!(index.remove(row));
-                            } else {
-                                kept.push((row, number));
-                            }
-                        }
-                        kept
-                    })
-                })
-                .collect();
-            for reader in 0..2 {
-                let (index, done) = (&index, &done);
-                scope.spawn(move || {
-                    for query in (0..).map(|at| bundle().query((at + reader) % 100)) {
-                        let found = index.nearest(query, Nearest::default()).unwrap();
-                        assert!(found.is_sorted_by(|a, b| a.score >= b.score));
-                        if done.load(Ordering::Relaxed) {
-                            break;
-                        }
-                    }
-                });
-            }
-            let (index, done) = (&index, &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::Relaxed) {
-                    index.link(20);
-                    index.repair();
-                }
-            });
-            scope.spawn(move || {
-                let queries: Vec<_> = queries(20).map(|vector| Query { vector, k: 3 }).collect();
-                while !done.load(Ordering::Relaxed) {
-                    let found = index.nearest_many(&queries, Nearest::default());
-                    assert!(found.iter().all(Result::is_ok));
-                }
-            });
-            let kept = writers
-                .into_iter()
-                .flat_map(|writer| writer.join().unwrap());
-            let kept = kept.collect();
-            done.store(true, Ordering::Relaxed);
-            kept
-        });
-        index.link_all(2);
-        index.repair();
-        sound(&index, kept.len());
-        assert_eq!(index.len(), kept.len());
-        for (row, number) in kept {
-            let vector = &vectors[number * 768..][..768];
-            assert!(index.holds(row, vector));
-            let found = index.nearest(vector, Nearest::default()).unwrap();
-            assert!(
-                found.iter().any(|hit| hit.row == row),
-                "{codes:?}: vector {number}"
-            );
-        }
-    }
 }

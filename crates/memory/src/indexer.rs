@@ -106,8 +106,20 @@ impl Indexer {
 
     /// Waits until no more vectors are unindexed than the store's lag allows, and helps with it.
     pub(crate) fn keep_up(&self) {
-        if let IndexLag::Block(most) = self.shared.lag {
-            while self.shared.index.waiting() > most && self.shared.link() > 0 {}
+        let IndexLag::Block(most) = self.shared.lag else {
+            return;
+        };
+        let shared = &self.shared;
+        while shared.index.waiting() > most {
+            if shared.link() > 0 {
+                continue;
+            }
+            // Others are at all of it. When they are done, there is nothing more to do but where one
+            // of them panicked: what it was at waits for ever, and is found by comparing.
+            let _alone = shared.linking.write();
+            if shared.link_now() == 0 {
+                return;
+            }
         }
     }
 
@@ -249,6 +261,10 @@ impl Shared {
 
     fn link(&self) -> usize {
         let _linking = self.linking.read();
+        self.link_now()
+    }
+
+    fn link_now(&self) -> usize {
         let linked = self.index.link(1);
         self.unsaved.fetch_add(linked, SeqCst);
         self.unreached.fetch_add(linked, SeqCst);

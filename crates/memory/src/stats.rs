@@ -113,7 +113,7 @@ impl MemoryStore {
         let writable = log.as_ref().is_none_or(Log::is_writable);
         let log = log.as_ref().map(Log::stats).unwrap_or_default();
         let table = self.table.read();
-        let exact = self.space.as_ref().map(|space| space.index.exact().stats());
+        let exact = self.space.as_ref().map(|space| space.index.vector_stats());
         Stats {
             episodes: table.len() as u64,
             embedded: table.embedded() as u64,
@@ -164,7 +164,7 @@ impl MemoryStore {
             indexed: all.vectors.saturating_sub(waiting),
             waiting,
             unreleased: index.unreleased() as u64,
-            bytes: all.bytes.saturating_sub(index.exact().stats().bytes),
+            bytes: all.bytes.saturating_sub(index.vector_stats().bytes),
             loaded: indexer.loaded().vectors,
             refused: indexer.loaded().refused.clone(),
             unsavable: indexer.unsavable(),

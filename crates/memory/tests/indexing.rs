@@ -11,6 +11,7 @@ use cortica_memory::{
 };
 use cortica_testkit::bundle;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -151,6 +152,29 @@ fn what_is_stored_is_recalled_at_once_and_what_is_forgotten_is_not() {
             }
         }
     }
+}
+
+/// Whoever stores waits also for what another is just linking.
+#[test]
+fn nothing_is_left_unindexed_behind_a_lag_of_none_while_another_links() {
+    let store = in_memory(IndexLag::Block(0));
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                store.wait_indexed().unwrap();
+            }
+        });
+        for row in 0..600 {
+            store.store(episode(row)).unwrap();
+            let waiting = store.stats().index.waiting;
+            if waiting > 0 {
+                done.store(true, Relaxed); // Else the other would go on for ever.
+            }
+            assert_eq!(waiting, 0, "behind row {row}");
+        }
+        done.store(true, Relaxed);
+    });
 }
 
 #[test]

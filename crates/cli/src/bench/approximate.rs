@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cortica::{Accuracy, Cortica, Cue, EF_DEFAULT, Recalled};
 
+use crate::args::BenchArgs;
 use crate::bench::data::{Data, K_MAX};
 use crate::bench::measure::{BATCHES, K, Spent, ask_singly, check_batch, cue, filled, recalls};
 use crate::bench::report::{Approximate, Batch};
@@ -23,6 +24,7 @@ pub(crate) fn curve(
     memory: &Cortica,
     data: &Data,
     exact: &[Vec<Recalled>],
+    args: &BenchArgs,
     out: &Out,
 ) -> anyhow::Result<Vec<Approximate>> {
     let progress = out.progress(Some(EFS.len() as u64), "recalling approximately");
@@ -32,10 +34,10 @@ pub(crate) fn curve(
         let accuracy = Accuracy::Approximate { ef };
         let shallow = cues(data, K, accuracy);
         let answers = ask_singly(memory, &shallow, &mut Vec::new())?;
-        let (spent, latencies) = time(memory, &shallow)?;
+        let (spent, latencies) = time(memory, &shallow, args)?;
         let deep = cues(data, K_MAX, accuracy);
         let deep_answers = ask_singly(memory, &deep, &mut Vec::new())?;
-        let (deep_spent, deep_us) = time(memory, &deep)?;
+        let (deep_spent, deep_us) = time(memory, &deep, args)?;
         curve.push(Approximate {
             ef,
             recall_at_10: share(&answers, exact),
@@ -68,10 +70,10 @@ fn ask_together(memory: &Cortica, cues: &[Cue]) -> anyhow::Result<Vec<Vec<Recall
 }
 
 /// Single recalls, and what each took.
-fn time(memory: &Cortica, cues: &[Cue]) -> anyhow::Result<(Spent, Vec<f64>)> {
+fn time(memory: &Cortica, cues: &[Cue], args: &BenchArgs) -> anyhow::Result<(Spent, Vec<f64>)> {
     let (mut spent, mut latencies) = (Spent::default(), Vec::new());
     let started = Instant::now();
-    while spent.is_none() || started.elapsed() < MEASURE_FOR {
+    while spent.is_none() || started.elapsed() < args.measured_for(MEASURE_FOR) {
         spent.on(cues.len(), || ask_singly(memory, cues, &mut latencies))?;
     }
     latencies.sort_by(f64::total_cmp);
@@ -79,7 +81,11 @@ fn time(memory: &Cortica, cues: &[Cue]) -> anyhow::Result<(Spent, Vec<f64>)> {
 }
 
 /// Batches and single recalls take turns at the default ef.
-pub(crate) fn batches(memory: &Cortica, data: &Data) -> anyhow::Result<Vec<(usize, Batch)>> {
+pub(crate) fn batches(
+    memory: &Cortica,
+    data: &Data,
+    args: &BenchArgs,
+) -> anyhow::Result<Vec<(usize, Batch)>> {
     let cues = cues(data, K, Accuracy::approximate());
     let singly = ask_singly(memory, &cues, &mut Vec::new())?;
     let runner = memory.batch();
@@ -91,7 +97,7 @@ pub(crate) fn batches(memory: &Cortica, data: &Data) -> anyhow::Result<Vec<(usiz
         }
         let (mut alone, mut together) = (Spent::default(), Spent::default());
         let started = Instant::now();
-        while alone.is_none() || started.elapsed() < 2 * MEASURE_FOR {
+        while alone.is_none() || started.elapsed() < 2 * args.measured_for(MEASURE_FOR) {
             alone.on(cues.len(), || ask_singly(memory, &cues, &mut Vec::new()))?;
             for cues in filled.chunks(size) {
                 let operations = recalls(cues); // Made before the clock starts.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use cortica::{AllocationOptions, Association, Builder, Cortica, Kind, Operation};
 
+use crate::args::BenchArgs;
 use crate::bench::data::{BLOCK_ROWS, Data};
 use crate::bench::measure::{K, cue, episodes};
 use crate::bench::report::{ListOf, Lists};
@@ -33,8 +34,14 @@ const KINDS: [Kind; 5] = [
 ];
 
 /// Runs lists of every kind and length, each length on a store of its own.
-pub(crate) fn run(space: &Builder, data: &mut Data, out: &Out) -> anyhow::Result<Lists> {
+pub(crate) fn run(
+    space: &Builder,
+    data: &mut Data,
+    args: &BenchArgs,
+    out: &Out,
+) -> anyhow::Result<Lists> {
     let rows = rows(data)?;
+    let measure_for = args.measured_for(MEASURE_FOR);
     let cells = LENGTHS.len() * (KINDS.len() + 1);
     let progress = out.progress(Some(cells as u64), "running lists");
     let mut of = Vec::with_capacity(cells);
@@ -43,19 +50,16 @@ pub(crate) fn run(space: &Builder, data: &mut Data, out: &Out) -> anyhow::Result
         let memory = space.clone().open(folder.path().join("store"))?;
         for kind in KINDS {
             let operation = |at: usize| operation(kind, at, &rows, &data.queries);
-            of.extend(time(&memory, kind, length, rows.len(), &operation)?);
+            let timed = time(&memory, kind, (length, rows.len()), measure_for, &operation)?;
+            of.extend(timed);
             progress.advance(1);
         }
         memory.close()?;
         if let Some(memory) = allocating(space, rows.len(), &folder) {
             let operation = |at: usize| operation(Kind::Allocate, at, &rows, &data.queries);
-            of.extend(time(
-                &memory,
-                Kind::Allocate,
-                length,
-                rows.len(),
-                &operation,
-            )?);
+            let kind = Kind::Allocate;
+            let timed = time(&memory, kind, (length, rows.len()), measure_for, &operation)?;
+            of.extend(timed);
             memory.close()?;
         }
         progress.advance(1);
@@ -108,14 +112,14 @@ fn operation(kind: Kind, at: usize, rows: &[Vec<f32>], queries: &[Vec<f32>]) -> 
 fn time(
     memory: &Cortica,
     kind: Kind,
-    length: usize,
-    rows: usize,
+    (length, rows): (usize, usize),
+    measure_for: Duration,
     operation: &dyn Fn(usize) -> Operation,
 ) -> anyhow::Result<Option<ListOf>> {
     let runner = memory.batch();
     let (mut latencies, mut taken, mut done) = (Vec::new(), Duration::ZERO, 0);
     while done < rows {
-        let enough = taken >= MEASURE_FOR && latencies.len() >= LISTS_MIN;
+        let enough = taken >= measure_for && latencies.len() >= LISTS_MIN;
         let timed = !enough && done + length <= rows;
         if !timed && kind.only_reads() {
             break;

@@ -38,6 +38,12 @@ pub(crate) fn run(
 ) -> anyhow::Result<Report> {
     let (durability, graph) = (Durability::from(args.durability), args.graph());
     let mut skipped = not_built_yet();
+    if args.quick {
+        skipped.push(Skipped {
+            part: "time",
+            why: "--quick: figures were measured for a twentieth of the time".to_owned(),
+        });
+    }
     let space = Cortica::builder()
         .dimension(data.dimension())
         .metric(Metric::Cosine)
@@ -54,15 +60,15 @@ pub(crate) fn run(
     memory.wait_indexed()?; // Else that would go on beside what is timed.
     let reindexed = opened.elapsed();
 
-    let timed = time(&memory, &data, out)?;
+    let timed = time(&memory, &data, args, out)?;
     let exact = judge(&memory, &mut data, &timed.answers, out, &mut skipped)?;
-    let approximate = approximate::curve(&memory, &data, &timed.answers, out)?;
-    let through_index = approximate::batches(&memory, &data)?;
+    let approximate = approximate::curve(&memory, &data, &timed.answers, args, out)?;
+    let through_index = approximate::batches(&memory, &data, args)?;
     let machine = Machine::here(memory.stats().isa);
     memory.close()?;
     let allocation = allocation::run(&mut data, out, &mut skipped)?;
     let busy = busy::measure(&space, &mut data, out)?;
-    let lists = lists::run(&space, &mut data, out)?;
+    let lists = lists::run(&space, &mut data, args, out)?;
     Ok(Report {
         n: data.count(),
         d: data.dimension(),
@@ -240,7 +246,7 @@ impl Spent {
 }
 
 /// Single recalls and batches take turns, so that a machine that slows down slows both.
-fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
+fn time(memory: &Cortica, data: &Data, args: &BenchArgs, out: &Out) -> anyhow::Result<Timed> {
     let cues: Vec<Cue> = data.queries.iter().map(|query| cue(query, K)).collect();
     let filled = BATCHES.map(|size| (size, filled(&cues, size)));
 
@@ -257,7 +263,7 @@ fn time(memory: &Cortica, data: &Data, out: &Out) -> anyhow::Result<Timed> {
     let mut batched = [Spent::default(); BATCHES.len()];
     let started = Instant::now();
     for pass in 0..PASSES_MAX {
-        if pass > 0 && started.elapsed() > MEASURE_FOR {
+        if pass > 0 && started.elapsed() > args.measured_for(MEASURE_FOR) {
             break;
         }
         single.on(cues.len(), || ask_singly(memory, &cues, &mut latencies))?;
