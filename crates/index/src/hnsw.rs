@@ -248,8 +248,13 @@ impl HnswIndex {
         lock(&self.walkers).pop().unwrap_or_default()
     }
 
+    /// Kept for the next search, unless there are enough: each has a bit for every row.
     fn give_back(&self, walker: Walker) {
-        lock(&self.walkers).push(walker);
+        const KEPT_MAX: usize = 64;
+        let mut walkers = lock(&self.walkers);
+        if walkers.len() < KEPT_MAX {
+            walkers.push(walker);
+        }
     }
 
     /// Lends what walks read. Locks are taken in this order everywhere.

@@ -50,6 +50,8 @@ struct Shared {
     begun: Instant,
     /// Read for as long as a link is made.
     linking: RwLock<()>,
+    /// Held by who repairs or saves. Saving holds the table, and must not wait there for a repair to end.
+    upkeep: Mutex<()>,
     /// Why nothing is done any more.
     trouble: Mutex<Option<String>>,
     /// Why the graph could not be saved, when that was tried last.
@@ -86,6 +88,7 @@ impl Indexer {
                 written: AtomicU64::new(0),
                 begun: Instant::now(),
                 linking: RwLock::new(()),
+                upkeep: Mutex::new(()),
                 trouble: Mutex::new(None),
                 unsavable: Mutex::new(None),
                 unsaved: AtomicUsize::new(0),
@@ -273,6 +276,7 @@ impl Shared {
 
     /// Leads links around what was removed, and to what none leads to.
     fn repair(&self) {
+        let _upkeep = self.upkeep.lock();
         let unreached = self.unreached.load(SeqCst);
         if let Some(repaired) = self.index.repair_unless(|| self.is_stopped()) {
             self.unsaved.fetch_add(repaired, SeqCst);
@@ -294,6 +298,7 @@ impl Shared {
         if !self.kept.savable {
             return;
         }
+        let _upkeep = self.upkeep.lock();
         // Also where it fails: it is tried again after as many more.
         self.unsaved.store(0, SeqCst);
         let saved = graph_cache::save(&self.kept.log, &self.kept.table, &self.index);

@@ -254,6 +254,7 @@ fn no_reading_has_more_answers_than_requests() {
                 let stats = pipeline.stats();
                 assert!(stats.attempted <= stats.submitted, "{order:?}: {stats:?}");
                 assert_eq!(stats.attempted, sum(&stats), "{order:?}: {stats:?}");
+                std::thread::sleep(Duration::from_micros(20)); // Submitters want the lock, too.
             }
         });
         let ended = pipeline.shutdown(Duration::from_mins(1));

@@ -77,6 +77,7 @@ impl HnswIndex {
                 turns = IN_TURNS;
             }
             for group in asked.chunks(turns) {
+                self.encode(); // What came meanwhile, so that it need not be scored for each query.
                 let found = self.nearest_in_turns(&mut walkers, group, how);
                 for (asked, found) in zip(group, found) {
                     answers[asked.place] = Ok(found);
@@ -176,8 +177,13 @@ impl HnswIndex {
         if space.blocks.is_some() {
             space.prepare_tables(vector, &mut walker.query);
         }
-        // What it came to may have been taken away since.
+        // What it came to may have been taken away since, and the row given to another vector: so its
+        // key is asked for again.
         let start = asked.start.filter(|near| nodes.is_linked(near.row));
+        let start = start.map(|Near { row, .. }| Near {
+            key: walker.key(space, row),
+            row,
+        });
         let near = start.or_else(|| {
             let entry = *lock(&self.entry);
             entry.map(|entry| walker.descend(space, nodes, entry, 0))

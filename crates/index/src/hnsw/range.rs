@@ -1,8 +1,8 @@
 //! Everything within a threshold, by the graph.
 
 use crate::filter::Filter;
-use crate::hnsw::HnswIndex;
 use crate::hnsw::search::Nearest;
+use crate::hnsw::{HnswIndex, WIDTH_MAX};
 use crate::range::{check_threshold, cut};
 use crate::vector_index::{Neighbor, VectorError, VectorIndex};
 
@@ -55,7 +55,7 @@ impl HnswIndex {
         self.check(query)?;
         check_threshold(threshold)?;
         let mut k = (width / 2).max(1);
-        while k < self.len() / COMPARED_AT {
+        while k < self.len() / COMPARED_AT && 3 * k <= WIDTH_MAX {
             let how = Nearest {
                 k,
                 // All k count, the last as much as the first: a wider walk than for the nearest.
