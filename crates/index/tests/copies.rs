@@ -63,6 +63,23 @@ fn where_half_are_copies_those_that_differ_are_found() {
     check(&numbers);
 }
 
+/// Where all near nodes are full, others take what nothing links to.
+#[test]
+fn every_one_of_very_many_copies_can_be_reached() {
+    for (vectors, rows) in [(1, 2_000), (10, 3_000)] {
+        let index = empty(Codes::I8);
+        for number in 0..rows {
+            index.insert(bundle().row(number % vectors)).unwrap();
+        }
+        index.link(usize::MAX);
+        index.repair();
+        let stats = index.graph_stats();
+        let sound = (stats.linked, stats.reachable);
+        assert_eq!(sound, (rows, rows), "copies of {vectors}: {stats:?}");
+        assert!(stats.max_degree <= 32, "{stats:?}");
+    }
+}
+
 /// Thirty of each have the same sign codes, and so the same keys, but are not the same: the beam holds as
 /// many as of any others.
 #[test]

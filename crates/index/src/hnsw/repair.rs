@@ -146,8 +146,8 @@ impl HnswIndex {
         *entry = entries.rev().max_by_key(|entry| entry.level);
     }
 
-    /// Links to nodes that no walk over the base level reaches, from near ones that have room. False
-    /// if it was stopped.
+    /// Links to nodes that no walk over the base level reaches, from near ones that have room, or, where
+    /// all of those are full, as around many copies, from whichever has. False if it was stopped.
     pub(super) fn reach_all(&self, stop: &impl Fn() -> bool) -> bool {
         let Some(entry) = *lock(&self.entry) else {
             return true;
@@ -161,12 +161,15 @@ impl HnswIndex {
                 .collect();
             (reached, lost)
         });
+        let mut attached: Vec<u32> = Vec::new();
+        let mut stopped = false;
         for row in lost {
             if reached[row as usize] {
                 continue;
             }
-            if stop() {
-                return false;
+            stopped = stop();
+            if stopped {
+                break;
             }
             self.with_space(|space, nodes| {
                 let Some(vector) = space.reader.get(ArenaRow::new(row)) else {
@@ -174,21 +177,36 @@ impl HnswIndex {
                 };
                 space.prepare(vector, &mut walker.query);
                 let hosts = self.hosts(space, nodes, entry, &mut walker);
-                let linked = hosts.iter().any(|&host| {
+                let links_to = |host: u32| {
                     let _alone = self.stripes.lock(host);
-                    let linked = nodes.add_link(host, 0, row);
+                    let linked = nodes.state(host) == State::Linked && nodes.add_link(host, 0, row);
                     if linked {
                         space.links_changed(host, 0);
                     }
                     linked
-                });
+                };
+                // What was attached before has room as a rule. It is full for good where it is not.
+                let mut to_attached = || {
+                    while let Some(&host) = attached.last() {
+                        if links_to(host) {
+                            return true;
+                        }
+                        attached.pop();
+                    }
+                    false
+                };
+                let is_reached = |host: &u32| reached[*host as usize];
+                let linked = hosts.iter().any(|&host| links_to(host))
+                    || to_attached()
+                    || (0..nodes.rows() as u32).filter(is_reached).any(links_to);
                 if linked {
+                    attached.push(row);
                     spread(nodes, row, &mut reached);
                 }
             });
         }
         self.give_back(walker);
-        true
+        !stopped
     }
 
     /// Nodes near the walker's query that can be reached, nearest first.
