@@ -105,8 +105,12 @@ pub enum ItemError {
         /// The limit.
         limit: usize,
     },
-    /// It waited, and newer ones took its place; submit it again when there is less to do.
-    #[error("dropped for newer operations; submit it again")]
+    /// It waited, and newer ones took its place; or it came when so many bytes were held by what was being
+    /// done and by answers that nobody had taken that it had no room in the place of all that waited. Take
+    /// answers sooner, make it smaller, or submit it again when there is less to do.
+    #[error(
+        "dropped for newer operations, or as answers that wait left it no room; take answers sooner, or submit it again"
+    )]
     Dropped,
     /// The batch was cancelled before it.
     #[error("cancelled before it was begun; submit it again if it is wanted")]
@@ -186,7 +190,7 @@ impl ItemError {
 
     /// Whether it says that the batch was ended before the operation was begun.
     pub(crate) fn ends_the_batch(&self) -> bool {
-        matches!(self, Self::Cancelled | Self::TimedOut | Self::Closed)
+        self.kind().ends_the_batch()
     }
 }
 
@@ -218,6 +222,11 @@ impl From<ForgetError> for ItemError {
 }
 
 impl ErrorKind {
+    /// Whether it says that the batch was ended before the operation was begun.
+    pub(crate) fn ends_the_batch(self) -> bool {
+        matches!(self, Self::Cancelled | Self::TimedOut | Self::Closed)
+    }
+
     /// Its name, in lower case.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,12 +1,12 @@
 //! The door: a list or a stream of operations on a store.
 
-use crate::answer::Answer;
+use crate::answer::{Answer, ItemError};
 use crate::answers::Answers;
-use crate::bytes::{needed, needed_by_all, of_answer};
+use crate::bytes::{needed, needed_by_all, of_answer, waiting_all};
 use crate::cancel::{Cancel, Gate};
 use crate::config::{BatchConfig, ConfigError};
 use crate::engine;
-use crate::execute::{Before, Executor};
+use crate::execute::{Before, Executor, guarded};
 use crate::operation::{Kind, Operation};
 use crate::progress::Progress;
 use crate::reads::{WALKS_MAX, is_walk};
@@ -85,12 +85,17 @@ impl Batch {
 
     /// Calls `before` with the number and the kind of each operation before it is begun, on the
     /// thread that does it. A panic in it fails that operation, and no other.
+    ///
+    /// It is called for all that is done, and once at most; where the batch is ended early, also for
+    /// searches that were done and taken back, as a recall in front of them was not begun: those are
+    /// answered like that one.
     pub fn before(mut self, before: impl Fn(u64, Kind) + Send + Sync + 'static) -> Self {
         self.before = Some(Arc::new(before));
         self
     }
 
-    /// Calls `told` whenever operations were answered, on the thread that did so.
+    /// Calls `told` whenever operations were answered, on the thread that did so. A panic in it is told
+    /// as a warning, and nothing else comes of it: no answer is lost, and it is called again.
     pub fn on_progress(mut self, told: impl Fn(&Progress) + Send + Sync + 'static) -> Self {
         self.told = Some(Arc::new(told));
         self
@@ -113,8 +118,10 @@ impl Batch {
             together::check(&operations)?;
         }
         let pieces = !atomic && total > self.config.streaming_threshold;
+        // What is done as one piece has nothing waiting behind it.
+        let mut waiting = if pieces { waiting_all(&operations) } else { 0 };
         let mut answers = Vec::with_capacity(total);
-        let (mut held, mut summary) = (0, BatchSummary::new(isa));
+        let (mut held, mut summary) = (0_usize, BatchSummary::new(isa));
         let mut operations = operations.into_iter();
         while answers.len() < total {
             let length = if pieces {
@@ -123,8 +130,12 @@ impl Batch {
                 total
             };
             let piece: Vec<_> = operations.by_ref().take(length).collect();
-            let asked = needed_by_all(&piece);
-            summary.peak_bytes = summary.peak_bytes.max(asked.saturating_add(held));
+            if pieces {
+                waiting = waiting.saturating_sub(waiting_all(&piece));
+            }
+            let around = held.saturating_add(waiting);
+            let all = needed_by_all(&piece).saturating_add(around);
+            summary.peak_bytes = summary.peak_bytes.max(all);
             let answered = if atomic {
                 // Writes need no workers.
                 together::execute(&self.executor(&store, &gate, &Workers::none), piece)
@@ -140,7 +151,7 @@ impl Batch {
                 submitted: total as u64,
                 answered: answers.len() as u64,
                 taken: 0,
-                bytes: held,
+                bytes: held.saturating_add(waiting),
                 pressure: Level::Normal,
                 elapsed: begun.elapsed(),
             });
@@ -236,8 +247,10 @@ impl Batch {
     }
 
     pub(crate) fn tell(&self, progress: impl FnOnce() -> Progress) {
-        if let Some(told) = &self.told {
-            told(&progress());
+        if let Some(told) = &self.told
+            && let Err(ItemError::Panicked(words)) = guarded(|| told(&progress()))
+        {
+            tracing::warn!(words, "who is told of the progress of a batch panicked");
         }
     }
 

@@ -23,6 +23,12 @@ const NODE: usize = 768;
 /// was answered.
 pub(crate) const PLACES: usize = 4 * (size_of::<Operation>() + size_of::<Answer>() + 32);
 
+/// What operations come to while they wait in a list, with the places of their answers.
+pub(crate) fn waiting_all(operations: &[Operation]) -> usize {
+    let add = |all: usize, operation| all.saturating_add(PLACES).saturating_add(heap(operation));
+    operations.iter().fold(0, add)
+}
+
 /// What an operation and its answer come to at most, until somebody has taken the answer.
 pub(crate) fn needed(operation: &Operation) -> usize {
     let own = heap(operation);

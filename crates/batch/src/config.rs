@@ -49,7 +49,8 @@ pub enum Backpressure {
     #[default]
     Block,
     /// The source never waits: the operations that have waited longest are dropped, and answered
-    /// [`Dropped`](crate::ItemError::Dropped).
+    /// [`Dropped`](crate::ItemError::Dropped). One that would find no room in the place of all that wait is
+    /// dropped itself, and those stay.
     DropOldest,
     /// The source waits, and fewer operations are taken at once while bytes are scarce: half as many
     /// at each step, and a sixteenth of the full size more at each step when they no longer are.

@@ -95,8 +95,7 @@ fn work(batch: &Batch, flow: &Flow) {
         let answers = answered.unwrap_or_else(|panicked| vec![Err(panicked); count]);
         drop(store); // Whoever closes it waits for this.
         flow.answer(answers, bytes);
-        // A panic of somebody else's is no reason to stop.
-        let _ = guarded(|| batch.tell(|| flow.progress()));
+        batch.tell(|| flow.progress());
     }
 }
 

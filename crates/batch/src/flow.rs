@@ -47,6 +47,8 @@ pub(crate) struct State {
     peak: usize,
     /// Bytes of `waiting`, among those that are used.
     waiting_bytes: usize,
+    /// Operations between those that wait and behind them that were dropped.
+    dropped_behind: u64,
     /// Nothing more comes in.
     source_ended: bool,
     stop: Option<Stop>,
@@ -64,6 +66,8 @@ pub(crate) struct State {
 struct Waiting {
     operation: Result<Operation, usize>,
     bytes: usize,
+    /// Operations right behind it that were dropped as they came. A number, however many there are.
+    dropped: u64,
 }
 
 /// What the next answers are.
@@ -105,6 +109,7 @@ impl Flow {
                 used: 0,
                 peak: 0,
                 waiting_bytes: 0,
+                dropped_behind: 0,
                 source_ended: false,
                 stop: None,
                 ended: false,
@@ -172,10 +177,10 @@ impl Flow {
                 break;
             }
             if self.strategy == Backpressure::DropOldest {
-                if !state.drop_oldest() {
-                    // All that is held has been begun: this one is the oldest that waits.
-                    state.submitted += 1;
-                    state.dropped += 1;
+                let others = state.used - state.waiting_bytes;
+                if bytes > self.limit.saturating_sub(others) || !state.drop_oldest() {
+                    // Not even in the place of all that waits: that stays.
+                    state.drop_newest();
                     self.work.notify_one();
                     return Ok(());
                 }
@@ -186,7 +191,11 @@ impl Flow {
         }
         state.entering = false;
         state.submitted += 1;
-        state.waiting.push_back(Waiting { operation, bytes });
+        state.waiting.push_back(Waiting {
+            operation,
+            bytes,
+            dropped: 0,
+        });
         state.waiting_bytes += bytes;
         state.used += bytes;
         state.peak = state.peak.max(state.used);
@@ -222,6 +231,9 @@ impl Flow {
                     continue; // More may have been dropped meanwhile.
                 }
             }
+            if state.waiting.is_empty() && state.source_ended {
+                return Next::End; // Nothing is left that could be stopped.
+            }
             if let Some(stop) = stopped() {
                 self.stop(&mut state, stop);
                 return Next::End;
@@ -229,14 +241,21 @@ impl Flow {
             if !state.waiting.is_empty() {
                 break;
             }
-            if state.source_ended {
-                return Next::End;
-            }
             state = wait(&self.work, state, deadline);
         }
         let level = self.observe(&mut state);
-        let count = most(level).clamp(1, state.waiting.len());
-        let first = state.submitted - state.waiting.len() as u64;
+        let mut count = most(level).clamp(1, state.waiting.len());
+        let first = state.submitted - state.waiting.len() as u64 - state.dropped_behind;
+        if state.dropped_behind > 0 {
+            // Those that were dropped are told so when all in front of them are answered.
+            let mut taken = state.waiting.iter().take(count);
+            if let Some(last) = taken.position(|waiting| waiting.dropped > 0) {
+                count = last + 1;
+                let dropped = state.waiting[last].dropped;
+                state.dropped_behind -= dropped;
+                state.dropped += dropped;
+            }
+        }
         let mut bytes = 0;
         let taken = state.waiting.drain(..count).map(|waiting| {
             bytes += waiting.bytes;
@@ -376,12 +395,15 @@ impl Flow {
     /// Nothing more is begun: what waits is answered so.
     fn stop(&self, state: &mut State, stop: Stop) {
         state.stop = Some(stop);
+        state.summary.end(stop.kind());
         if let Some(dropped) = take_some(&mut state.dropped) {
             state.tell_many(Stop::Dropped, dropped);
         }
-        let waiting = std::mem::take(&mut state.waiting);
-        if !waiting.is_empty() {
-            state.tell_many(stop, waiting.len() as u64);
+        // What was dropped behind them has not been told so, and need not be: none of it was begun.
+        let waiting = std::mem::take(&mut state.waiting).len() as u64;
+        let waiting = waiting + std::mem::take(&mut state.dropped_behind);
+        if waiting > 0 {
+            state.tell_many(stop, waiting);
         }
         state.used -= std::mem::take(&mut state.waiting_bytes);
         if std::mem::take(&mut state.entering) {
@@ -413,8 +435,21 @@ impl State {
         };
         self.used -= oldest.bytes;
         self.waiting_bytes -= oldest.bytes;
-        self.dropped += 1;
+        // Nothing waits in front of those behind it any more.
+        self.dropped_behind -= oldest.dropped;
+        self.dropped += 1 + oldest.dropped;
         true
+    }
+
+    /// Drops what has just come.
+    fn drop_newest(&mut self) {
+        self.submitted += 1;
+        if let Some(last) = self.waiting.back_mut() {
+            last.dropped += 1;
+            self.dropped_behind += 1;
+        } else {
+            self.dropped += 1;
+        }
     }
 
     fn tell_many(&mut self, stop: Stop, count: u64) {

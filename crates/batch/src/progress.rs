@@ -13,9 +13,10 @@ pub struct Progress {
     pub answered: u64,
     /// Answers that were taken.
     pub taken: u64,
-    /// Bytes that are used, as `memory_limit` counts them.
+    /// Bytes that are used, as `memory_limit` counts them. Of a list, those of all answers so far and all
+    /// operations that still wait.
     pub bytes: usize,
-    /// How scarce they are.
+    /// How scarce they are; always [`Normal`](Level::Normal) for a list, which `memory_limit` does not bound.
     pub pressure: Level,
     /// How long it has taken so far.
     pub elapsed: Duration,

@@ -49,14 +49,22 @@ pub struct BatchSummary {
     pub errors: BTreeMap<ErrorKind, u64>,
     /// Memories that were forgotten to make room.
     pub evicted: u64,
-    /// The most bytes that operations and answers came to at once, as `memory_limit` counts them.
+    /// The most bytes that operations and answers came to at once, as `memory_limit` counts them. Of a
+    /// list, all answers so far, all operations that still wait, and what is being done with its
+    /// answers at most; it may be beyond the limit, which bounds streams.
     pub peak_bytes: usize,
-    /// How scarce they were at most.
+    /// How scarce they were at most. A list is there as a whole, and under no pressure: always
+    /// [`Normal`](Level::Normal).
     pub peak_pressure: Level,
     /// The instruction set of the kernels.
     pub isa: Isa,
     /// How long it took.
     pub wall: Duration,
+    /// Why it was ended before all was done: [`Cancelled`](ErrorKind::Cancelled),
+    /// [`TimedOut`](ErrorKind::TimedOut) or [`Closed`](ErrorKind::Closed). None: all operations of the list
+    /// were dealt with, or all that the source of a stream had until it was at its end. A stream that was
+    /// ended while its source was silent has no operation to answer so: then only this tells.
+    pub ended_by: Option<ErrorKind>,
     /// What the source of a stream said when it panicked, which ended the stream; what had come
     /// before was done.
     pub source_panicked: Option<String>,
@@ -114,6 +122,7 @@ impl BatchSummary {
             peak_pressure: Level::Normal,
             isa,
             wall: Duration::ZERO,
+            ended_by: None,
             source_panicked: None,
         }
     }
@@ -141,14 +150,21 @@ impl BatchSummary {
     }
 
     pub(crate) fn add_failed(&mut self, kind: ErrorKind, count: u64) {
-        match kind {
-            ErrorKind::Cancelled | ErrorKind::TimedOut | ErrorKind::Closed => {
-                self.operations += count;
-            }
-            _ => self.apply(count),
+        self.end(kind);
+        if kind.ends_the_batch() {
+            self.operations += count;
+        } else {
+            self.apply(count);
         }
         *self.outcomes.entry(Outcome::Failed).or_default() += count;
         *self.errors.entry(kind).or_default() += count;
+    }
+
+    /// Nothing more is begun, if that is such a reason.
+    pub(crate) fn end(&mut self, kind: ErrorKind) {
+        if kind.ends_the_batch() {
+            self.ended_by.get_or_insert(kind);
+        }
     }
 
     fn apply(&mut self, count: u64) {

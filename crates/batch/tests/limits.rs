@@ -5,14 +5,15 @@
     reason = "a panic is how a test reports"
 )]
 
-use cortica_batch::{Batch, ItemError, Operation, Watch};
-use cortica_memory::{Cue, MemoryStore, RecallError, SpaceSpec, StoreOptions};
+use cortica_batch::{Backpressure, Batch, BatchConfig, ErrorKind, ItemError, Operation, Watch};
+use cortica_memory::{Cue, Episode, MemoryStore, RecallError, SpaceSpec, StoreOptions};
 use futures_core::Stream;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 fn store() -> Arc<MemoryStore> {
     let options = StoreOptions {
@@ -49,6 +50,71 @@ impl Iterator for Fed {
     fn next(&mut self) -> Option<Operation> {
         self.0.recv().ok()
     }
+}
+
+/// Holds the thread of a stream at this operation until it is let go.
+const HELD: u64 = 90;
+
+/// Answers that nobody takes hold more than half of the bytes, and a few small operations wait: one that is
+/// larger than the rest is not worth dropping those for, as it would find no room all the same.
+#[test]
+fn what_finds_no_room_in_the_place_of_all_that_waits_is_dropped_itself() {
+    let store = store();
+    let (go, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let mut config = BatchConfig::default();
+    config.memory_limit = 320 << 10;
+    config.backpressure = Backpressure::DropOldest;
+    let batch = Batch::over(&store).config(config).before(move |number, _| {
+        if number == HELD {
+            wait.lock().unwrap().recv().unwrap();
+        }
+    });
+    let (feed, source) = channel();
+    let small = || Operation::forget("nobody");
+    let large = |id: &str| Operation::Store(Episode::new(id, "x".repeat(200 << 10)));
+    let mut answers = batch.stream(Fed(source)).unwrap();
+    let watch = answers.watch();
+    let until = |what: &str, is: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !is() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    for number in 0..HELD {
+        feed.send(small()).unwrap();
+        until("it is answered", &|| watch.progress().answered > number);
+    }
+    assert!(watch.progress().bytes > 120 << 10, "{:?}", watch.progress());
+    let behind = [
+        small(), // Begun, and held up.
+        small(),
+        small(),
+        large("a"),
+        large("b"),
+        small(),
+        large("c"),
+    ];
+    let count = HELD + behind.len() as u64;
+    for operation in behind {
+        feed.send(operation).unwrap();
+    }
+    until("all came", &|| watch.progress().submitted == count);
+    go.send(()).unwrap();
+    drop(feed);
+    let dropped = answers
+        .by_ref()
+        .enumerate()
+        .inspect(|(at, (number, _))| assert_eq!(*at as u64, *number))
+        .filter(|(_, (_, answer))| matches!(answer, Err(ItemError::Dropped)))
+        .map(|(_, (number, _))| number - HELD);
+    assert_eq!(dropped.collect::<Vec<_>>(), [3, 4, 6]);
+    let summary = answers.finish();
+    assert_eq!((summary.operations, summary.applied), (count, count));
+    assert_eq!(summary.failed(ErrorKind::Unknown), HELD + 4);
+    assert!(summary.peak_bytes <= 320 << 10);
+    assert_eq!(store.stats().episodes, 0);
 }
 
 /// Looks at the stream that wakes it.

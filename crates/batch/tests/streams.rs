@@ -87,6 +87,7 @@ fn every_operation_is_answered_once_and_in_order() {
             }
             assert_eq!(next, count, "{strategy:?}");
             let summary = answers.finish();
+            assert_eq!(summary.ended_by, None, "the source was at its end");
             assert_eq!(summary.operations, count);
             assert_eq!(summary.applied, count);
             assert_eq!(summary.outcomes.values().sum::<u64>(), count);
@@ -234,7 +235,9 @@ fn a_batch_that_is_cancelled_answers_all_the_same() {
     cancel.cancel();
     assert!(answers.next().is_none(), "nobody else was submitted");
     drop(feed);
-    assert_eq!(answers.finish().applied, 1);
+    let summary = answers.finish();
+    assert_eq!((summary.operations, summary.applied), (1, 1));
+    assert_eq!(summary.ended_by, Some(ErrorKind::Cancelled));
 
     // What was in the middle of it: the rest is told.
     let cancel = Cancel::new();
@@ -249,6 +252,7 @@ fn a_batch_that_is_cancelled_answers_all_the_same() {
     let done = batch.run((0..30).map(operation).collect()).unwrap();
     assert_eq!(done.summary.applied, 7);
     assert_eq!(done.summary.failed(ErrorKind::Cancelled), 23);
+    assert_eq!(done.summary.ended_by, Some(ErrorKind::Cancelled));
     assert!(matches!(done.answers[7], Err(ItemError::Cancelled)));
 }
 
@@ -262,7 +266,13 @@ fn what_is_too_late_is_told_so_also_where_nobody_polls() {
     let answers = batch.stream(Fed(source)).unwrap();
     let watch = answers.watch();
     wait_until("the time is up", || watch.summary().is_some());
-    assert!(watch.summary().unwrap().wall >= Duration::from_millis(50));
+    let summary = watch.summary().unwrap();
+    assert!(summary.wall >= Duration::from_millis(50));
+    assert_eq!(
+        summary.ended_by,
+        Some(ErrorKind::TimedOut),
+        "it had nothing to answer so"
+    );
     drop(feed);
     drop(answers);
 
@@ -274,6 +284,7 @@ fn what_is_too_late_is_told_so_also_where_nobody_polls() {
     let done = batch.run((0..12).map(operation).collect()).unwrap();
     assert_eq!(done.summary.applied, 4);
     assert_eq!(done.summary.failed(ErrorKind::TimedOut), 8);
+    assert_eq!(done.summary.ended_by, Some(ErrorKind::TimedOut));
 }
 
 #[test]
@@ -289,7 +300,9 @@ fn a_stream_ends_with_its_store() {
     let (_, answer) = answers.next().unwrap();
     assert!(matches!(answer, Err(ItemError::Closed)), "{answer:?}");
     assert!(answers.next().is_none());
-    assert_eq!(answers.finish().applied, 1);
+    let summary = answers.finish();
+    assert_eq!(summary.applied, 1);
+    assert_eq!(summary.ended_by, Some(ErrorKind::Closed));
 }
 
 #[test]

@@ -87,13 +87,13 @@ pub(crate) fn run(args: &BatchArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     };
     let stats = memory.stats();
     memory.close()?;
-    Report::finish(&summary, &stats, out)?;
+    report.finish(&summary, &stats, out)?;
     let broken = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(error) = broken {
         let error = anyhow::Error::new(error).context(args.file.display().to_string());
         return Err(error.context("reading stopped; what came before was done"));
     }
-    Ok(report.outcome())
+    Ok(report.outcome(&summary))
 }
 
 fn stream(

@@ -194,6 +194,56 @@ fn lines_are_read_no_further_than_their_numbers_have_room() {
     }
 }
 
+/// A source that falls silent is no source at its end.
+#[test]
+fn a_timeout_is_told_and_is_no_success() {
+    let folder = Folder::new();
+    let store = store(&folder);
+    let args = ["batch", "-", "--store", &store, "--timeout", "1", "--json"];
+    let mut child = command(&args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"{\"store\":{\"id\":\"a\",\"what\":\"a\"}}\n")
+        .unwrap();
+    // The pipe is open: more could come.
+    let output = child.wait_with_output().unwrap();
+    let late = stdin.write_all(b"{\"store\":{\"id\":\"b\",\"what\":\"b\"}}\n");
+    assert!(late.is_err(), "nobody reads any more");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let told = "the time was up: nothing behind line 1 was done";
+    assert!(stderr.contains(told), "{stderr}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines[0]["stored"]["outcome"], "stored");
+    assert_eq!(lines[1]["summary"]["ended_by"], "timed_out");
+    assert_eq!(lines[1]["summary"]["applied"], 1);
+
+    // One that is at its end in time is not ended by anything.
+    let file = folder.write("b.jsonl", "{\"store\":{\"id\":\"b\",\"what\":\"b\"}}\n");
+    let run = cortica(&[
+        "batch",
+        &file,
+        "--store",
+        &store,
+        "--timeout",
+        "600",
+        "--json",
+    ])
+    .ok();
+    assert_eq!(run.json()[1]["summary"]["ended_by"], Value::Null);
+    assert!(!run.stderr.contains("the time was up"), "{}", run.stderr);
+}
+
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let folder = Folder::new();

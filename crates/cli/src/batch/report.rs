@@ -1,8 +1,8 @@
 //! Answers as lines, and what they came to.
 
 use cortica::{
-    Answer, Answered, AssociateOutcome, BatchSummary, Hit, ItemError, Stats, StoreOutcome, Stored,
-    StoredColumn,
+    Answer, Answered, AssociateOutcome, BatchSummary, ErrorKind, Hit, ItemError, Stats,
+    StoreOutcome, Stored, StoredColumn,
 };
 use serde_json::{Map, Value, json};
 
@@ -13,16 +13,25 @@ use crate::output::{Out, Outcome};
 /// Results of a recall that are written for people.
 const SHOWN_MAX: usize = 5;
 
+/// Answers to operations that the end of the batch came before.
+const NOT_BEGUN: [ErrorKind; 3] = [ErrorKind::Cancelled, ErrorKind::TimedOut, ErrorKind::Closed];
+
 #[derive(Debug)]
 pub(crate) struct Report {
     failed: u64,
+    /// The last line that was dealt with.
+    last: Option<u64>,
     places: Places,
 }
 
 impl Report {
     /// Of operations from these lines.
     pub(crate) fn of(places: Places) -> Self {
-        Self { failed: 0, places }
+        Self {
+            failed: 0,
+            last: None,
+            places,
+        }
     }
 
     /// Writes the answer to the operation with this number, which counts from 0.
@@ -34,14 +43,19 @@ impl Report {
     ) -> anyhow::Result<()> {
         let line = self.places.line(number);
         self.failed += u64::from(answer.is_err());
+        let kind = answer.as_ref().err().map(ItemError::kind);
+        if !kind.is_some_and(|kind| NOT_BEGUN.contains(&kind)) {
+            self.last = Some(line);
+        }
         if out.json() {
             return out.object(&object(line, answer, &self.places));
         }
         out.line(format!("{line:>6}  {}", words(answer, &self.places)))
     }
 
-    /// Writes the totals.
+    /// Writes the totals, and where it ended before the file did.
     pub(crate) fn finish(
+        &self,
         summary: &BatchSummary,
         stats: &Stats,
         out: &mut Out,
@@ -54,6 +68,20 @@ impl Report {
         let errors: Map<String, Value> = errors
             .map(|(kind, count)| (kind.name().to_owned(), json!(count)))
             .collect();
+        if let Some(kind) = summary.ended_by {
+            let place = self
+                .last
+                .map_or_else(String::new, |line| format!(" behind line {line}"));
+            out.note(match kind {
+                ErrorKind::TimedOut => format!(
+                    "the time was up: nothing{place} was done; raise --timeout, or give the rest to another run"
+                ),
+                kind => format!(
+                    "ended early ({}): nothing{place} was done; give the rest to another run",
+                    kind.name()
+                ),
+            });
+        }
         let rate = per_second(summary.operations, summary.wall);
         let all: Vec<String> = summary
             .outcomes
@@ -80,6 +108,7 @@ impl Report {
             "applied": summary.applied,
             "outcomes": outcomes,
             "errors": errors,
+            "ended_by": summary.ended_by.map(ErrorKind::name),
             "peak_bytes": summary.peak_bytes,
             "peak_pressure": format!("{:?}", summary.peak_pressure).to_lowercase(),
             "isa": summary.isa.to_string(),
@@ -90,8 +119,8 @@ impl Report {
         }}))
     }
 
-    pub(crate) fn outcome(&self) -> Outcome {
-        if self.failed == 0 {
+    pub(crate) fn outcome(&self, summary: &BatchSummary) -> Outcome {
+        if self.failed == 0 && summary.ended_by.is_none() {
             Outcome::Done
         } else {
             Outcome::Failed
