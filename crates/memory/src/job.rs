@@ -197,6 +197,15 @@ impl Work {
         matches!(self, Self::Mixed(_, Atomicity::All))
     }
 
+    /// Whether it only lets go of something, which must be possible on a full disk, too.
+    pub(crate) fn only_forgets(&self) -> bool {
+        match self {
+            Self::Forget(_) => true,
+            Self::Mixed(writes, _) => writes.iter().all(|write| matches!(write, Write::Forget(_))),
+            Self::Store(..) | Self::Associate(_) | Self::Tick => false,
+        }
+    }
+
     /// Whether it asks for anything.
     pub(crate) fn is_some(&self) -> bool {
         match self {

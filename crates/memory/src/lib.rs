@@ -31,6 +31,7 @@ mod draft;
 mod episode;
 mod error;
 mod export;
+mod forgetting;
 mod graph_cache;
 mod indexer;
 mod job;

@@ -5,17 +5,16 @@ use crate::codec::Link;
 use crate::columns::{Allocator, agree_columns, check_allocator};
 use crate::draft::{Draft, Offer};
 use crate::episode::{Episode, Memory};
-use crate::error::{AssociateError, ForgetError, IndexingError, OpenError, StoreError, TickError};
+use crate::error::{AssociateError, IndexingError, OpenError, StoreError, TickError};
 use crate::graph_cache::{self, Loaded};
 use crate::indexer::{Indexer, Kept};
 use crate::job::{Answers, Given, Work};
 use crate::options::{AtCapacity, IndexLag, StoreOptions};
-use crate::outcome::{Forgotten, Import, Stored, Ticked};
+use crate::outcome::{Import, Stored, Ticked};
 use crate::queue::Queue;
 use crate::replay::{Replay, Replayed};
 use crate::space::{Agreed, Space, agree, check_spec, write_space};
 use crate::table::{EPISODES_MAX, Held, Table};
-use crate::write::{Atomicity, Write, Written};
 use cortica_env::{Clock, Disk};
 use cortica_index::VectorIndex;
 use cortica_simd::Isa;
@@ -256,41 +255,6 @@ impl MemoryStore {
         }
     }
 
-    /// Forgets an episode. What [`forget_many`](Self::forget_many) does for one.
-    pub fn forget(&self, id: &str) -> Result<Forgotten, ForgetError> {
-        let unknown = || ForgetError::UnknownId { id: id.to_owned() };
-        self.forget_many(&[id])
-            .pop()
-            .unwrap_or_else(|| Err(unknown()))
-    }
-
-    /// Forgets episodes with their embeddings and associations; answer i is for id i. One write,
-    /// one sync. They are not found any more when this returns.
-    ///
-    /// Where the disk is full, even of what is kept back for this, the log is compacted and what was
-    /// refused is tried again, for as long as that frees something.
-    pub fn forget_many(&self, ids: &[impl AsRef<str>]) -> Vec<Result<Forgotten, ForgetError>> {
-        let forget = |ids: Vec<String>| match self.submit(Work::Forget(ids)) {
-            Answers::Forgotten(answers) => answers,
-            _ => Vec::new(),
-        };
-        let mut answers = forget(ids.iter().map(|id| id.as_ref().to_owned()).collect());
-        loop {
-            let refused = answers.iter().enumerate();
-            let full = refused.filter(|(_, answer)| {
-                matches!(answer, Err(ForgetError::Log(error)) if matches!(**error, CommitError::Full))
-            });
-            let full: Vec<usize> = full.map(|(at, _)| at).collect();
-            if full.is_empty() || !self.clear_up() {
-                return answers;
-            }
-            let again = full.iter().map(|&at| ids[at].as_ref().to_owned()).collect();
-            for (at, answer) in full.into_iter().zip(forget(again)) {
-                answers[at] = answer;
-            }
-        }
-    }
-
     /// Links episodes to each other; answer i is for association i. One write, one sync. Linking
     /// what is linked already changes nothing, or its weight.
     pub fn associate_many(
@@ -299,18 +263,6 @@ impl MemoryStore {
     ) -> Vec<Result<Associated, AssociateError>> {
         match self.submit(Work::Associate(associations.to_vec())) {
             Answers::Associated(answers) => answers,
-            _ => Vec::new(),
-        }
-    }
-
-    /// Does writes of several kinds in their order, under one lock and with one commit; answer i is for
-    /// write i. Gives what they give one by one.
-    ///
-    /// With [`Atomicity::All`] they are one frame of the log: where one is refused none is done, and
-    /// after a crash at any moment all are there or none is.
-    pub fn write_many(&self, writes: Vec<Write>, atomicity: Atomicity) -> Vec<Written> {
-        match self.submit(Work::Mixed(writes, atomicity)) {
-            Answers::Mixed(answers) => answers,
             _ => Vec::new(),
         }
     }

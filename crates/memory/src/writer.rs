@@ -64,7 +64,7 @@ impl MemoryStore {
             let rest = jobs.split_off(apart);
             let these = std::mem::replace(&mut jobs, rest);
             let mut strengthen = these.iter().any(|job| job.work.is_some());
-            if these.iter().all(|job| matches!(job.work, Work::Forget(_))) && strengthen {
+            if strengthen && these.iter().all(|job| job.work.only_forgets()) {
                 // On a full disk, forgetting must still be possible, and what recalls have noted may
                 // be more than there is room for. It waits, then.
                 if self.table.read().used() > 0 {
@@ -113,8 +113,7 @@ impl MemoryStore {
             }
             return;
         }
-        let forgets = |work: &Work| matches!(work, Work::Forget(_));
-        let freeing = !works.is_empty() && works.iter().all(forgets);
+        let freeing = !works.is_empty() && works.iter().all(Work::only_forgets);
         let commit = || match log {
             Some(log) if freeing => written.and_then(|()| log.commit_freeing(self.durability)),
             Some(log) => written.and_then(|()| log.commit(self.durability)),

@@ -12,7 +12,9 @@ mod common;
 use common::vector;
 use cortica_env::{Disk as _, SimDisk};
 use cortica_index::Metric;
-use cortica_memory::{Episode, MemoryStore, SpaceSpec, StoreOptions};
+use cortica_memory::{
+    Atomicity, Episode, MemoryStore, SpaceSpec, StoreError, StoreOptions, Write, Written,
+};
 use cortica_testkit::Rng;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -135,6 +137,40 @@ fn forgetting_is_possible_several_times_before_a_compaction() {
             user.fill();
             user.check(&what);
         }
+    }
+}
+
+/// Where a list is one frame of the log, forgetting is as possible as elsewhere; and where each write counts for
+/// itself, what is forgotten does not share the fate of what finds no room.
+#[test]
+fn forgetting_is_possible_in_lists_of_writes() {
+    let forget = |id: &String| Write::Forget(id.clone());
+    for capacity in (256..512).step_by(32) {
+        let what = format!("{capacity} KB");
+        let mut user = User::new(capacity << 10, 64 << 10);
+        assert!(user.fill() > 0);
+        let store = open(&user.disk, user.segment_bytes);
+        let all: Vec<String> = user.held.drain(..20).collect();
+        for written in store.write_many(all.iter().map(forget).collect(), Atomicity::All) {
+            assert!(written.is_ok(), "{what}: {written:?}");
+        }
+        assert!(all.iter().all(|id| store.get(id).is_none()), "{what}");
+        store.close().unwrap();
+        user.fill();
+        let store = open(&user.disk, user.segment_bytes);
+        let (before, after) = (
+            user.held.pop_front().unwrap(),
+            user.held.pop_back().unwrap(),
+        );
+        let large = Episode::new("large", "word ".repeat(200_000));
+        let list = vec![forget(&before), Write::Store(large), forget(&after)];
+        let answers = store.write_many(list, Atomicity::Each);
+        let [first, Written::Stored(Err(StoreError::Log(_))), last] = &answers[..] else {
+            panic!("{what}: {answers:?}");
+        };
+        assert!(first.is_ok() && last.is_ok(), "{what}: {answers:?}");
+        store.close().unwrap();
+        user.check(&what);
     }
 }
 
