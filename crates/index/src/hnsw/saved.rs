@@ -62,11 +62,25 @@ const SLICE: usize = 16;
 impl HnswIndex {
     /// The graph as bytes, for [`load`](HnswIndex::load). `position` and what `key` calls each vector
     /// are kept in it; a vector without a key will not be found in what is loaded. Linking waits.
+    ///
+    /// `key` is asked of each vector that is linked, before the bytes are made. It may read the index,
+    /// insert and remove; [`link`](HnswIndex::link), [`repair`](HnswIndex::repair), `save` and `load`
+    /// would wait for this to end, and so for ever.
     pub fn save(&self, position: u64, key: impl Fn(Row) -> Option<SavedKey>) -> Vec<u8> {
         let _unchanged = self
             .topology
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let linked: Vec<bool> = {
+            let graph = self.read_graph();
+            let rows = 0..graph.nodes.rows() as u32;
+            let is_linked = |row| graph.nodes.state(row) == State::Linked;
+            rows.map(is_linked).collect()
+        };
+        // While the graph is not locked: the callback may search, and so come behind somebody who waits
+        // to change it. No row is given to another vector before this is done, so keys stay right.
+        let key = |(row, linked): (u32, bool)| linked.then(|| key(Row::new(row))).flatten();
+        let keys: Vec<Option<SavedKey>> = zip(0.., linked).map(key).collect();
         let graph = self.read_graph();
         let nodes = &graph.nodes;
         let mut numbers = vec![NOBODY; nodes.rows()];
@@ -94,8 +108,10 @@ impl HnswIndex {
             bytes.extend(word.to_le_bytes());
         }
         for &row in &rows {
-            let found = nodes.state(row) == State::Linked;
-            let key = key(Row::new(row)).filter(|_| found);
+            // It may have been removed since.
+            let is_linked = nodes.state(row) == State::Linked;
+            let key = keys.get(row as usize).copied().flatten();
+            let key = key.filter(|_| is_linked);
             let (found, key) = (key.is_some(), key.unwrap_or_default());
             bytes.extend(key.id.to_le_bytes());
             bytes.extend(key.check.to_le_bytes());
@@ -117,6 +133,9 @@ impl HnswIndex {
     /// anything is changed: link what waits instead. Links lead around vectors that are gone;
     /// where more than half of those that could be found when it was saved are, the whole is
     /// refused too.
+    ///
+    /// `row_of` is asked before anything is changed, once for each key. It may call what the callback of
+    /// [`save`](HnswIndex::save) may, and no more.
     pub fn load(
         &self,
         saved: &[u8],
@@ -128,7 +147,10 @@ impl HnswIndex {
             .topology
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut rows = self.rows_of(&saved, row_of)?;
+        // While the graph is not locked, as in `save`.
+        let head_row = |head: &Head| head.key.and_then(&row_of);
+        let named: Vec<Option<Row>> = saved.heads.iter().map(head_row).collect();
+        let mut rows = self.rows_of(&saved, &named)?;
         self.encode();
         let hurt = self.place(&saved, &mut rows);
         let linked = rows.iter().filter(|&&row| row != NOBODY).count();
@@ -163,11 +185,12 @@ impl HnswIndex {
         Ok(())
     }
 
-    /// The row of each saved node, or nobody's.
+    /// The row of each saved node, or nobody's: those that were named for them, each for one node, as
+    /// far as they hold vectors that wait.
     fn rows_of(
         &self,
         saved: &SavedGraph,
-        row_of: impl Fn(SavedKey) -> Option<Row>,
+        named: &[Option<Row>],
     ) -> Result<Vec<u32>, SavedGraphError> {
         let graph = self.read_graph();
         let nodes = &graph.nodes;
@@ -176,11 +199,11 @@ impl HnswIndex {
             return Err(SavedGraphError::NotEmpty);
         }
         let mut taken = HashSet::new();
-        let row = |head: &Head| {
-            let row = head.key.and_then(&row_of)?.get();
+        let row = |named: &Option<Row>| {
+            let row = named.as_ref()?.get();
             (nodes.state(row) == State::Pending && taken.insert(row)).then_some(row)
         };
-        let rows = saved.heads.iter().map(row);
+        let rows = named.iter().map(row);
         let rows: Vec<u32> = rows.map(|row| row.unwrap_or(NOBODY)).collect();
         // What was only passed through then says nothing of how much has changed since.
         let findable = || zip(&saved.heads, &rows).filter(|(head, _)| head.key.is_some());
@@ -302,4 +325,41 @@ fn append_links(
         }
     }
     bytes[at..at + 2].copy_from_slice(&(links.len() as u16).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cortica_simd::Isa;
+
+    /// Removed after its row was looked up, and before it is given its links.
+    #[test]
+    fn what_is_removed_while_it_is_placed_becomes_nobodys() {
+        let index = |linked| {
+            let options = HnswOptions::default();
+            let index = HnswIndex::new(2, Metric::L2, Isa::best(), options).unwrap();
+            (0..50_u8).for_each(|x| drop(index.insert(&[x.into(), 0.0])));
+            index.link(linked);
+            index
+        };
+        let key = |row: Row| SavedKey {
+            id: row.get().into(),
+            check: 0,
+        };
+        let saved = index(50).save(0, |row| Some(key(row)));
+        let saved = SavedGraph::read(&saved).unwrap();
+        let again = index(0);
+        let named: Vec<Option<Row>> = (0..50).map(|row| Some(Row::new(row))).collect();
+        let mut rows = again.rows_of(&saved, &named).unwrap();
+        assert!(again.remove(Row::new(7)));
+        let hurt = again.place(&saved, &mut rows);
+        assert_eq!((rows[7], rows[8]), (NOBODY, 8));
+        assert!(!hurt.is_empty() && !hurt.contains(&7));
+        let graph = again.read_graph();
+        assert_eq!(graph.nodes.state(7), State::Dropped);
+        for row in 0..50 {
+            let mut levels = 0..=graph.nodes.level(row);
+            assert!(levels.all(|level| graph.nodes.links(row, level).all(|link| link != 7)));
+        }
+    }
 }
