@@ -70,6 +70,7 @@ impl ExactIndex {
         let rows = Arc::new(VectorArena::new(dimension).map_err(|_| range)?);
         let vectors = Vectors {
             rows: rows.clone(),
+            reached: 0,
             removed: false,
             hidden: HashSet::new(),
             inverse_norms: Vec::new(),
@@ -469,6 +470,7 @@ impl VectorIndex for ExactIndex {
         let exponent = self.exponent(norm);
         let mut vectors = self.write();
         let row = reserved.publish().get();
+        vectors.reached = vectors.reached.max(row as usize + 1);
         if exponent != 0 {
             vectors.exponents.insert(row, exponent);
         }
@@ -557,7 +559,7 @@ impl VectorIndex for ExactIndex {
 
     fn stats(&self) -> IndexStats {
         let vectors = self.read();
-        let rows = vectors.rows.len() * vectors.rows.stride() * size_of::<f32>();
+        let rows = vectors.reached * vectors.rows.stride() * size_of::<f32>();
         let norms = vectors.inverse_norms.len() * size_of::<f32>();
         let exponents = vectors.exponents.len() * size_of::<(u32, i32)>();
         IndexStats {

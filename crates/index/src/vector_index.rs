@@ -125,7 +125,8 @@ pub enum VectorError {
 pub struct IndexStats {
     /// Vectors held.
     pub vectors: u64,
-    /// Bytes of memory taken by the vectors and what belongs to them.
+    /// Bytes of memory taken by the vectors and what belongs to them. It does not shrink: the memory of
+    /// vectors that were removed is kept for those to come.
     pub bytes: u64,
 }
 

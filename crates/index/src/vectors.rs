@@ -9,6 +9,9 @@ use std::sync::Arc;
 pub(crate) struct Vectors {
     /// Shared with the index, which fills rows without a lock before they are found.
     pub(crate) rows: Arc<VectorArena>,
+    /// One more than the highest row that ever held a vector. The memory up to it is in use, and stays so
+    /// whatever is removed.
+    pub(crate) reached: usize,
     /// Whether a row was ever removed: until then none needs to be asked whether it is in use.
     pub(crate) removed: bool,
     /// Rows that are removed, but not given to other vectors before they are released.

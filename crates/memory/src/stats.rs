@@ -18,9 +18,9 @@ pub struct Indexing {
     pub indexed: u64,
     /// Embeddings that wait for that: the lag. They are found too.
     pub waiting: u64,
-    /// Embeddings that were forgotten or replaced and whose memory is not free yet.
+    /// Embeddings that were forgotten or replaced and whose memory cannot be given to others yet.
     pub unreleased: u64,
-    /// Bytes of memory taken by links and codes, beside the embeddings.
+    /// Bytes of memory taken by links and codes, beside the embeddings; kept as theirs is.
     pub bytes: u64,
     /// Embeddings that were part of the graph when the store was opened, because it was saved.
     pub loaded: u64,
@@ -66,7 +66,8 @@ pub struct Stats {
     /// Whether it can be written: not if it is damaged, was opened for reading only, or a write
     /// failed.
     pub writable: bool,
-    /// Bytes of memory taken by embeddings.
+    /// Bytes of memory taken by embeddings. It does not shrink while the store is open: the memory of
+    /// embeddings that were forgotten or replaced is kept for those to come.
     pub vector_bytes: u64,
     /// How far the graph index is, and what it takes.
     pub index: Indexing,
