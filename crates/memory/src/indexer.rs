@@ -22,7 +22,8 @@ const TURN: Duration = Duration::from_millis(20);
 /// How often that is looked at.
 const POLL: Duration = Duration::from_millis(1);
 
-/// Rows that are removed are led around when there are so many of them, and a tenth of the rest.
+/// Rows that are removed are led around when there are so many of them, and a tenth of the rest; what can be
+/// reached is looked at when so many were linked, and a tenth of all, or as soon as none waits.
 const REPAIR_FROM: usize = 256;
 
 /// The graph is saved after so many links and repairs, and a quarter of all ...
@@ -80,21 +81,7 @@ pub(crate) struct Writing<'a>(&'a Indexer);
 impl Indexer {
     pub(crate) fn new(index: Arc<HnswIndex>, lag: IndexLag, kept: Kept) -> Self {
         let indexer = Self {
-            shared: Arc::new(Shared {
-                index,
-                lag,
-                stop: AtomicBool::new(false),
-                writers: AtomicUsize::new(0),
-                written: AtomicU64::new(0),
-                begun: Instant::now(),
-                linking: RwLock::new(()),
-                upkeep: Mutex::new(()),
-                trouble: Mutex::new(None),
-                unsavable: Mutex::new(None),
-                unsaved: AtomicUsize::new(0),
-                unreached: AtomicUsize::new(0),
-                kept,
-            }),
+            shared: Arc::new(Shared::new(index, lag, kept)),
             thread: Mutex::new(None),
         };
         indexer.wake();
@@ -215,6 +202,24 @@ impl Drop for Writing<'_> {
 }
 
 impl Shared {
+    fn new(index: Arc<HnswIndex>, lag: IndexLag, kept: Kept) -> Self {
+        Self {
+            index,
+            lag,
+            stop: AtomicBool::new(false),
+            writers: AtomicUsize::new(0),
+            written: AtomicU64::new(0),
+            begun: Instant::now(),
+            linking: RwLock::new(()),
+            upkeep: Mutex::new(()),
+            trouble: Mutex::new(None),
+            unsavable: Mutex::new(None),
+            unsaved: AtomicUsize::new(0),
+            unreached: AtomicUsize::new(0),
+            kept,
+        }
+    }
+
     /// What the thread does.
     fn run(&self) {
         let work = AssertUnwindSafe(|| self.work());
@@ -315,9 +320,16 @@ impl Shared {
 
     fn repair_is_due(&self) -> bool {
         let tenth = self.index.len() / 10;
-        // Links that are made at the same time may leave a node that none leads to.
-        let unreached = self.unreached.load(SeqCst) >= 1.max(tenth) && self.index.waiting() == 0;
-        unreached || self.index.unreleased() >= REPAIR_FROM.max(tenth)
+        // New links take the place of others, so that none may lead to a node any more. Where writes go
+        // on, something always waits: each look then costs little beside the links that were made.
+        let least = match self.index.waiting() {
+            0 => 1,
+            // Whoever asks for it links all first: the same graph every time.
+            _ if self.lag == IndexLag::OnDemand => usize::MAX,
+            _ => REPAIR_FROM,
+        };
+        self.unreached.load(SeqCst) >= least.max(tenth)
+            || self.index.unreleased() >= REPAIR_FROM.max(tenth)
     }
 
     fn is_stopped(&self) -> bool {
@@ -327,5 +339,52 @@ impl Shared {
     fn give_up(&self, why: String) {
         tracing::error!(%why, "the index is not kept up any more");
         *self.trouble.lock() = Some(why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cortica_index::{HnswOptions, Metric};
+    use cortica_simd::Isa;
+
+    /// Links of what waits that are made before the next look at what can be reached.
+    fn linked_before_a_look(shared: &Shared) -> usize {
+        let mut linked = 0;
+        while !shared.repair_is_due() {
+            assert_eq!(shared.link(), 1);
+            linked += 1;
+        }
+        linked
+    }
+
+    #[test]
+    fn what_can_be_reached_is_looked_at_also_while_more_waits() {
+        let shared = |lag, rows: u16| {
+            let options = HnswOptions::default();
+            let index = HnswIndex::new(2, Metric::L2, Isa::best(), options).unwrap();
+            for row in 0..rows {
+                index.insert(&[row.into(), 0.0]).unwrap();
+            }
+            let kept = Kept {
+                log: Arc::default(),
+                table: Arc::default(),
+                loaded: Loaded::default(),
+                savable: false,
+            };
+            Shared::new(Arc::new(index), lag, kept)
+        };
+        for lag in [IndexLag::Defer, IndexLag::Block(7)] {
+            let shared = shared(lag, 4_000);
+            assert_eq!(linked_before_a_look(&shared), 400);
+            shared.repair();
+            assert!(!shared.repair_is_due());
+            assert_eq!(linked_before_a_look(&shared), 400);
+            assert_eq!(shared.index.waiting(), 3_200);
+        }
+        let few = shared(IndexLag::Defer, 300);
+        assert_eq!(linked_before_a_look(&few), REPAIR_FROM);
+        let asked_for = shared(IndexLag::OnDemand, 600);
+        assert_eq!(linked_before_a_look(&asked_for), 600, "all of it");
     }
 }

@@ -89,7 +89,11 @@ pub enum IndexLag {
     /// lets bursts of writes go first.
     #[default]
     Defer,
-    /// By so many vectors at most: whoever stores more helps indexing before the answer comes.
+    /// By so many vectors at most: whoever stores more helps indexing before the answer comes. Storing so
+    /// also waits where linking does: for a repair to end, and for a graph that is saved to be encoded
+    /// (not written). Of a store that is opened without a saved graph that can be used, all vectors
+    /// wait, and whoever stores first waits for nearly all of them; call
+    /// [`wait_indexed`](crate::MemoryStore::wait_indexed) before, if that is to happen at another time.
     Block(usize),
     /// All the way, until [`wait_indexed`](crate::MemoryStore::wait_indexed) is called, which does
     /// it on the thread of the caller. One thread that does all of it makes the same graph of the

@@ -179,6 +179,44 @@ fn a_saved_graph_that_is_damaged_or_of_another_log_is_made_anew() {
     check_answers(&store, &exact);
 }
 
+/// With a lag of `n`, whoever stores first behind it links what was to be in it.
+#[test]
+fn without_its_saved_graph_a_store_is_within_its_lag_as_soon_as_something_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let cache = saved(&path);
+    let exact = found(&open(&path), Accuracy::Exact);
+    let whole = fs::read(&cache).unwrap();
+    let bounded = || {
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        fs::write(&cache, flipped).unwrap();
+        let mut options = options();
+        options.index_lag = IndexLag::Block(10);
+        let store = MemoryStore::open(&path, options).unwrap();
+        assert!(store.stats().index.refused.is_some());
+        store
+    };
+    let store = bounded();
+    check_answers(&store, &exact);
+    store.store(Episode::new("new", "no embedding")).unwrap();
+    fill(&store, ROWS..ROWS + 1);
+    let index = store.stats().index;
+    assert!(
+        index.waiting <= 10 && index.indexed > ROWS as u64 - 10,
+        "{index:?}"
+    );
+    store.forget(&ROWS.to_string()).unwrap();
+    check_answers(&store, &exact);
+    drop(store);
+
+    // Or it is done before.
+    let store = bounded();
+    store.wait_indexed().unwrap();
+    assert_eq!(store.stats().index.waiting, 0);
+    check_answers(&store, &exact);
+}
+
 #[test]
 fn another_kind_of_graph_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
