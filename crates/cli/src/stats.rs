@@ -1,6 +1,6 @@
 //! `cortica stats`: what a store holds and how large it is.
 
-use cortica::Stats;
+use cortica::{GraphStats, Stats};
 use serde_json::{Value, json};
 
 use crate::args::StatsArgs;
@@ -16,18 +16,19 @@ pub(crate) fn run(args: &StatsArgs, out: &mut Out) -> anyhow::Result<Outcome> {
     let memory = builder.open(&args.store)?;
     folder::tell_damage(&memory, out);
     let stats = memory.stats();
+    let graph = memory.graph_stats().unwrap_or_default();
     memory.close()?;
-    out.object(&object(&stats))?;
+    out.object(&object(&stats, &graph))?;
     out.line(format!(
         "{}\n{}",
         args.store.display(),
-        aligned(&rows(&stats))
+        aligned(&rows(&stats, &graph))
     ))?;
     Ok(Outcome::Done)
 }
 
 /// The snapshot as JSON; `space` is null as long as no embedding fixed it.
-fn object(stats: &Stats) -> Value {
+fn object(stats: &Stats, graph: &GraphStats) -> Value {
     json!({
         "episodes": stats.episodes,
         "embedded": stats.embedded,
@@ -48,9 +49,13 @@ fn object(stats: &Stats) -> Value {
             "indexed": stats.index.indexed,
             "waiting": stats.index.waiting,
             "unreleased": stats.index.unreleased,
+            "reachable": graph.reachable, // Of those that are indexed.
+            "mean_degree": graph.mean_degree,
+            "max_degree": graph.max_degree,
             "bytes": stats.index.bytes,
             "loaded": stats.index.loaded,
             "refused": stats.index.refused,
+            "unsavable": stats.index.unsavable,
             "trouble": stats.index.trouble,
         },
         "next_seq": stats.next_seq,
@@ -71,7 +76,7 @@ fn object(stats: &Stats) -> Value {
     })
 }
 
-fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
+fn rows(stats: &Stats, graph: &GraphStats) -> Vec<(&'static str, String)> {
     let space = stats.space.as_ref().map_or_else(
         || "none yet; the first embedding fixes it".to_owned(),
         |space| {
@@ -131,8 +136,18 @@ fn rows(stats: &Stats) -> Vec<(&'static str, String)> {
                 bytes(stats.index.bytes)
             ),
         ),
+        ("graph", graph_row(graph)),
         ("next seq", stats.next_seq.to_string()),
         ("read at opening", recovery),
         ("kernels", stats.isa.to_string()),
     ]
+}
+
+fn graph_row(graph: &GraphStats) -> String {
+    let reached = match graph.linked.saturating_sub(graph.reachable) {
+        0 => "all reachable".to_owned(),
+        lost => format!("{} not reachable", count(lost as u64)),
+    };
+    let (mean, most) = (graph.mean_degree, graph.max_degree);
+    format!("{mean:.1} links an embedding, {most} at most; {reached}")
 }

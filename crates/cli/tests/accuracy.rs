@@ -28,35 +28,63 @@ fn results(store: &str, queries: &str, how: &[&str]) -> Vec<Vec<(String, f64)>> 
         .collect()
 }
 
+/// How many of the exact results are found.
+fn hits(found: &[Vec<(String, f64)>], exact: &[Vec<(String, f64)>]) -> usize {
+    let pairs = found.iter().zip(exact);
+    let of_query = pairs.map(|(some, all)| some.iter().filter(|one| all.contains(one)).count());
+    of_query.sum()
+}
+
 #[test]
-fn approximate_recall_finds_nearly_all_that_exact_recall_finds() {
+fn approximate_recall_walks_and_finds_nearly_all_that_exact_recall_finds() {
     let folder = Folder::new();
     let rows = folder.npy("rows.npy", 24, &clustered(3_000, 24, 5));
     let queries = folder.npy("q.npy", 24, &clustered(40, 24, 6));
     let store = folder.path("store");
-    cortica(&["ingest", &rows, "--store", &store]).ok();
+    cortica(&["ingest", &rows, "--store", &store, "--index"]).ok();
     let index = &stats(&store)["index"];
-    let known = index["indexed"].as_u64().unwrap() + index["waiting"].as_u64().unwrap();
-    assert_eq!(known, 3_000);
-    assert!(index["trouble"].is_null());
+    assert_eq!(
+        (&index["indexed"], &index["waiting"]),
+        (&3_000.into(), &0.into())
+    );
+    let nothing = |why: &&str| index.get(why) == Some(&Value::Null);
+    assert!(["trouble", "unsavable", "refused"].iter().all(nothing));
+    assert_eq!(index["reachable"], 3_000);
+    let degrees = (
+        index["mean_degree"].as_f64().unwrap(),
+        index["max_degree"].as_u64().unwrap(),
+    );
+    assert!(
+        (8.0..32.0).contains(&degrees.0) && (16..=32).contains(&degrees.1),
+        "{degrees:?}"
+    );
     cortica(&["stats", "--store", &store])
         .ok()
-        .says(&["waiting"]);
+        .says(&["3,000 embeddings in the graph, 0 waiting", "all reachable"]);
 
     let exact = results(&store, &queries, &[]);
     assert_eq!(results(&store, &queries, &["--accuracy", "exact"]), exact);
-    let mut found = 0;
-    let approximate = ["--accuracy", "approximate"];
-    for (some, all) in results(&store, &queries, &approximate).iter().zip(&exact) {
-        assert_eq!(some.len(), 10);
-        found += some.iter().filter(|one| all.contains(one)).count();
-    }
-    assert!(found >= 380, "{found} of 400");
-    // Along the graph: comparing all would find all also where few candidates are kept.
-    let narrow = ["--accuracy", "approximate", "--ef", "10"];
-    assert_ne!(results(&store, &queries, &narrow), exact);
-    let wide = ["--accuracy", "approximate", "--ef", "3000"];
-    assert_eq!(results(&store, &queries, &wide), exact);
+    let approximate = |how: &[&str]| {
+        let fixed = ["--accuracy", "approximate"];
+        results(&store, &queries, &[&fixed[..], how].concat())
+    };
+    let found = approximate(&[]);
+    assert!(found.iter().all(|results| results.len() == 10));
+    let walked = [
+        hits(&found, &exact),
+        hits(&approximate(&["--ef", "10"]), &exact),
+    ];
+    assert!(
+        walked[0] >= 380 && walked[1] < walked[0],
+        "{walked:?} of 400"
+    );
+    assert_eq!(approximate(&["--ef", "3000"]), exact);
+
+    // Without the graph all wait, and the codes of all are compared: no walk misses any.
+    std::fs::remove_dir_all(std::path::Path::new(&store).join("cache")).unwrap();
+    assert_eq!(stats(&store)["index"]["waiting"], 3_000);
+    let compared = hits(&approximate(&["--ef", "10"]), &exact);
+    assert!(walked[1] < compared, "{walked:?}, {compared} compared");
 }
 
 #[test]

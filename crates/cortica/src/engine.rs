@@ -3,6 +3,7 @@
 use crate::builder::Builder;
 use cortica_batch::{Batch, Cancel};
 use cortica_cortex::{ColumnId, Cortex};
+use cortica_index::GraphStats;
 use cortica_memory::{
     AssociateError, Associated, Association, Atomicity, Cue, Episode, Exported, ForgetError,
     Forgotten, Import, IndexingError, Memory, MemoryStore, OpenError, RecallError, Recalled, Stats,
@@ -192,6 +193,12 @@ impl Cortica {
     /// What the store holds.
     pub fn stats(&self) -> Stats {
         self.memory.stats()
+    }
+
+    /// What the graph index consists of: its degree, and how much of it can be reached. `None` as long as
+    /// there is no vector space. It looks at every link; writes wait meanwhile, and behind them recalls.
+    pub fn graph_stats(&self) -> Option<GraphStats> {
+        self.memory.graph_stats()
     }
 
     /// Waits until all that is stored at this moment is part of the graph index, and helps with it.

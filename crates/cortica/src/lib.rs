@@ -40,7 +40,7 @@ pub use cortica_env::{
     Clock, Disk, DiskFile, DiskLock, LockError, ManualClock, Open, RealDisk, SystemClock, Timestamp,
 };
 pub use cortica_index::{
-    Codes, DIMENSION_MAX, HnswError, HnswOptions, Metric, ParseMetricError, VectorError,
+    Codes, DIMENSION_MAX, GraphStats, HnswError, HnswOptions, Metric, ParseMetricError, VectorError,
 };
 pub use cortica_memory::{
     Accuracy, Activation, AssociateError, AssociateOutcome, Associated, Association, AtCapacity,

@@ -5,7 +5,7 @@ use crate::level::pressure;
 use crate::options::{AtCapacity, SpaceInfo};
 use crate::space::Space;
 use crate::store::MemoryStore;
-use cortica_index::VectorIndex;
+use cortica_index::{GraphStats, VectorIndex};
 use cortica_simd::Isa;
 use cortica_storage::{Durability, Log, Recovery};
 use std::sync::atomic::Ordering::Relaxed;
@@ -143,6 +143,14 @@ impl MemoryStore {
             lost_forgets: self.lost_forgets,
             space_guessed: self.space_guessed,
         }
+    }
+
+    /// What the graph index consists of: degree, reachability, what was removed and is still in it.
+    /// `None` as long as there is no vector space. O(n times degree): writes wait meanwhile, and behind
+    /// them recalls.
+    pub fn graph_stats(&self) -> Option<GraphStats> {
+        let space = self.space.as_ref()?;
+        Some(space.index.graph_stats())
     }
 
     /// The instruction set of the kernels.
