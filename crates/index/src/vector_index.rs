@@ -150,8 +150,12 @@ pub trait VectorIndex: Send + Sync + fmt::Debug {
     /// this vector. O(d).
     fn check(&self, vector: &[f32]) -> Result<Checked, VectorError>;
 
-    /// Gets the memory for `additional` more vectors, so that inserting them cannot fail for want
-    /// of it.
+    /// Gets the memory for the values of `additional` more vectors, so that [`prepare`](VectorIndex::prepare)
+    /// and [`insert`](VectorIndex::insert) cannot refuse them as [`OutOfMemory`](VectorError::OutOfMemory).
+    ///
+    /// What an index keeps beside them, such as norms, and the links and codes of a graph, is got as they
+    /// are inserted and linked: without memory for that the process ends, as it does wherever a `Vec`
+    /// cannot grow.
     fn reserve(&self, additional: usize) -> Result<(), VectorError>;
 
     /// Adds a vector and returns its row. It can be found as soon as this returns.

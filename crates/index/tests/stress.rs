@@ -1,17 +1,22 @@
-//! Eight threads insert, link, search one by one and together, remove and repair at once.
+//! Ten threads insert, link, search one by one, together, filtered and within a threshold, replace, remove,
+//! repair, save and load at once.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod common;
 
 use common::{CODES, empty, recall};
-use cortica_index::{HnswIndex, Nearest, Neighbor, Query, Row, VectorIndex};
+use cortica_index::{
+    Filter, HnswIndex, Nearest, Neighbor, Query, Row, RowSet, SavedKey, VectorIndex, Within,
+};
 use cortica_testkit::bundle;
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::iter::zip;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-/// Vectors that come, of which one in five goes again, and those that are there before and stay.
+/// Vectors that come, of which one in five goes again and another is replaced by one of as many others, and
+/// those that are there before and stay.
 const COMING: usize = 1_600;
 const STAYING: usize = 400;
 const QUERIES: usize = 50;
@@ -20,31 +25,36 @@ const QUERIES: usize = 50;
 struct Truth {
     /// For each query, the scores of all vectors that are ever there, bit by bit.
     scores: Vec<HashSet<u32>>,
-    /// For each query, the nearest of those that stay.
-    nearest: Vec<Neighbor>,
+    /// For each query, those that stay, nearest first.
+    staying: Vec<Vec<Neighbor>>,
 }
 
 impl Truth {
     /// Of an index that holds those that stay.
     fn new(index: &HnswIndex) -> Truth {
         let all = empty(index.options().codes);
-        (0..COMING + STAYING).for_each(|number| {
+        (0..2 * COMING + STAYING).for_each(|number| {
             all.insert(bundle().row(number)).unwrap();
         });
         let bits = |query: usize| {
-            let found = all.search(bundle().query(query), COMING + STAYING).unwrap();
+            let found = all.search(bundle().query(query), all.len()).unwrap();
             found.iter().map(|hit| hit.score.to_bits()).collect()
         };
-        let nearest = |query| index.search(bundle().query(query), 1).unwrap()[0];
+        let staying = |query| index.search(bundle().query(query), STAYING).unwrap();
         Truth {
             scores: (0..QUERIES).map(bits).collect(),
-            nearest: (0..QUERIES).map(nearest).collect(),
+            staying: (0..QUERIES).map(staying).collect(),
         }
     }
 
     /// Whether it finds what is at least as near as the nearest of those that stay.
     fn check(&self, query: usize, found: &[Neighbor]) -> bool {
         assert!(found.len() >= 10, "there are always more than ten");
+        self.check_scores(query, found);
+        found[0].score >= self.staying[query][0].score
+    }
+
+    fn check_scores(&self, query: usize, found: &[Neighbor]) {
         assert!(found.is_sorted_by(|a, b| a.score >= b.score));
         let rows: HashSet<Row> = found.iter().map(|hit| hit.row).collect();
         assert_eq!(rows.len(), found.len(), "a row twice");
@@ -52,7 +62,63 @@ impl Truth {
             let is_of_one = self.scores[query].contains(&hit.score.to_bits());
             assert!(is_of_one, "no vector has this score: {hit:?}");
         }
-        found[0].score >= self.nearest[query].score
+    }
+
+    /// Filtered searches, of those that stay and of half of all rows: whether they find what they have to.
+    fn check_filtered(&self, index: &HnswIndex, query: usize, staying: &RowSet) -> bool {
+        let search = |filter| {
+            let how = Nearest {
+                filter,
+                ..Nearest::default()
+            };
+            index.nearest(bundle().query(query), how).unwrap()
+        };
+        let truth = &self.staying[query];
+        // Nothing of those that stay changes, so what is found is in the truth, bit for bit.
+        let stays = |row| staying.contains(row);
+        let mut is_right = true;
+        for filter in [Filter::Rows(staying), Filter::Predicate(&stays)] {
+            let found = search(filter);
+            let mut rest = truth.iter();
+            assert!(
+                found.iter().all(|hit| rest.any(|other| other == hit)),
+                "{found:?}"
+            );
+            let right = found.iter().filter(|hit| truth[..10].contains(hit)).count();
+            assert!(found.len() >= 10, "{found:?}");
+            is_right &= right >= 8;
+        }
+        let lets = |row: Row| row.get().is_multiple_of(2);
+        let found = search(Filter::Predicate(&lets));
+        self.check_scores(query, &found);
+        assert!(
+            found.len() >= 10 && found.iter().all(|hit| lets(hit.row)),
+            "{found:?}"
+        );
+        let nearest = truth.iter().find(|hit| lets(hit.row)).unwrap();
+        is_right && found[0].score >= nearest.score
+    }
+
+    /// What is as near as the twentieth of those that stay, by the graph and by comparing all: whether the
+    /// graph finds nearly all of those.
+    fn check_within(&self, index: &HnswIndex, query: usize) -> bool {
+        let staying = &self.staying[query][..20];
+        let threshold = staying[19].score;
+        let of_staying = |found: Vec<Neighbor>| {
+            self.check_scores(query, &found);
+            assert!(found.iter().all(|hit| hit.score >= threshold), "{found:?}");
+            staying.iter().filter(|hit| found.contains(hit)).count()
+        };
+        let vector = bundle().query(query);
+        assert_eq!(
+            of_staying(index.search_within(vector, threshold).unwrap()),
+            20
+        );
+        let how = Within {
+            threshold,
+            ..Within::default()
+        };
+        of_staying(index.nearest_within(vector, how).unwrap()) >= 19
     }
 }
 
@@ -64,6 +130,7 @@ struct Done {
     /// Searches that found what they had to.
     right: AtomicUsize,
     linked: AtomicUsize,
+    saved: AtomicUsize,
     repaired: AtomicUsize,
 }
 
@@ -98,6 +165,22 @@ fn everything_at_once_loses_nothing_and_invents_nothing() {
                     done.repaired.fetch_add(index.repair(), Relaxed);
                 }
             });
+            let rows: RowSet = staying.iter().copied().collect();
+            scope.spawn(move || {
+                for query in (0..).map(|at| at % QUERIES) {
+                    done.searched(truth.check_filtered(index, query, &rows));
+                    done.searched(truth.check_within(index, query));
+                    if done.all.load(Relaxed) {
+                        break;
+                    }
+                }
+            });
+            scope.spawn(move || {
+                while !done.all.load(Relaxed) {
+                    save_and_load(index);
+                    done.saved.fetch_add(1, Relaxed);
+                }
+            });
             scope.spawn(move || {
                 let query = |query| Query {
                     vector: bundle().query(query),
@@ -117,10 +200,10 @@ fn everything_at_once_loses_nothing_and_invents_nothing() {
             done.all.store(true, Relaxed);
             kept
         });
-        let [searches, right, linked, repaired] =
-            [&done.searches, &done.right, &done.linked, &done.repaired].map(|n| n.load(Relaxed));
+        let [searches, right] = [&done.searches, &done.right].map(|n| n.load(Relaxed));
         println!("{codes:?}: {done:?}");
-        assert!(searches > 0 && linked > 0 && repaired > 0, "{done:?}");
+        let each = [&done.searches, &done.linked, &done.saved, &done.repaired];
+        assert!(each.iter().all(|n| n.load(Relaxed) > 0), "{done:?}");
         assert!(right * 100 >= searches * 95, "{codes:?}: {done:?}");
 
         index.link_all(2);
@@ -156,8 +239,42 @@ impl Done {
     }
 }
 
+/// Saves the graph as it is just now, and loads it beside the vectors that were in it then.
+fn save_and_load(index: &HnswIndex) {
+    let again = empty(index.options().codes);
+    let rows = RefCell::new(HashMap::new());
+    let saved = index.save(7, |row| {
+        let vector = index.vector(row)?; // It may be removed just now.
+        let id = row.get().into();
+        let check = vector[0].to_bits();
+        rows.borrow_mut()
+            .insert(id, (again.insert(&vector).unwrap(), check));
+        Some(SavedKey { id, check })
+    });
+    let rows = rows.into_inner();
+    let row_of = |key: SavedKey| {
+        let (row, check) = rows[&key.id];
+        assert_eq!(key.check, check);
+        Some(row)
+    };
+    let loaded = again.load(&saved, row_of).unwrap();
+    let stats = again.graph_stats();
+    // Of those that were asked for, some may have been removed before they were saved.
+    assert!(loaded.linked >= STAYING, "{loaded:?}");
+    assert_eq!(
+        (stats.linked, stats.reachable),
+        (loaded.linked, loaded.linked)
+    );
+    assert_eq!(
+        (stats.links_to_removed, stats.waiting),
+        (0, rows.len() - loaded.linked)
+    );
+    let found = recall(&again);
+    assert!(found >= 0.95, "{:?}: {found}", index.options().codes);
+}
+
 /// A quarter of those that come; what of them is still there. Each is found as soon as it is inserted,
-/// and not any more as soon as it is removed.
+/// and not any more as soon as it is removed or replaced.
 fn write(index: &HnswIndex, writer: usize) -> Vec<(Row, usize)> {
     let mut kept = Vec::new();
     for number in (writer..COMING).step_by(4) {
@@ -178,6 +295,13 @@ fn write(index: &HnswIndex, writer: usize) -> Vec<(Row, usize)> {
             // The row may be another one's by now.
             let is_there = |hit: &Neighbor| hit.row == row && hit.score > 0.999;
             assert!(!nearest().iter().any(is_there), "{number} was removed");
+        } else if number % 5 == 1 {
+            let other = number + COMING + STAYING;
+            let new = index.upsert(row, bundle().row(other)).unwrap();
+            assert!(new.replaced && index.holds(new.row, bundle().row(other)));
+            let is_there = |hit: &Neighbor| hit.row == row && hit.score > 0.999;
+            assert!(!nearest().iter().any(is_there), "{number} was replaced");
+            kept.push((new.row, other));
         } else {
             kept.push((row, number));
         }

@@ -9,8 +9,9 @@ use crate::hnsw::walk::{Entry, Walker};
 use crate::hnsw::{HnswIndex, lock};
 use cortica_arena::Row as ArenaRow;
 use std::ops::RangeInclusive;
+use std::panic::resume_unwind;
 use std::sync::PoisonError;
-use std::thread::Builder;
+use std::thread::{Builder, ScopedJoinHandle};
 
 /// Nodes whose blocks are made together.
 const PACKED_AT: usize = 512;
@@ -57,17 +58,12 @@ impl HnswIndex {
 
     /// [`link`](HnswIndex::link)s all that wait with so many threads, or as many as there is work
     /// for and the system grants; how many there were.
+    ///
+    /// A panic of one of them is passed on when all have ended. What that thread was at goes on waiting,
+    /// and is found by being compared.
     pub fn link_all(&self, threads: usize) -> usize {
         let all = || self.link(usize::MAX);
-        let threads = threads.min(self.waiting());
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads)
-                .map_while(|_| Builder::new().spawn_scoped(scope, all).ok())
-                .collect();
-            let mine = all();
-            let of_others = others.into_iter().map(|other| other.join().unwrap_or(0));
-            mine + of_others.sum::<usize>()
-        })
+        shared_among(threads.min(self.waiting()), all)
     }
 
     fn link_next(&self, walker: &mut Walker, chooser: &mut Chooser) -> bool {
@@ -212,5 +208,44 @@ impl HnswIndex {
             return chooser.own(space, row);
         }
         space.keys_of_copies(&walker.query, row)
+    }
+}
+
+/// What the calling thread and up to `threads - 1` others do, as many as the system grants.
+fn shared_among(threads: usize, work: impl Fn() -> usize + Copy + Send) -> usize {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map_while(|_| Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mine = work();
+        let of_others = others.into_iter().map(ScopedJoinHandle::join);
+        of_others.fold(mine, |done, other| match other {
+            Ok(other) => done + other,
+            // The scope waits for those that are not joined yet.
+            Err(panic) => resume_unwind(panic),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+    use std::thread::current;
+
+    #[test]
+    fn a_panic_of_one_thread_is_passed_on() {
+        assert_eq!(shared_among(3, || 5), 15);
+        assert_eq!(shared_among(0, || 5), 5, "the caller does it alone");
+        let caller = current().id();
+        let panicked = catch_unwind(|| {
+            shared_among(3, || {
+                assert_eq!(current().id(), caller, "not the caller");
+                5
+            })
+        });
+        let panic = panicked.unwrap_err();
+        let said = panic.downcast_ref::<String>();
+        assert!(said.is_some_and(|said| said.contains("not the caller")));
     }
 }
