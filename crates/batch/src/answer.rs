@@ -121,7 +121,7 @@ pub enum ItemError {
     /// The store was closed before it; open it again.
     #[error("the store was closed before it was begun; open it again, and submit it to that")]
     Closed,
-    /// A panic ended it; the others are not concerned.
+    /// A panic ended it; the others are not concerned. What it said, cut to 512 bytes.
     #[error("panicked: {0}")]
     Panicked(String),
 }

@@ -1,9 +1,10 @@
 //! What operations and answers come to in bytes of memory.
 
 use crate::answer::{Answer, Answered, Hit, ItemError};
+use crate::execute::PANIC_BYTES_MAX;
 use crate::operation::Operation;
 use cortica_memory::{
-    Cue, Episode, Evicted, ID_BYTES_MAX, MAX_RESULTS, StoreOutcome, Stored, Value,
+    Accuracy, Cue, EF_MAX, Episode, Evicted, ID_BYTES_MAX, MAX_RESULTS, StoreOutcome, Stored, Value,
 };
 
 /// An id that others hold too: its bytes and two counts.
@@ -11,6 +12,10 @@ const SHARED_ID: usize = ID_BYTES_MAX + 2 * size_of::<usize>();
 
 /// What a search keeps for each result until it is an answer: candidates and their scores.
 const CANDIDATE: usize = 64;
+
+/// What a walk keeps for each candidate: it and its key in the beam, in lists that double as they grow, and
+/// among those that were scored; its row and its score when it is ranked.
+const WALKED: usize = 64;
 
 /// What deciding about a write takes beside what is written: drafts, and places in tables.
 const DRAFT: usize = 1_024;
@@ -39,7 +44,8 @@ pub(crate) fn needed(operation: &Operation) -> usize {
             DRAFT + 2 * SHARED_ID + evicted + episode.id.len() + metadata(episode)
         }
         Operation::Recall { cue, vectors } => {
-            results(cue.k(), vectors.then_some(cue.vector().len()))
+            let results = results(cue.k(), vectors.then_some(cue.vector().len()));
+            results.saturating_add(walked(cue))
         }
         Operation::SimilaritySearch {
             query, k, vectors, ..
@@ -48,7 +54,7 @@ pub(crate) fn needed(operation: &Operation) -> usize {
         Operation::Spread(_) | Operation::Complete(_) | Operation::Unreadable(_) => 0,
     };
     let all = PLACES.saturating_add(own);
-    all.saturating_add(answer)
+    all.saturating_add(answer.max(PANIC_BYTES_MAX)) // In the place of its answer, where it panics.
 }
 
 /// What all of them come to at most.
@@ -111,6 +117,17 @@ fn metadata(episode: &Episode) -> usize {
         ENTRY + key.capacity() + text
     });
     NODE + entries.sum::<usize>()
+}
+
+/// The candidates of a walk, if it is one. Which of many are walks at the same time is not known here: room is
+/// kept for each.
+fn walked(cue: &Cue) -> usize {
+    match cue.how_sure() {
+        Accuracy::Approximate { ef } if (1..=EF_MAX).contains(&ef) && cue.k() <= MAX_RESULTS => {
+            ef.max(cue.k()) * WALKED
+        }
+        _ => 0, // It compares all, or is refused.
+    }
 }
 
 /// So many results, with embeddings of this dimension if any.

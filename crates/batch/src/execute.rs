@@ -106,10 +106,15 @@ pub(crate) fn guarded<R>(work: impl FnOnce() -> R) -> Result<R, ItemError> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| ItemError::Panicked(words(panic)))
 }
 
-/// What a panic said. What it carried may panic itself when it is dropped: then it is not.
+/// Bytes of what a panic said that are told of: room is kept for them with each operation.
+pub(crate) const PANIC_BYTES_MAX: usize = 512;
+
+/// What a panic said, cut to [`PANIC_BYTES_MAX`]. What it carried may panic itself when it is dropped: then
+/// it is not.
 pub(crate) fn words(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.map(|text| text[..text.floor_char_boundary(PANIC_BYTES_MAX)].to_owned());
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         mem::forget(again);
     }

@@ -65,7 +65,7 @@ pub struct BatchSummary {
     /// were dealt with, or all that the source of a stream had until it was at its end. A stream that was
     /// ended while its source was silent has no operation to answer so: then only this tells.
     pub ended_by: Option<ErrorKind>,
-    /// What the source of a stream said when it panicked, which ended the stream; what had come
+    /// What the source of a stream said when it panicked, cut to 512 bytes, which ended the stream; what had come
     /// before was done.
     pub source_panicked: Option<String>,
 }

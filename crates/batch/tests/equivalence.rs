@@ -12,7 +12,7 @@ use common::interpreter::interpret;
 use common::lists::{DIMENSION, IDS, Step, long_steps, operations, steps};
 use cortica_batch::{Answer, Answered, Batch, BatchConfig, Hit, Workers};
 use cortica_cortex::{Allocate, Cortex, CortexOptions, Grid};
-use cortica_env::{ManualClock, Timestamp};
+use cortica_env::{Clock, ManualClock, Timestamp};
 use cortica_memory::{
     AtCapacity, IndexLag, MemoryStore, SpaceSpec, StoreOptions, Stored, StoredColumn,
 };
@@ -26,6 +26,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::iter::zip;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 
@@ -46,10 +47,22 @@ static NETWORKS: LazyLock<Arc<Networks>> = LazyLock::new(|| {
     Arc::new(Networks::open(&path).unwrap())
 });
 
+/// Half a second later at each reading. A store reads it once for each episode that it is offered, so that
+/// one by one and in a batch each is stored at its own moment, and at the same one.
+#[derive(Debug)]
+struct Ticking(AtomicI64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(500_000, Relaxed))
+    }
+}
+
 /// Gives columns, fewer than there are ids, so that some get none.
-fn allocator(clock: &Arc<ManualClock>, isa: Isa) -> Arc<dyn Allocate> {
+fn allocator(isa: Isa) -> Arc<dyn Allocate> {
     let options = CortexOptions {
-        clock: clock.clone(),
+        // It is read for each round, and a batch has fewer: this one stands still.
+        clock: Arc::new(ManualClock::new(Timestamp::from_micros(42))),
         isa,
         ..CortexOptions::default()
     };
@@ -59,12 +72,11 @@ fn allocator(clock: &Arc<ManualClock>, isa: Isa) -> Arc<dyn Allocate> {
 }
 
 fn store(case: &Case, isa: Isa) -> Arc<MemoryStore> {
-    let clock = Arc::new(ManualClock::new(Timestamp::from_micros(42)));
     let options = StoreOptions {
-        allocator: case.allocates.then(|| allocator(&clock, isa)),
+        allocator: case.allocates.then(|| allocator(isa)),
         space: Some(SpaceSpec::new(case.dimension).with_metric(case.metric.parse().unwrap())),
         isa,
-        clock,
+        clock: Arc::new(Ticking(AtomicI64::new(42))),
         index_lag: IndexLag::OnDemand,
         capacity: case.capacity,
         at_capacity: if case.refuses {
@@ -118,9 +130,10 @@ fn cases() -> impl Strategy<Value = Case> {
     let metric = prop_oneof![Just("cosine"), Just("dot"), Just("l2")];
     let batch_size = prop_oneof![1..=5_usize, Just(1_000)];
     let threshold = prop_oneof![Just(0), Just(10), Just(10_000)];
-    // One less than can be stored, half of that, and one.
+    // As many as can be stored, one less, half of that, and one.
     let capacity = prop_oneof![
         Just(None),
+        Just(Some(HELD)),
         Just(Some(HELD - 1)),
         Just(Some(HELD / 2)),
         Just(Some(1))
@@ -152,8 +165,8 @@ fn cases() -> impl Strategy<Value = Case> {
 
 fn long_cases() -> impl Strategy<Value = Case> {
     let metric = prop_oneof![Just("cosine"), Just("dot"), Just("l2")];
-    // No limit, half of the rows that come first, and one less than they are.
-    let share = 0..4_usize;
+    // No limit, half of the rows that come first, as many, and one less than they are.
+    let share = 0..5_usize;
     let how = (1..=8_usize, prop_oneof![Just(64_usize), Just(1_000)]);
     let all = (long_steps(), metric, share, how);
     all.prop_map(
@@ -168,6 +181,7 @@ fn long_cases() -> impl Strategy<Value = Case> {
                 None,
                 None,
                 Some(indexed_behind / 2),
+                Some(indexed_behind),
                 Some(indexed_behind - 1),
             ][share],
             refuses: false,

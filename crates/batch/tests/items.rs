@@ -115,6 +115,24 @@ fn a_panic_in_a_worker_fails_alone() {
     }
 }
 
+/// Room for what a panic says is kept with each operation, so there is an end to it.
+#[test]
+fn what_a_panic_says_is_cut() {
+    let store = filled();
+    let batch =
+        Batch::over(&store).before(|number, _| assert!(number != 1, "{}", "é".repeat(100_001)));
+    let list = || vec![episode(1), episode(2), Operation::Unreadable("no".into())];
+    let streamed = batch.stream(list()).unwrap().map(|(_, answer)| answer);
+    for answers in [streamed.collect(), batch.run(list()).unwrap().answers] {
+        let Err(ItemError::Panicked(words)) = &answers[1] else {
+            panic!("{answers:?}");
+        };
+        assert_eq!(*words, "é".repeat(256), "whole letters");
+        assert!(words.capacity() <= 512);
+    }
+    assert!(list().iter().all(|operation| operation.bytes() > 512));
+}
+
 /// Carried by a panic, and panics when it is dropped.
 struct Again;
 

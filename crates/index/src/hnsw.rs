@@ -248,11 +248,13 @@ impl HnswIndex {
         lock(&self.walkers).pop().unwrap_or_default()
     }
 
-    /// Kept for the next search, unless there are enough: each has a bit for every row.
+    /// Kept for the next search, unless there are enough, as each has a bit for every row, or it walked so
+    /// widely that what it holds is much: of the widest, some megabytes.
     fn give_back(&self, walker: Walker) {
         const KEPT_MAX: usize = 64;
+        const WIDTH_KEPT_MAX: usize = 4_096;
         let mut walkers = lock(&self.walkers);
-        if walkers.len() < KEPT_MAX {
+        if walkers.len() < KEPT_MAX && walker.beam.room() <= WIDTH_KEPT_MAX {
             walkers.push(walker);
         }
     }

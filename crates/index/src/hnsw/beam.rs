@@ -79,6 +79,11 @@ impl Beam {
         self.limit = f32::NEG_INFINITY;
     }
 
+    /// Nodes that it has memory for.
+    pub(crate) fn room(&self) -> usize {
+        self.nodes.capacity()
+    }
+
     /// Holds these instead, which come best first and may be found; as many as there is place for.
     pub(crate) fn refill(&mut self, nears: &[Near]) {
         self.restart(self.width);
