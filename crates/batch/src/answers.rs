@@ -53,6 +53,8 @@ impl Answers {
 
     /// Ends it, and says what it came to. [`BatchSummary::applied`] says how many operations, from
     /// the first on, were dealt with; what lies behind has not happened.
+    /// [`BatchSummary::ended_by`] is none only where the source was at its end, which is sure once there
+    /// was no next answer.
     pub fn finish(mut self) -> BatchSummary {
         self.stop();
         self.flow.summary_so_far()

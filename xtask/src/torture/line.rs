@@ -178,7 +178,7 @@ pub(crate) const LINES: [Line; 18] = [
     Line {
         name: "streams",
         what: "streams of operations within 1, 16 and 256 MiB, by the allocator, under every strategy, with consumers that are \
-               fast, slow and stalled",
+               fast, slow and stalled; longer ones hold no more",
         test: Ok(Test {
             package: "cortica-batch",
             target: "bytes",
