@@ -47,8 +47,11 @@ mod tract_peer;
 mod traffic;
 mod two_stage;
 
+use cortica_simd::Isa;
+
 use self::networks::Which::{Detector, Encoder, Predictor};
 use self::queue_mpmc::{Bytes128, p99, throughput};
+
 use crate::subject::Subject::{self, Answer, Count, Limited, Ratio, Scaling};
 
 /// The subjects of this build.
@@ -279,10 +282,15 @@ pub const SUBJECTS: &[(&str, Subject)] = &[
     ),
     ("recall.two_threads", Scaling(recall::two_threads)),
     ("count.batch_stream_kept", Count(batch_stream::kept)),
+    ("count.batch_stream_held", Count(batch_stream::held)),
     ("batch.similarity", Ratio(batch::against_one_by_one)),
     (
         "batch.similarity_definition",
-        Ratio(batch::against_definition),
+        Ratio(|setup| batch::against_definition(setup, Isa::best())),
+    ),
+    (
+        "batch.similarity_forced_scalar",
+        Ratio(|setup| batch::against_definition(setup, Isa::Scalar)),
     ),
     ("batch.similarity_scalar", Ratio(batch::against_scalar)),
     (

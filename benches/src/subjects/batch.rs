@@ -166,9 +166,9 @@ pub(super) fn against_scalar(_: &Setup) -> Result<Pair> {
 }
 
 /// A thousand searches in one list against the definition, query after query.
-pub(super) fn against_definition(_: &Setup) -> Result<Pair> {
+pub(super) fn against_definition(_: &Setup, isa: Isa) -> Result<Pair> {
     let world = World::new(ROWS_FEW, COUNT)?;
-    let store = Arc::new(world.store(Isa::best())?);
+    let store = Arc::new(world.store(isa)?);
     let (batch, searches) = (runner(&store, 1)?, world.searches());
     let World {
         rows,

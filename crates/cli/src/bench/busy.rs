@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use cortica::{Accuracy, Builder, Cortica, Cue, IndexLag, StoreError};
+use cortica::{Accuracy, Builder, Cortica, Cue, IndexLag, ItemError, StoreError};
 
 use crate::bench::approximate::share;
 use crate::bench::data::{BLOCK_ROWS, Data};
-use crate::bench::measure::{K, ask_singly, cue, episodes};
+use crate::bench::measure::{K, ask_singly, cue, episodes, store_together};
 use crate::bench::report::Busy;
 use crate::figures::{per_second, percentile};
 use crate::folder::Temporary;
@@ -67,14 +67,14 @@ fn store(memory: &Cortica, data: &mut Data, out: &Out) -> anyhow::Result<(u64, D
     let (mut stored, mut taken) = (0, Duration::ZERO);
     for from in (0..n).step_by(BLOCK_ROWS) {
         let episodes = episodes(from, data.read(from, BLOCK_ROWS)?);
-        let (count, started) = (episodes.len(), Instant::now());
-        let answers = memory.store_many(episodes);
-        taken += started.elapsed();
+        let count = episodes.len();
+        let (answers, elapsed) = store_together(memory, episodes)?;
+        taken += elapsed;
         for (row, answer) in (from..).zip(answers) {
             match answer {
                 Ok(_) => stored += 1,
                 // Told of before, where the rows were stored alone.
-                Err(StoreError::Embedding(_)) => {}
+                Err(ItemError::Store(StoreError::Embedding(_))) => {}
                 Err(error) => return Err(error).with_context(|| format!("X.npy: row {row}")),
             }
         }

@@ -21,8 +21,12 @@ const ROWS_MAX: usize = 10_000;
 
 /// Lists of one kind and length are run until they have taken this long ...
 const MEASURE_FOR: Duration = Duration::from_millis(500);
-/// ... and there were so many, or there are no more.
-const LISTS_MIN: usize = 10;
+/// ... and there were so many, or there are no more: enough for the slowest of a hundred to be another than the slowest.
+const LISTS_MIN: usize = 100;
+
+/// Lists that are so long are run in so many rounds, each of them storing all and forgetting it again.
+const LONG: usize = 1_000;
+const ROUNDS: usize = LISTS_MIN * LONG / ROWS_MAX;
 
 /// Writes go first, each to what the ones before it left; at last all is forgotten again.
 const KINDS: [Kind; 5] = [
@@ -48,18 +52,29 @@ pub(crate) fn run(
     for length in LENGTHS {
         let folder = Temporary::new("bench-lists")?;
         let memory = space.clone().open(folder.path().join("store"))?;
-        for kind in KINDS {
-            let operation = |at: usize| operation(kind, at, &rows, &data.queries);
-            let timed = time(&memory, kind, (length, rows.len()), measure_for, &operation)?;
-            of.extend(timed);
-            progress.advance(1);
+        let rounds = if length < LONG || args.quick {
+            1
+        } else {
+            ROUNDS
+        };
+        let mut timed = KINDS.map(|_| Timed::default());
+        for _ in 0..rounds {
+            for (kind, timed) in KINDS.into_iter().zip(&mut timed) {
+                let operation = |at: usize| operation(kind, at, &rows, &data.queries);
+                let size = (length, rows.len());
+                time(&memory, kind, size, measure_for, &operation, timed)?;
+            }
         }
+        let timed = KINDS.into_iter().zip(timed);
+        of.extend(timed.filter_map(|(kind, timed)| timed.report(kind, length)));
+        progress.advance(KINDS.len() as u64);
         memory.close()?;
         if let Some(memory) = allocating(space, rows.len(), &folder) {
             let operation = |at: usize| operation(Kind::Allocate, at, &rows, &data.queries);
-            let kind = Kind::Allocate;
-            let timed = time(&memory, kind, (length, rows.len()), measure_for, &operation)?;
-            of.extend(timed);
+            let (kind, mut timed) = (Kind::Allocate, Timed::default());
+            let size = (length, rows.len());
+            time(&memory, kind, size, measure_for, &operation, &mut timed)?;
+            of.extend(timed.report(kind, length));
             memory.close()?;
         }
         progress.advance(1);
@@ -107,20 +122,51 @@ fn operation(kind: Kind, at: usize, rows: &[Vec<f32>], queries: &[Vec<f32>]) -> 
     }
 }
 
+/// Lists of one kind and length that were timed.
+#[derive(Default)]
+struct Timed {
+    latencies_us: Vec<f64>,
+    taken: Duration,
+}
+
+impl Timed {
+    fn is_enough(&self, measure_for: Duration) -> bool {
+        self.taken >= measure_for && self.latencies_us.len() >= LISTS_MIN
+    }
+
+    fn add(&mut self, elapsed: Duration) {
+        self.taken += elapsed;
+        self.latencies_us.push(elapsed.as_secs_f64() * 1e6);
+    }
+
+    /// `None` where there are too few rows for one list.
+    fn report(mut self, kind: Kind, length: usize) -> Option<ListOf> {
+        let lists = self.latencies_us.len();
+        self.latencies_us.sort_by(f64::total_cmp);
+        (lists > 0).then(|| ListOf {
+            kind: kind.name(),
+            length,
+            lists,
+            operations_s: per_second((lists * length) as u64, self.taken),
+            p50_us: percentile(&self.latencies_us, 0.50),
+            p99_us: percentile(&self.latencies_us, 0.99),
+        })
+    }
+}
+
 /// Times lists of one length; what is left when the time is over is done in lists of many, as the next kind
-/// needs it. `None` where there are too few rows for one list.
+/// needs it.
 fn time(
     memory: &Cortica,
     kind: Kind,
     (length, rows): (usize, usize),
     measure_for: Duration,
     operation: &dyn Fn(usize) -> Operation,
-) -> anyhow::Result<Option<ListOf>> {
-    let runner = memory.batch();
-    let (mut latencies, mut taken, mut done) = (Vec::new(), Duration::ZERO, 0);
+    all: &mut Timed,
+) -> anyhow::Result<()> {
+    let (runner, mut done) = (memory.batch(), 0);
     while done < rows {
-        let enough = taken >= measure_for && latencies.len() >= LISTS_MIN;
-        let timed = !enough && done + length <= rows;
+        let timed = !all.is_enough(measure_for) && done + length <= rows;
         if !timed && kind.only_reads() {
             break;
         }
@@ -130,22 +176,11 @@ fn time(
         let started = Instant::now();
         let answers = runner.run(list)?.answers;
         if timed {
-            let elapsed = started.elapsed();
-            taken += elapsed;
-            latencies.push(elapsed.as_secs_f64() * 1e6);
+            all.add(started.elapsed());
         }
         for answer in answers {
             answer.with_context(|| format!("a list of {}", kind.name()))?;
         }
     }
-    let lists = latencies.len();
-    latencies.sort_by(f64::total_cmp);
-    Ok((lists > 0).then(|| ListOf {
-        kind: kind.name(),
-        length,
-        lists,
-        operations_s: per_second((lists * length) as u64, taken),
-        p50_us: percentile(&latencies, 0.50),
-        p99_us: percentile(&latencies, 0.99),
-    }))
+    Ok(())
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use cortica::{
-    Answered, BatchOutcome, Cortica, Cue, Durability, Episode, Metric, Operation, Recalled,
-    StoreError,
+    Answered, BatchConfig, BatchOutcome, Cortica, Cue, Durability, Episode, ItemError, Metric,
+    Operation, Recalled, StoreError,
 };
 
 use crate::args::BenchArgs;
@@ -154,6 +154,20 @@ fn index(memory: &Cortica, stored: &Stored) -> anyhow::Result<Indexed> {
     })
 }
 
+/// Stores episodes by one list of operations, and says how long that took.
+pub(crate) fn store_together(
+    memory: &Cortica,
+    episodes: Vec<Episode>,
+) -> anyhow::Result<(Vec<cortica::Answer>, Duration)> {
+    let mut config = BatchConfig::default();
+    config.batch_size = episodes.len().max(1);
+    let operations = episodes.into_iter().map(Operation::Store).collect();
+    let runner = memory.batch().config(config);
+    let started = Instant::now();
+    let answers = runner.run(operations)?.answers;
+    Ok((answers, started.elapsed()))
+}
+
 /// Stores every row and gives the rate of the storing alone, reading the file not counted.
 fn store(
     memory: &Cortica,
@@ -169,14 +183,14 @@ fn store(
     for from in (0..n).step_by(BLOCK_ROWS) {
         let rows = data.read(from, BLOCK_ROWS)?;
         let count = rows.len();
-        let episodes = episodes(from, rows);
-        let started = Instant::now();
-        let answers = memory.store_many(episodes);
-        taken += started.elapsed();
+        let (answers, elapsed) = store_together(memory, episodes(from, rows))?;
+        taken += elapsed;
         for (row, answer) in (from..).zip(answers) {
             match answer {
                 Ok(_) => stored += 1,
-                Err(error @ StoreError::Embedding(_)) => refused.push((row, error)),
+                Err(ItemError::Store(error @ StoreError::Embedding(_))) => {
+                    refused.push((row, error));
+                }
                 // Not the row's fault: without it the rest would be judged as if it were all.
                 Err(error) => return Err(error).with_context(|| format!("X.npy: row {row}")),
             }

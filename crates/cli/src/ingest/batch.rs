@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use cortica::{
-    BatchConfig, Cortica, Durability, Episode, ItemError, Metric, Operation, StoreError,
-    StoreOutcome, VectorError,
+    BatchConfig, ConfigError, Cortica, Durability, Episode, ItemError, Metric, Operation,
+    StoreError, StoreOutcome, VectorError,
 };
 use serde::Serialize;
 
@@ -97,8 +97,8 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
     if fresh.is_empty() {
         return later;
     }
-    let answers = match memory.batch().config(config(fresh.len())).run(fresh) {
-        Ok(done) => done.answers,
+    let answers = match run_whole(memory, fresh) {
+        Ok(answers) => answers,
         Err(error) => {
             // Cannot be: the configuration asks for nothing special.
             let refused = |(row, id): (u64, String)| Failure {
@@ -140,6 +140,15 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
         }
     }
     later
+}
+
+/// Runs operations in one list.
+pub(super) fn run_whole(
+    memory: &Cortica,
+    operations: Vec<Operation>,
+) -> Result<Vec<cortica::Answer>, ConfigError> {
+    let runner = memory.batch().config(config(operations.len().max(1)));
+    Ok(runner.run(operations)?.answers)
 }
 
 /// One commit for all, and no bound on what is in memory already.

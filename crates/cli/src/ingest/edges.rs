@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use cortica::{AssociateError, AssociateOutcome, Association, Cortica};
+use cortica::{AssociateError, AssociateOutcome, Association, Cortica, ItemError, Operation};
 use cortica_formats::U32Table;
 use serde::Serialize;
 
 use crate::figures::{count, plain};
+use crate::ingest::batch::run_whole;
 use crate::ingest::source::Source;
 use crate::output::Out;
 
@@ -139,27 +140,39 @@ fn store_batch(
 ) -> Answered {
     let mut answered = Answered::default();
     let mut offered = Vec::with_capacity(triples.len());
-    let mut associations = Vec::with_capacity(triples.len());
+    let mut operations = Vec::with_capacity(triples.len());
     for (edge, triple) in (from..).zip(triples) {
         match association(source, duplicates, triple) {
             Ok(association) => {
                 offered.push(edge);
-                associations.push(association);
+                operations.push(Operation::Associate(association));
             }
             Err(reason) => answered.failures.push(EdgeFailure { edge, reason }),
         }
     }
-    for (edge, answer) in offered
-        .into_iter()
-        .zip(memory.associate_many(&associations))
-    {
+    let answers = match run_whole(memory, operations) {
+        Ok(answers) => answers,
+        Err(error) => {
+            // Cannot be: the configuration asks for nothing special.
+            let refused = offered.into_iter().map(|edge| EdgeFailure {
+                edge,
+                reason: error.to_string(),
+            });
+            answered.failures.extend(refused);
+            return answered;
+        }
+    };
+    for (edge, answer) in offered.into_iter().zip(answers) {
         match answer {
-            Ok(answer) if answer.outcome == AssociateOutcome::Added => answered.stored += 1,
-            Ok(_) => answered.already_there += 1,
+            Ok(cortica::Answered::Associated(answer)) => match answer.outcome {
+                AssociateOutcome::Added => answered.stored += 1,
+                _ => answered.already_there += 1,
+            },
+            Ok(_) => {} // An association is answered in kind.
             Err(error) => {
                 let reason = error.to_string();
                 answered.failures.push(EdgeFailure { edge, reason });
-                if matches!(error, AssociateError::Log(_)) {
+                if let ItemError::Associate(error @ AssociateError::Log(_)) = error {
                     answered.log_refused = Some(error);
                 }
             }
