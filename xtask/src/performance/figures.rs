@@ -72,7 +72,7 @@ macro_rules! figure {
 
 use Aim::{AtLeast, AtMost};
 
-pub(super) const FIGURES: [Figure; 45] = [
+pub(super) const FIGURES: [Figure; 47] = [
     figure!(
         "rows stored a second, buffered, 1,000 a batch",
         PerSecond,
@@ -118,6 +118,16 @@ pub(super) const FIGURES: [Figure; 45] = [
         Some(AtMost(1_000.0)),
         |r| walk(r, "recall_at_100", "p99_us_of_100")
     ),
+    figure!(
+        "a list of 16 approximate recalls, as fast as one by one",
+        Share,
+        None,
+        |r| at(r, "/batch_approximate/16/ratio")
+    ),
+    figure!("the same, of 256", Share, None, |r| at(
+        r,
+        "/batch_approximate/256/ratio"
+    )),
     figure!("a list of 1,000 stores, P50", Micros, None, |r| list(
         r, "store", "p50_us"
     )),
