@@ -1,6 +1,7 @@
 //! Searches by the graph.
 
 use crate::filter::Filter;
+use crate::hnsw::beam::Near;
 use crate::hnsw::codes::Space;
 use crate::hnsw::nodes::Nodes;
 use crate::hnsw::options::Codes;
@@ -99,11 +100,14 @@ impl HnswIndex {
     }
 
     /// Those of a walk's candidates that may be among the `k` best by score, as far as their keys
-    /// tell, and no more than about twice `k`. One is missed only where rounding errors, which are
+    /// tell, and no more than about twice `k`, or 16 times as many as `k` where keys cannot tell those apart. One is
+    /// missed only where rounding errors, which are
     /// taken to point anywhere, add up to more than the margin.
     fn worth_scoring(&self, space: Space<'_>, walker: &Walker, k: usize) -> Vec<u32> {
         /// How many standard deviations two keys together may be off.
         const DEVIATIONS: f32 = 6.0;
+        /// How many times as many are scored where keys cannot tell them apart.
+        const BEYOND: usize = 8;
         let found = walker.beam.found();
         let Some(last) = found.clone().nth(k - 1) else {
             return found.map(|near| near.row).collect();
@@ -112,10 +116,24 @@ impl HnswIndex {
             Codes::Signs => usize::MAX,
             Codes::F32 | Codes::I8 | Codes::Blocks => k.saturating_mul(2).max(k + 16),
         };
-        let end = found.clone().nth(enough - 1);
-        let least = end.map_or(f32::NEG_INFINITY, |end| end.key);
         let off = |row| space.key_deviation(&walker.query, row);
         let of_last = off(last.row);
+        let nth = |number: usize| found.clone().nth(number - 1);
+        // Where even the last of so many is as near as the k-th, as far as codes tell, more may be nearer
+        // than both. By f32 little is unknown.
+        let is_told_apart = |end: &Near| {
+            let both = of_last + off(end.row);
+            both.is_infinite() || end.key + both < last.key
+        };
+        let end = nth(enough).and_then(|end| {
+            let beyond = || nth(enough.saturating_mul(BEYOND));
+            if is_told_apart(&end) {
+                Some(end)
+            } else {
+                beyond()
+            }
+        });
+        let least = end.map_or(f32::NEG_INFINITY, |end| end.key);
         let worth = found.filter(|near| {
             let best = near.key + DEVIATIONS * (of_last + off(near.row));
             near.key >= last.key || near.key >= least && best >= last.key
