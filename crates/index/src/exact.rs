@@ -1,5 +1,6 @@
 //! The exact scan: every vector is compared.
 
+use crate::aligned::Aligned;
 use crate::limit::Limit;
 use crate::metric::Metric;
 use crate::prepared::Prepared;
@@ -55,6 +56,7 @@ pub struct ExactIndex {
 /// What a search of a block of queries works with.
 #[derive(Debug, Default)]
 struct Scratch {
+    queries: Aligned,
     keys: Vec<f32>,
     collectors: Vec<Collector>,
     ranked: Vec<Neighbor>,
@@ -212,6 +214,7 @@ impl ExactIndex {
         mut show: impl FnMut(&[Neighbor]),
     ) {
         let Scratch {
+            queries: aligned,
             keys,
             collectors,
             ranked,
@@ -222,8 +225,9 @@ impl ExactIndex {
         // On the stack: what is lent cannot be kept.
         let mut slices: [&[f32]; BLOCK_QUERIES] = [&[]; BLOCK_QUERIES];
         let mut limits = [const { None }; BLOCK_QUERIES];
+        let values = queries.iter().map(|query| query.vector.as_ref());
+        aligned.lend(self.dimension(), values, &mut slices);
         for (at, query) in queries.iter().enumerate() {
-            slices[at] = query.vector.as_ref();
             limits[at] = Some(self.limit(vectors, query));
             collectors[at].begin(query.k);
         }
@@ -255,6 +259,7 @@ impl ExactIndex {
         for collector in &mut scratch.collectors {
             collector.shrink_to(KEPT_MAX);
         }
+        scratch.queries.shrink();
         scratch.ranked.clear();
         scratch.ranked.shrink_to(KEPT_MAX);
         let mut kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);

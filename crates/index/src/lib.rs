@@ -20,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod aligned;
 mod exact;
 mod filter;
 mod hnsw;
