@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 
 /// Rows scored before their scores are looked at: small enough for the scores and the rows of a
 /// block to stay in the second-level cache.
-const BLOCK_ROWS: usize = 128;
+pub(crate) const BLOCK_ROWS: usize = 128;
 
 /// Queries that share one pass over the rows: so many that reading those is little of the work, few
 /// enough for the queries and their scores to stay in the second-level cache at usual dimensions (64
@@ -269,7 +269,7 @@ impl ExactIndex {
     }
 
     /// Lends each query, by its number, its keys of one block of rows after the other, with the
-    /// block's first row. What cannot be found has the key NaN.
+    /// block's first row. What cannot be found has the key NaN; where that is all of a block, it is left out.
     pub(crate) fn scan(
         &self,
         vectors: &Vectors,
@@ -284,6 +284,9 @@ impl ExactIndex {
             let first = run.first().get() as usize;
             for from in (0..run.len()).step_by(BLOCK_ROWS) {
                 let rows = run.rows().range(from, from + BLOCK_ROWS);
+                if vectors.all_removed(&run, from, rows.len()) {
+                    continue;
+                }
                 let first_row = first + from;
                 let keys = &mut keys[..queries.len() * rows.len()];
                 self.keys(vectors, queries, first_row, rows, keys);

@@ -61,6 +61,11 @@ impl Vectors {
         self.rows.len() - self.hidden.len()
     }
 
+    /// Whether none of these rows of a run can be found.
+    pub(crate) fn all_removed(&self, run: &Run<'_, f32>, from: usize, rows: usize) -> bool {
+        self.removed && !(from..from + rows).any(|at| self.is_in_use(run, at))
+    }
+
     /// Takes the keys of rows that cannot be found out of the running. A row that was removed lies
     /// among the others until it is used again.
     pub(crate) fn hide_removed(
@@ -94,4 +99,43 @@ pub(crate) fn scaled(vector: &[f32], exponent: i32) -> Vec<f32> {
         .iter()
         .map(|&value| (f64::from(value) * factor) as f32)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::exact::{BLOCK_ROWS, ExactIndex};
+    use crate::metric::Metric;
+    use crate::vector_index::{Row, VectorIndex};
+    use cortica_simd::Isa;
+
+    #[test]
+    fn blocks_without_a_vector_are_passed_over() {
+        let index = ExactIndex::new(4, Metric::Dot, Isa::best()).unwrap();
+        let insert = |_| index.insert(&[1.0; 4]).unwrap();
+        let rows: Vec<Row> = (0..3 * BLOCK_ROWS).map(insert).collect();
+        let visited = || {
+            let (vectors, mut visited) = (index.read(), Vec::new());
+            let (reader, query) = (vectors.rows.read(), [1.0; 4]);
+            index.scan(
+                &vectors,
+                &reader,
+                &[&query],
+                &mut Vec::new(),
+                |_, first, _| {
+                    visited.push(first);
+                },
+            );
+            visited
+        };
+        assert_eq!(visited(), [0, BLOCK_ROWS, 2 * BLOCK_ROWS]);
+        let (middle, last) = (BLOCK_ROWS..2 * BLOCK_ROWS, 3 * BLOCK_ROWS - 1);
+        for &row in rows[middle].iter().chain([&rows[last]]) {
+            assert!(index.remove(row));
+        }
+        assert_eq!(visited(), [0, 2 * BLOCK_ROWS]);
+        assert_eq!(
+            index.search(&[1.0; 4], 1).unwrap().len(),
+            2 * BLOCK_ROWS - 1
+        );
+    }
 }
