@@ -222,8 +222,9 @@ impl From<ForgetError> for ItemError {
 }
 
 impl ErrorKind {
-    /// Whether it says that the batch was ended before the operation was begun.
-    pub(crate) fn ends_the_batch(self) -> bool {
+    /// Whether it says that the batch was ended before the operation was begun:
+    /// [`Cancelled`](Self::Cancelled), [`TimedOut`](Self::TimedOut) or [`Closed`](Self::Closed).
+    pub const fn ends_the_batch(self) -> bool {
         matches!(self, Self::Cancelled | Self::TimedOut | Self::Closed)
     }
 

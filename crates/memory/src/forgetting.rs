@@ -31,7 +31,7 @@ impl MemoryStore {
         };
         let full = |places: &[usize], answers: &[Result<Forgotten, ForgetError>]| {
             let places = places.iter().copied();
-            let full = places.filter(|&at| found_no_space(&answers[at]));
+            let full = places.filter(|&at| answers.get(at).is_some_and(found_no_space));
             full.collect::<Vec<usize>>()
         };
         let mut waiting: Vec<usize> = (0..ids.len()).collect();
@@ -48,7 +48,9 @@ impl MemoryStore {
             loop {
                 let these: Vec<usize> = waiting.iter().copied().take(together).collect();
                 for (&at, answer) in these.iter().zip(forget(&these)) {
-                    answers[at] = answer;
+                    if let Some(place) = answers.get_mut(at) {
+                        *place = answer;
+                    }
                 }
                 let refused = full(&these, &answers);
                 waiting.splice(..these.len(), refused.iter().copied());

@@ -13,9 +13,6 @@ use crate::output::{Out, Outcome};
 /// Results of a recall that are written for people.
 const SHOWN_MAX: usize = 5;
 
-/// Answers to operations that the end of the batch came before.
-const NOT_BEGUN: [ErrorKind; 3] = [ErrorKind::Cancelled, ErrorKind::TimedOut, ErrorKind::Closed];
-
 #[derive(Debug)]
 pub(crate) struct Report {
     failed: u64,
@@ -44,7 +41,7 @@ impl Report {
         let line = self.places.line(number);
         self.failed += u64::from(answer.is_err());
         let kind = answer.as_ref().err().map(ItemError::kind);
-        if !kind.is_some_and(|kind| NOT_BEGUN.contains(&kind)) {
+        if !kind.is_some_and(ErrorKind::ends_the_batch) {
             self.last = Some(line);
         }
         if out.json() {

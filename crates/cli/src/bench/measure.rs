@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use cortica::{
-    Answered, BatchConfig, BatchOutcome, Cortica, Cue, Durability, Episode, ItemError, Metric,
-    Operation, Recalled, StoreError,
+    Answered, BatchOutcome, Cortica, Cue, Durability, Episode, ItemError, Metric, Operation,
+    Recalled, StoreError,
 };
 
 use crate::args::BenchArgs;
@@ -16,6 +16,7 @@ use crate::bench::report::{Batch, Exact, Graph, Report, Skipped, Store};
 use crate::bench::{allocation, approximate, busy, lists};
 use crate::figures::{per_second, percentile};
 use crate::folder;
+use crate::ingest::batch::run_whole;
 use crate::machine::{Machine, cpu_time};
 use crate::output::Out;
 
@@ -159,12 +160,9 @@ pub(crate) fn store_together(
     memory: &Cortica,
     episodes: Vec<Episode>,
 ) -> anyhow::Result<(Vec<cortica::Answer>, Duration)> {
-    let mut config = BatchConfig::default();
-    config.batch_size = episodes.len().max(1);
     let operations = episodes.into_iter().map(Operation::Store).collect();
-    let runner = memory.batch().config(config);
     let started = Instant::now();
-    let answers = runner.run(operations)?.answers;
+    let answers = run_whole(memory, operations)?;
     Ok((answers, started.elapsed()))
 }
 

@@ -143,7 +143,7 @@ fn round(memory: &Cortica, items: Vec<Item>, update: bool, answered: &mut Answer
 }
 
 /// Runs operations in one list.
-pub(super) fn run_whole(
+pub(crate) fn run_whole(
     memory: &Cortica,
     operations: Vec<Operation>,
 ) -> Result<Vec<cortica::Answer>, ConfigError> {
