@@ -133,15 +133,16 @@ impl<P: Pairing> WithSimd for PairSum<'_, P> {
         // Four accumulators: with one, each addition waits for the last to leave the pipeline.
         let zero = simd.splat_f32s(0.0);
         let mut sums = [zero; 4];
-        let (a_fours, a_rest) = a.as_chunks::<4>();
-        let (b_fours, b_rest) = b.as_chunks::<4>();
-        for (a, b) in zip(a_fours, b_fours) {
-            for lane in 0..4 {
-                sums[lane] = P::step(simd, a[lane], b[lane], sums[lane]);
+        // Two turns of them at a time: over few values the loop's own steps show.
+        let (a_eights, a_rest) = a.as_chunks::<8>();
+        let (b_eights, b_rest) = b.as_chunks::<8>();
+        for (a, b) in zip(a_eights, b_eights) {
+            for at in 0..8 {
+                sums[at % 4] = P::step(simd, a[at], b[at], sums[at % 4]);
             }
         }
-        for (sum, (&a, &b)) in zip(&mut sums, zip(a_rest, b_rest)) {
-            *sum = P::step(simd, a, b, *sum);
+        for (at, (&a, &b)) in zip(a_rest, b_rest).enumerate() {
+            sums[at % 4] = P::step(simd, a, b, sums[at % 4]);
         }
         if !a_tail.is_empty() {
             // The tail loads as a vector padded with zeros, which add nothing to the sum.
