@@ -14,6 +14,7 @@
     reason = "a command for developers, read from top to bottom"
 )]
 
+mod detector;
 mod lines;
 mod maps;
 mod pca;
@@ -27,12 +28,11 @@ use std::sync::Arc;
 use cortica_cortex::{CODE_DIMENSION, Code, Grid, ScoreWeights, within};
 use cortica_env::Seed;
 use cortica_neural::Networks;
-use cortica_pipeline::{EngineOptions, Model};
-use cortica_simd::{Isa, cosine};
+use cortica_pipeline::EngineOptions;
 use cortica_testkit::{Dataset, Split};
 
 use crate::maps::{Making, Map, Place, Placing, Step, onto_grid, shuffled, trust};
-use crate::stand_ins::{Detect, Encode, Predict, StandIns};
+use crate::stand_ins::{Encode, Predict, StandIns};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -232,7 +232,7 @@ fn main() -> Result<()> {
     if only("detector") {
         let alarms = option("alarms", f32::NAN);
         let alarms = Some(alarms).filter(|alarms| alarms.is_finite());
-        detector(&data, &making, &full, &streams, &rows, seeds, alarms)?;
+        detector::detector(&data, &making, &full, &streams, &rows, seeds, alarms)?;
     }
     if only("terms") {
         terms::terms(&data, &making, &full, &streams, seeds)?;
@@ -309,100 +309,11 @@ fn predictor(
     Ok(())
 }
 
-/// Streams with one in twenty places taken by a concept from elsewhere.
-fn planted(streams: &[Vec<usize>], rows: &[usize]) -> Vec<Vec<usize>> {
-    let mut rng = Seed(20).rng();
-    let mut streams = streams.to_vec();
-    for stream in &mut streams {
-        let mut at = 1;
-        while at < stream.len() {
-            if rng.below(19) == 0 {
-                stream.insert(at, rows[rng.below(rows.len() as u64) as usize]);
-                at += 1;
-            }
-            at += 1;
-        }
-    }
-    streams
-}
-
-fn detector(
-    data: &Dataset,
-    making: &Making,
-    full: &StandIns,
-    streams: &[Vec<usize>],
-    rows: &[usize],
-    seeds: u64,
-    alarms: Option<f32>,
-) -> Result<()> {
-    let streams = planted(streams, rows);
-    let maps = |making: &Making, detect: Detect| -> Result<(Vec<Option<f64>>, u64)> {
-        let (mut places, mut exceptions) = (Vec::new(), 0);
-        for seed in 0..seeds {
-            let mut making = making.clone();
-            making.engine.seed = Seed(seed);
-            let map = making.map(
-                data,
-                &StandIns {
-                    detect,
-                    ..full.clone()
-                },
-                &steps_of(&streams, seed),
-                false,
-            )?;
-            exceptions += map.exceptions;
-            places.push(map.places);
-        }
-        Ok((mean_trust(data, places.iter()), exceptions))
-    };
-    // Alarms among all requests with a code before them, and the cosine below which as many lie.
-    let mut worker = full.worker(Isa::best());
-    let (mut cosines, mut probabilities) = (Vec::new(), Vec::new());
-    for stream in &streams {
-        let codes: Vec<Code> = stream
-            .iter()
-            .map(|&row| worker.encode(data.row(row)))
-            .collect::<std::result::Result<_, _>>()?;
-        for at in 1..codes.len() {
-            cosines.push(cosine(Isa::best(), &codes[at - 1], &codes[at]));
-            let window = &codes[(at + 1).saturating_sub(8)..=at];
-            probabilities.push(worker.detect(window)?);
-        }
-    }
-    probabilities.sort_by(|a, b| b.total_cmp(a));
-    let mut making = making.clone();
-    if let Some(wanted) = alarms {
-        let last = (wanted * probabilities.len() as f32).round() as usize;
-        let last = probabilities.get(last.saturating_sub(1));
-        making.engine.exception_min = last.copied().unwrap_or(1.0);
-    }
-    let least = making.engine.exception_min;
-    let alarms = probabilities.partition_point(|probability| *probability >= least);
-    cosines.sort_by(f32::total_cmp);
-    let cosine_least = cosines.get(alarms).copied().unwrap_or(0.0);
-    let (ours, exceptions) = maps(&making, Detect::Network)?;
-    println!(
-        "detector: trustworthiness@10 {:.4}; alarms from {least:.4} on, at {:.4} of {} places, {exceptions} in all maps",
-        mean(&ours),
-        alarms as f64 / cosines.len() as f64,
-        cosines.len()
-    );
-    for (name, detect) in [
-        ("cosine to previous", Detect::CosineBelow(cosine_least)),
-        ("never", Detect::Never),
-    ] {
-        let (theirs, _) = maps(&making, detect)?;
-        compare(
-            &format!("detector against {name}: trustworthiness@10"),
-            &ours,
-            &theirs,
-        );
-    }
-    Ok(())
-}
-
 /// The mean trustworthiness of each row over maps in which it has a place.
-fn mean_trust<'a>(data: &Dataset, maps: impl Iterator<Item = &'a Vec<Place>>) -> Vec<Option<f64>> {
+pub(crate) fn mean_trust<'a>(
+    data: &Dataset,
+    maps: impl Iterator<Item = &'a Vec<Place>>,
+) -> Vec<Option<f64>> {
     mean_of(&maps.map(|places| trust(data, places)).collect::<Vec<_>>())
 }
 

@@ -1,5 +1,6 @@
 //! The networks, and what stands in for one of them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cortica_cortex::Code;
@@ -24,12 +25,21 @@ pub(crate) enum Predict {
 }
 
 /// What says whether a code belongs into its stream.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Detect {
     Network,
     /// A cosine to the previous code below this.
     CosineBelow(f32),
     Never,
+    /// What it was told: these codes, each after the one before it, and no others.
+    Told(Arc<HashSet<[Bits; 2]>>),
+}
+
+/// A code, to be looked for.
+pub(crate) type Bits = [u32; CODE];
+
+pub(crate) fn bits(code: &Code) -> Bits {
+    code.map(f32::to_bits)
 }
 
 /// The networks, with stand-ins for some.
@@ -107,7 +117,7 @@ impl ModelWorker for Worker {
     }
 
     fn detect(&mut self, window: &[Code]) -> Result<f32, InputError> {
-        match self.of.detect {
+        match &self.of.detect {
             Detect::Network => self
                 .of
                 .networks
@@ -117,9 +127,15 @@ impl ModelWorker for Worker {
                 let [.., before, last] = window else {
                     return Ok(0.0);
                 };
-                Ok(f32::from(cosine(self.isa, before, last) < least))
+                Ok(f32::from(cosine(self.isa, before, last) < *least))
             }
             Detect::Never => Ok(0.0),
+            Detect::Told(told) => {
+                let [.., before, last] = window else {
+                    return Ok(0.0);
+                };
+                Ok(f32::from(told.contains(&[bits(before), bits(last)])))
+            }
         }
     }
 }
