@@ -94,6 +94,24 @@ impl<P: Pairing> WithSimd for ManyToMany<'_, P> {
     }
 }
 
+/// Where the scores of a block of rows go: a line of `width` for each query, of which they begin at `from`.
+struct Scores<'a> {
+    out: &'a mut [f32],
+    width: usize,
+    from: usize,
+}
+
+impl Scores<'_> {
+    /// Of queries from `first` on.
+    #[inline(always)]
+    fn put<const Q: usize, const R: usize>(&mut self, first: usize, scores: [[f32; R]; Q]) {
+        for (at, scores) in scores.iter().enumerate() {
+            let place = (first + at) * self.width + self.from;
+            self.out[place..place + R].copy_from_slice(scores);
+        }
+    }
+}
+
 impl<P: Pairing> ManyToMany<'_, P> {
     /// Row blocks outside, queries inside: `R` rows stay in the first cache while every group of
     /// four queries passes over them. Each group fetches its share of the next `R` rows, so that
@@ -126,16 +144,25 @@ impl<P: Pairing> ManyToMany<'_, P> {
                 };
                 let queries = queries.map(|query| &query[..d]);
                 let scores = block::<S, P, 4, R>(simd, queries, block_of, ahead);
-                for (at, scores) in scores.iter().enumerate() {
-                    let place = (group * 4 + at) * width + from;
-                    out[place..place + R].copy_from_slice(scores);
-                }
+                Scores { out, width, from }.put(group * 4, scores);
             }
-            for (at, query) in rest.iter().enumerate() {
-                let query = [&query[..d]];
-                let [scores] = block::<S, P, 1, R>(simd, query, block_of, NOTHING);
-                let place = (groups.len() * 4 + at) * width + from;
-                out[place..place + R].copy_from_slice(&scores);
+            // Two or three together read the rows once, and their sums wait less for each other than one query's do.
+            let first = groups.len() * 4;
+            let mut places = Scores { out, width, from };
+            match *rest {
+                [] => {}
+                [a] => places.put(
+                    first,
+                    block::<S, P, 1, R>(simd, [&a[..d]], block_of, NOTHING),
+                ),
+                [a, b] => {
+                    let queries = [&a[..d], &b[..d]];
+                    places.put(first, block::<S, P, 2, R>(simd, queries, block_of, NOTHING));
+                }
+                [a, b, c, ..] => {
+                    let queries = [&a[..d], &b[..d], &c[..d]];
+                    places.put(first, block::<S, P, 3, R>(simd, queries, block_of, NOTHING));
+                }
             }
             from += R;
         }
