@@ -14,7 +14,7 @@ use std::iter::zip;
 
 /// The dot products of every query with every row: `out[q * rows.len() + r] = queries[q] . rows[r]`.
 ///
-/// Groups of queries share each row that is loaded, and fetch the next rows while they work, so
+/// Groups of four queries share each row that is loaded, and fetch the next rows while they work, so
 /// this does several times the work of [`dot_rows`](crate::dot_rows) on the same bandwidth. Places
 /// in `out` beyond `queries.len() * rows.len()` are left alone; where `out` is too short, the scores
 /// that do not fit are left out. Where a query and the rows have not as many values, the fewer
@@ -146,7 +146,7 @@ impl<P: Pairing> ManyToMany<'_, P> {
                 let scores = block::<S, P, 4, R>(simd, queries, block_of, ahead);
                 Scores { out, width, from }.put(group * 4, scores);
             }
-            // Two or three together read the rows once, and their sums wait less for each other than one query's do.
+            // Two or three together read the rows once, and have sums enough for none to wait for its own last step.
             let first = groups.len() * 4;
             let mut places = Scores { out, width, from };
             match *rest {

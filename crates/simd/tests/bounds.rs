@@ -63,7 +63,7 @@ fn ways(
         let mut out = vec![f32::NAN; count];
         rows(a, data, &mut out);
         found.extend(&out);
-        for queries in [1, 4, 5] {
+        for queries in [1, 2, 3, 4, 5] {
             let mut out = vec![f32::NAN; queries * count];
             tile(&vec![a; queries], data, &mut out);
             found.extend(&out);
@@ -168,7 +168,7 @@ fn neighbours_do_not_change_a_score() {
                     let mut one = vec![0.0; n];
                     dot_rows(isa, &query, rows, &mut one);
                     assert_eq!(one[at].to_bits(), alone[0].to_bits(), "{isa} {d} {n} {at}");
-                    for count in [1, 4, 7] {
+                    for count in [1, 2, 3, 4, 6, 7] {
                         let others = values(d, 11);
                         let mut queries = vec![others.as_slice(); count];
                         queries[at % count] = &query;

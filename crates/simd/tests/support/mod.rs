@@ -8,9 +8,9 @@
 use cortica_simd::{Isa, error_bound};
 use std::iter::zip;
 
-/// Past the widest vector, past four of them, and the sizes people use.
+/// Past the widest vector, past eight of them with all that may be left over, and the sizes people use.
 pub fn lengths() -> impl Iterator<Item = usize> {
-    (0..=130).chain([384, 512, 768, 1_536])
+    (0..=130).chain([144, 200, 208, 250, 300, 384, 512, 768, 1_536])
 }
 
 /// Values in [-1, 1] without a pattern that lines up with lanes.
