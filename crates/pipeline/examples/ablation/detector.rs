@@ -62,7 +62,6 @@ pub(crate) fn detector(
         }
         Ok((mean_trust(data, places.iter()), exceptions))
     };
-    // Alarms among all requests with a code before them, and the cosine below which as many lie.
     let mut worker = full.worker(Isa::best());
     let mut told = HashSet::new();
     let mut seen = |row: usize| -> Result<_> {
@@ -72,6 +71,7 @@ pub(crate) fn detector(
     for &[before, outlier] in &outliers {
         told.insert([seen(before)?, seen(outlier)?]);
     }
+    // Alarms among all requests with a code before them, and the cosine below which as many lie.
     let (mut cosines, mut probabilities) = (Vec::new(), Vec::new());
     for stream in &streams {
         let codes: Vec<Code> = stream
